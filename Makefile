@@ -1,0 +1,52 @@
+# Everything runs in .venv, which is made from pyproject.toml and constraints.txt. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test test-fast lint format bench docs clean
+
+help:
+	@echo "make demo    the whole method on handwritten digits (about 10 s after the install)"
+	@echo "make test    lint, types, layers and all tests; BABYSIT_DATA=DIR adds those on real images"
+	@echo "make lint    ruff, mypy, import-linter"
+	@echo "make bench   speed beside a hand-written loop and other tools (needs BABYSIT_DATA)"
+	@echo "make docs    measures docs/lecture.md anew (needs BABYSIT_DATA)"
+
+# torch comes first and pinned: asked for by a range, some registries answer with gigabytes of CUDA.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e .
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/babysit demo
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+test-fast: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not cifar"
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group bench
+	$(BIN)/python -m benchmarks.population
+	$(BIN)/python -m benchmarks.search
+
+docs: $(STAMP)
+	$(BIN)/python -m docs.build
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,21 @@
+"""A network so small that a step is mostly overhead: digits, 64-32-10, plain gradient descent."""
+
+import babysit as bs
+
+
+def data():
+    return bs.data.digits(preprocess=[bs.data.MeanImage()])
+
+
+def model(hp):
+    return bs.nn.two_layer(64, hp.hidden, 10, weight_scale=1e-2)
+
+
+recipe = bs.Recipe(
+    data,
+    model,
+    update="sgd",
+    batch_size=100,
+    epochs=5,
+    space={"learning_rate": bs.log_uniform(1e-5, 1e-1), "l2": bs.log_uniform(1e-5, 1e2), "hidden": 32},
+)

@@ -1,0 +1,189 @@
+"""The untrained network: its first loss, its symmetry, the scale of what runs forward and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from babysit.checks.measuring import Measured
+from babysit.checks.seen import Seen, evidence
+from babysit.checks.tracing import Activated, Layer
+from babysit.records import Severity
+
+HIGH_LOSS = 3.0
+"""Times chance above which the first scores are too large; torch's own initialization stays below 1.3."""
+
+VANISHED = 1e-3
+"""Share of the first layer's spread over examples that a later hidden layer must keep."""
+
+GONE = 1e-5
+"""The share below which float32 leaves two digits of it beside a bias: no rate brings that back."""
+
+LARGE_GAIN = 5.0
+"""Times its input's size that a layer's output may have; He and Xavier have 1 to 1.5, torch's own 0.6."""
+
+DEAD = 0.9
+"""Share of silent units; at random initialization the tenth of ten layers has 0.1 (lecture.md row 23)."""
+
+
+def initial_loss_high(measured: Measured) -> Seen | None:
+    """The first loss is more than three times that of a network which knows nothing."""
+    chance, loss = measured.chance, measured.loss
+    if chance is None or chance <= 0 or measured.kind == "regression" or measured.kind == "probabilities":
+        return None
+    if not loss > HIGH_LOSS * chance:
+        return None
+    return Seen(
+        "loss",
+        f"the first loss is {loss:.4g}; knowing nothing gives {chance:.4g}",
+        evidence("first loss", loss, f"about {chance:.4g}", "the first scores are far too large"),
+    )
+
+
+def first_loss_not_finite(measured: Measured) -> Seen | None:
+    """The first loss is NaN or infinite."""
+    if not measured.runs or math.isfinite(measured.loss):
+        return None
+    return Seen("loss", "the first loss is no number", evidence("first loss", measured.loss, "finite"))
+
+
+def symmetric(measured: Measured) -> Seen | None:
+    """All units of a layer have the same weights and get the same gradient, so that they stay the same."""
+    return next((seen for name, p in _matrices(measured) if (seen := _twins(measured, name, p))), None)
+
+
+def _matrices(measured: Measured) -> Iterator[tuple[str, Tensor]]:
+    for name, p in measured.program.model.named_parameters():
+        if p.dim() >= 2 and p.requires_grad and len(p) > 1 and p[0].numel() > 0:
+            yield name, p.detach()
+
+
+def _twins(measured: Measured, name: str, p: Tensor) -> Seen | None:
+    gradient = measured.gradients.get(name)
+    bias = measured.program.model.state_dict().get(name.removesuffix("weight") + "bias")
+    if gradient is None or not _alike(p) or not _alike(gradient):
+        return None
+    if isinstance(bias, Tensor) and bias.shape == p.shape[:1] and not _alike(bias) and bool(p.any()):
+        return None
+    return Seen(
+        name,
+        f"all {len(p)} units of {name} have the same weights and the same gradient: they stay one unit",
+        evidence("different units", 1, str(len(p)), "equal units stay equal, whatever the rate"),
+    )
+
+
+def _alike(rows: Tensor) -> bool:
+    spread = (rows - rows[:1]).abs().max()
+    return bool(spread <= 1e-5 * rows.abs().max())
+
+
+def weights_too_large(measured: Measured) -> Seen | None:
+    """A layer's output is more than five times as large as its input."""
+    found = max(measured.layers, key=lambda layer: layer.gain, default=None)
+    if found is None or not LARGE_GAIN < found.gain < float("inf") or found.scale_in < 0.1:
+        return None
+    return Seen(
+        found.name or "a layer",
+        f"the initial weights of {found.name} are too large: its output is {found.gain:.3g} times its input",
+        evidence("output over input", found.gain, "0.5 to 2", "He and Xavier keep the scale"),
+    )
+
+
+def vanishing_signal(measured: Measured) -> Seen | None:
+    """What tells examples apart has shrunk to a thousandth where the last layer gets it."""
+    layers = [layer for layer in measured.layers if math.isfinite(layer.spread_out)]
+    if len(layers) < 3 or not layers[0].spread_out:
+        return None
+    last, kept = layers[-1], layers[-1].spread_in / layers[0].spread_out
+    if not kept < VANISHED:
+        return None
+    return Seen(
+        last.name,
+        f"the signal vanishes: {kept:.1e} of the differences between examples reach {last.name}",
+        evidence("spread over the first layer's", kept, f"above {VANISHED:g}", "little reaches the end"),
+        Severity.WARNING if kept < GONE else None,
+    )
+
+
+def vanishing_gradient(measured: Measured) -> Seen | None:
+    """The first layer's gradient is a hundred-thousandth of the last one's."""
+    sizes = [(layer, _size(measured, layer)) for layer in measured.layers]
+    known = [(layer, size) for layer, size in sizes if size > 0]
+    if len(known) < 3 or not known[0][1] < 1e-5 * known[-1][1]:
+        return None
+    ratio = known[0][1] / known[-1][1]
+    return Seen(
+        known[0][0].name,
+        f"the gradient vanishes on its way back: {known[0][0].name} gets {ratio:.1e} of the last layer's",
+        evidence("first over last gradient", ratio, "above 1e-5"),
+    )
+
+
+def _size(measured: Measured, layer: Layer) -> float:
+    gradient = measured.gradients.get(layer.name)
+    return 0.0 if gradient is None else float(gradient.double().square().mean().sqrt())
+
+
+def dead_layer(measured: Measured) -> Seen | None:
+    """No unit of a hidden ReLU layer fires for any example."""
+    for found in _of_kind(measured, "relu"):
+        if len(found.output) >= 2 and not bool(found.output.detach().any()):
+            return Seen(
+                found.after,
+                f"no unit of the ReLU layer behind {found.after} fires for any example",
+                evidence("share of silent units", 1.0, "below 0.5", "no gradient passes"),
+            )
+    return None
+
+
+def dead_units(measured: Measured) -> Seen | None:
+    """More than nine in ten units of a hidden ReLU layer are silent for all of 16 examples or more."""
+    for found in _of_kind(measured, "relu"):
+        share = _silent(found.output.detach())
+        if DEAD < share < 1:
+            return Seen(
+                found.after,
+                f"{share:.0%} of the units behind {found.after} are silent for every example",
+                evidence("share of silent units", share, "below 0.5"),
+            )
+    return None
+
+
+def _silent(output: Tensor) -> float:
+    if output.dim() not in (2, 4) or len(output) < 16:
+        return 0.0
+    silent = output.flatten(2).eq(0).all(2) if output.dim() == 4 else output.eq(0)
+    return float(silent.all(0).double().mean())
+
+
+def saturated(measured: Measured) -> Seen | None:
+    """More than eight in ten values of a hidden tanh or sigmoid lie within 0.01 of its limits."""
+    for found in _of_kind(measured, "tanh", "sigmoid"):
+        share = _at_limit(found)
+        if share > 0.8:
+            return Seen(
+                found.after,
+                f"{share:.0%} of the {found.kind} behind {found.after} is saturated: no gradient passes",
+                evidence("share at the limits", share, "below 0.5"),
+            )
+    return None
+
+
+def _at_limit(found: Activated) -> float:
+    values = found.output.detach()
+    low = -1.0 if found.kind == "tanh" else 0.0
+    return float(((values < low + 0.01) | (values > 0.99)).double().mean())
+
+
+def hidden_sigmoids(measured: Measured) -> Seen | None:
+    """A sigmoid between two layers."""
+    found = _of_kind(measured, "sigmoid")
+    if not found:
+        return None
+    return Seen(found[0].after, f"{len(found)} hidden sigmoid layers: they saturate and are not centred")
+
+
+def _of_kind(measured: Measured, *kinds: str) -> list[Activated]:
+    return [found for found in measured.hidden if found.kind in kinds]

@@ -1,0 +1,232 @@
+"""What goes in: the inputs' scale, the labels' range and shape, the same examples on both sides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from babysit.checks.measuring import Measured
+from babysit.checks.program import Batch
+from babysit.checks.seen import Seen, evidence
+from babysit.checks.tracing import LossCall
+from babysit.records import Severity
+
+LARGE = 10.0
+"""Root mean square above which inputs count as unscaled: standardized ones have 1, pixels 0-255 about 130."""
+
+TINY = 0.02
+"""Root mean square below which they count as scaled away: pixels divided by 255 twice have 0.002."""
+
+FEW = 30
+"""Fewer labels than this tell nothing about their balance."""
+
+
+def _floating(value: Any) -> Tensor | None:
+    good = isinstance(value, Tensor) and value.is_floating_point() and value.numel() > 0
+    return value.detach() if good else None
+
+
+def inputs_not_finite(measured: Measured) -> Seen | None:
+    """NaN or infinity among the inputs."""
+    return _not_finite("inputs", [batch[0] for batch in measured.program.seen])
+
+
+def targets_not_finite(measured: Measured) -> Seen | None:
+    """NaN or infinity among the targets."""
+    return _not_finite("targets", [batch[1] for batch in measured.program.seen])
+
+
+def _not_finite(what: str, values: list[Any]) -> Seen | None:
+    known = [tensor for value in values if (tensor := _floating(value)) is not None]
+    bad = sum(int((~torch.isfinite(tensor)).sum()) for tensor in known)
+    if not bad:
+        return None
+    return Seen(what, f"{bad} of the {what} are NaN or infinite", evidence("not finite", bad, "0"))
+
+
+def inputs_constant(measured: Measured) -> Seen | None:
+    """All examples are the same."""
+    x = measured.x
+    if not isinstance(x, Tensor) or x.dim() < 2 or len(x) < 2 or not bool((x == x[:1]).all()):
+        return None
+    return Seen(
+        "inputs", "every example is the same", evidence("different examples", 1, "more", "nothing to tell")
+    )
+
+
+def inputs_not_scaled(measured: Measured) -> Seen | None:
+    """Root mean square above 10."""
+    x = _floating(measured.x)
+    size = 0.0 if x is None else float(x.double().square().mean().sqrt())
+    if x is None or not LARGE < size < float("inf"):
+        return None
+    span = f"{float(x.min()):.4g} to {float(x.max()):.4g}"
+    return Seen(
+        "inputs", f"the inputs are not scaled: {span}", evidence("rms of the inputs", size, "about 1")
+    )
+
+
+def inputs_tiny(measured: Measured) -> Seen | None:
+    """Root mean square below 0.02."""
+    x = _floating(measured.x)
+    size = 1.0 if x is None else float(x.double().square().mean().sqrt())
+    if not 0 < size < TINY:
+        return None
+    return Seen(
+        "inputs", f"the inputs are tiny (rms {size:.2g})", evidence("rms of the inputs", size, "about 1")
+    )
+
+
+def inputs_all_positive(measured: Measured) -> Seen | None:
+    """No input is negative, and their mean is not small beside their spread."""
+    x = _floating(measured.x)
+    if x is None or float(x.min()) < 0 or not float(x.mean()) > 0.5 * float(x.std()):
+        return None
+    mean = float(x.mean())
+    return Seen("inputs", "the inputs are all positive, not centred", evidence("mean", mean, "about 0"))
+
+
+def targets_not_scaled(measured: Measured) -> Seen | None:
+    """For a regression: mean or spread of the targets a hundred times the outputs' size, or a thousandth."""
+    call = measured.call
+    if call is None or call.kind != "regression" or not call.target.is_floating_point():
+        return None
+    size = float(call.target.double().square().mean().sqrt())
+    own = max(float(call.input.detach().double().square().mean().sqrt()), 0.1)
+    if own / 1000 < size < 20 * own:
+        return None
+    return Seen("targets", f"the targets are not scaled (rms {size:.3g})", evidence("rms", size, "about 1"))
+
+
+def one_label(measured: Measured) -> Seen | None:
+    """The examples of the first batches have one label."""
+    targets = [y for _, y in measured.program.batches if isinstance(y, Tensor) and y.dim() > 0]
+    count = sum(map(len, targets))
+    y = targets[0] if targets else None
+    if y is None or count < FEW or not all(_is_one(other, y) for other in targets):
+        return None
+    shown = y[0].tolist() if y[0].numel() == 1 else "the same"
+    return Seen(
+        "targets",
+        f"the first {count} examples all have target {shown}: are they sorted, and not shuffled?",
+        evidence("different targets", 1, "2 or more", "batches of one kind teach to forget the others"),
+        Severity.INFO if measured.program.shuffled else None,
+    )
+
+
+def _is_one(targets: Tensor, others: Tensor) -> bool:
+    return targets.shape[1:] == others.shape[1:] and bool((targets == others[:1]).all())
+
+
+def labels_unbalanced(measured: Measured) -> Seen | None:
+    """One class has nine in ten of the labels."""
+    call = measured.call
+    if call is None or call.kind not in ("softmax", "log probabilities") or call.target.is_floating_point():
+        return None
+    labels = call.target.flatten()
+    share = float(torch.unique(labels, return_counts=True)[1].max()) / max(len(labels), 1)
+    if len(labels) < FEW or not 0.9 < share < 1:
+        return None
+    return Seen(
+        "targets", f"{share:.0%} of the labels are one class", evidence("largest class", share, "below 0.9")
+    )
+
+
+def labels_outside_range(measured: Measured) -> Seen | None:
+    """A class label below 0 or beyond the last output; a binary target outside 0 and 1."""
+    return next((seen for call in measured.calls if (seen := _outside(measured, call))), None)
+
+
+def _outside(measured: Measured, call: LossCall) -> Seen | None:
+    if call.kind in ("binary", "probabilities"):
+        return _beyond(call.target, 0, 1)
+    if call.kind == "regression" or call.target.is_floating_point():
+        return None
+    ignored = call.options.get("ignore_index", -100)
+    labels = call.target[call.target != ignored]
+    return _beyond(labels, 0, measured.classes(call) - 1)
+
+
+def _beyond(target: Tensor, low: float, high: float) -> Seen | None:
+    if target.numel() == 0 or (float(target.min()) >= low and float(target.max()) <= high):
+        return None
+    worst = float(target.min()) if float(target.min()) < low else float(target.max())
+    return Seen(
+        "targets",
+        f"targets from {float(target.min()):g} to {float(target.max()):g}, the loss takes {low} to {high}",
+        evidence("target", worst, f"{low} to {high}"),
+    )
+
+
+def labels_of_wrong_type(measured: Measured) -> Seen | None:
+    """Cross-entropy was given labels that are no int64, or one column of them, or one-hot integers."""
+    return next((seen for call in measured.calls if (seen := _mistyped(call))), None)
+
+
+def _mistyped(call: LossCall) -> Seen | None:
+    if call.kind not in ("softmax", "log probabilities"):
+        return None
+    target, scores = call.target, call.input
+    as_probabilities = target.shape == scores.shape and target.is_floating_point()
+    fits = target.shape == scores.shape[:1] + scores.shape[2:] or scores.dim() == 1
+    if as_probabilities or (target.dtype == torch.int64 and fits) or _is_class_last(call):
+        return None
+    return Seen(
+        "targets",
+        f"the labels are {str(target.dtype).removeprefix('torch.')} of shape {tuple(target.shape)}; "
+        f"the loss takes int64 of shape {tuple(scores.shape[:1] + scores.shape[2:])}",
+        evidence("axes of the labels", target.dim(), str(scores.dim() - 1), "class numbers, not one-hot"),
+    )
+
+
+def classes_on_last_axis(measured: Measured) -> Seen | None:
+    """Cross-entropy takes scores (N, C, T), and was given (N, T, C)."""
+    for call in measured.calls:
+        if call.kind in ("softmax", "log probabilities") and _is_class_last(call):
+            given, taken = tuple(call.input.shape), (*call.target.shape[:1], "C", *call.target.shape[1:])
+            return Seen("loss", f"the scores are {given}; for these labels the loss takes {taken}")
+    return None
+
+
+def _is_class_last(call: LossCall) -> bool:
+    scores, target = call.input.shape, call.target.shape
+    return len(scores) > 2 and target == scores[:-1] != scores[:1] + scores[2:]
+
+
+def numbers_of_wrong_type(measured: Measured) -> Seen | None:
+    """It raises over a dtype, and the inputs or targets have another one than the weights."""
+    said = measured.error.lower()
+    own = next((p.dtype for p in measured.program.model.parameters()), torch.float32)
+    if "dtype" not in said and "scalar type" not in said:
+        return None
+    for what, value in (("inputs", measured.x), ("targets", measured.y)):
+        if (
+            isinstance(value, Tensor)
+            and value.dtype != own
+            and (what == "inputs" or value.is_floating_point())
+        ):
+            given, wanted = (str(dtype).removeprefix("torch.") for dtype in (value.dtype, own))
+            return Seen(what, f"the {what} are {given}, the weights {wanted}")
+    return None
+
+
+def validation_in_training(measured: Measured) -> Seen | None:
+    """More than one in a hundred validation examples is among the training examples."""
+    if not measured.program.val_batches:
+        return None
+    train, val = set(_rows(measured.program.seen)), _rows(measured.program.val_batches)
+    shared = sum(row in train for row in val)
+    if not val or shared <= 0.01 * len(val):
+        return None
+    return Seen(
+        "inputs",
+        f"{shared} of {len(val)} validation examples are among the training examples",
+        evidence("share of validation examples", shared / len(val), "0", "they measure memory"),
+    )
+
+
+def _rows(batches: tuple[Batch, ...]) -> list[bytes]:
+    known = [batch[0] for batch in batches if isinstance(batch[0], Tensor) and batch[0].dim() > 1]
+    return [row.cpu().contiguous().numpy().tobytes() for x in known for row in x]

@@ -1,0 +1,174 @@
+"""Is everything connected: loss to parameters, parameters to the optimizer, layers to the model?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from babysit.checks.measuring import Measured
+from babysit.checks.seen import Seen, evidence
+from babysit.nn.normalization import redundant_biases
+
+STRONG_DROPOUT = 0.9
+"""From here on nine in ten units are gone at each step; the papers use 0.1 to 0.5, on inputs 0.2."""
+
+
+def _trainable(measured: Measured) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in measured.program.model.named_parameters() if p.requires_grad}
+
+
+def _held(measured: Measured) -> dict[int, Tensor]:
+    groups = [group for optimizer in measured.program.optimizers for group in optimizer.param_groups]
+    return {id(p): p for group in groups for p in group["params"]}
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def nothing_to_train(measured: Measured) -> Seen | None:
+    """No parameter of the model wants a gradient."""
+    if _trainable(measured):
+        return None
+    return Seen(
+        "model", "no parameter of the model is trainable", evidence("trainable parameters", 0, "some")
+    )
+
+
+def loss_not_connected(measured: Measured) -> Seen | None:
+    """The loss depends on no parameter."""
+    if measured.connected or not _trainable(measured):
+        return None
+    return Seen(
+        "loss",
+        "no gradient flows from the loss to any parameter",
+        evidence(
+            "parameters with a gradient", 0, f"{len(measured.gradients)}", "the graph is cut on the way"
+        ),
+    )
+
+
+def _without_gradient(measured: Measured) -> list[str]:
+    """Trainable parameters that get no gradient though somebody means to train them."""
+    if not measured.connected:
+        return []
+    held, own = _held(measured), _trainable(measured)
+    meant = [name for name in measured.gradients if not held or id(own[name]) in held]
+    return [name for name in meant if measured.gradients[name] is None]
+
+
+def graph_cut(measured: Measured) -> Seen | None:
+    """Layers that run get no gradient, while others do."""
+    ran = {layer.name for layer in measured.layers}
+    lost = [name for name in _without_gradient(measured) if name in ran]
+    if not lost:
+        return None
+    return Seen(
+        lost[0],
+        f"{_named(lost)} run forward, yet get no gradient: the graph is cut behind",
+        evidence(
+            "layers without a gradient", len(lost), "0", "detach(), .data, .numpy() or no_grad() on the way"
+        ),
+    )
+
+
+def unused_parameters(measured: Measured) -> Seen | None:
+    """Parameters that the forward pass never uses."""
+    ran = {layer.name.rpartition(".")[0] for layer in measured.layers}
+    unused = [name for name in _without_gradient(measured) if name.rpartition(".")[0] not in ran]
+    if not unused:
+        return None
+    return Seen(
+        unused[0],
+        f"{_named(unused)} get no gradient: forward() does not use them",
+        evidence("parameters without a gradient", len(unused), "0"),
+    )
+
+
+def unregistered_parameters(measured: Measured) -> Seen | None:
+    """Layers run that the model does not know, as those in a plain list."""
+    unknown = [a for a in measured.layers if not a.name and isinstance(a.weight, nn.Parameter)]
+    if not unknown:
+        return None
+    shape = tuple(unknown[0].weight.shape)
+    return Seen(
+        "model",
+        f"{len(unknown)} layers run that the model does not hold (first weight {shape}): model.parameters() "
+        "leaves them out",
+        evidence("unregistered layers", len(unknown), "0", "layers in a plain list or dict are not seen"),
+    )
+
+
+def optimizer_of_other_model(measured: Measured) -> Seen | None:
+    """The optimizer holds parameters that are none of the model's, and misses some that are."""
+    held = _held(measured)
+    own = {id(p) for p in measured.program.model.parameters()}
+    foreign = [p for key, p in held.items() if key not in own and p.requires_grad]
+    missing = [name for name, p in _trainable(measured).items() if id(p) not in held]
+    if not foreign or not missing:
+        return None
+    return Seen(
+        "optimizer",
+        f"the optimizer holds {len(foreign)} parameters of another model, and not {_named(missing)}",
+        evidence("the model's parameters that it holds", len(own & held.keys()), str(len(own))),
+    )
+
+
+def not_in_optimizer(measured: Measured) -> Seen | None:
+    """Parameters that no optimizer holds; the first layers may be left out on purpose."""
+    held, own = _held(measured), _trainable(measured)
+    missing = [name for name, p in own.items() if id(p) not in held]
+    if not held or not missing or optimizer_of_other_model(measured) is not None:
+        return None
+    if _is_backbone(list(own), missing):
+        return None
+    return Seen(
+        missing[0],
+        f"the optimizer does not hold {_named(missing)}, so they never change",
+        evidence("trainable parameters left out", len(missing), "0", "freeze them, if they are to stay"),
+    )
+
+
+def _is_backbone(names: list[str], missing: list[str]) -> bool:
+    """True when all that is missing comes before all that is held: the head alone is trained."""
+    return names[: len(missing)] == missing and names[0].split(".")[0] != names[-1].split(".")[0]
+
+
+def redundant_bias(measured: Measured) -> Seen | None:
+    """A bias directly before a batch normalization, which subtracts it again."""
+    found = redundant_biases(measured.program.model)
+    if not found:
+        return None
+    return Seen(found[0], f"{_named(found)}: batch normalization subtracts the bias again")
+
+
+def batch_norm_batch_of_one(measured: Measured) -> Seen | None:
+    """Batch normalization in a batch with a single value per feature."""
+    norms = [m for m in measured.program.model.modules() if isinstance(m, _BatchNorm)]
+    sizes = [len(batch[0]) for batch in measured.program.batches if isinstance(batch[0], Tensor)]
+    if not norms or 1 not in sizes:
+        return None
+    return Seen(
+        "batch normalization",
+        "batch normalization gets batches of one example, whose variance is 0",
+        evidence("smallest batch", 1, "2 or more, better 16", "its statistics are those of the batch"),
+    )
+
+
+def strong_dropout(measured: Measured) -> Seen | None:
+    """Dropout with a probability of 0.9 or more: p is the share that is dropped."""
+    layers: list[tuple[str, Any]] = [
+        (name, m) for name, m in measured.program.model.named_modules() if isinstance(m, _DropoutNd)
+    ]
+    strong = [(name, layer.p) for name, layer in layers if layer.p >= STRONG_DROPOUT]
+    if not strong:
+        return None
+    name, p = strong[0]
+    return Seen(
+        name,
+        f"dropout drops {p:.0%} of the units: p is the share dropped, not kept",
+        evidence("p", p, "0.1 to 0.5"),
+    )

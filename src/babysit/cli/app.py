@@ -1,0 +1,146 @@
+"""The Typer application, its shared options, and how an answer leaves: in words or as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from babysit.data.downloads import DOWNLOAD_VARIABLE
+from babysit.errors import BabysitError
+from babysit.recipe.building import Prepared
+from babysit.recipe.builtin import BUILTIN
+from babysit.recipe.space import middle
+from babysit.training.precision import PRECISION_NAMES, remark
+
+
+class _Guarded(TyperGroup):
+    """Turns what the user got wrong into a message and exit code 2, and Ctrl-C into 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BabysitError as error:
+            error_console().print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            error_console().print(
+                "[yellow]interrupted:[/yellow] what was finished is kept; --resume goes on from there"
+            )
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Guarded,
+    help="Why isn't my network learning, what fixes it, and which hyperparameters should I use?",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Start with [bold]babysit demo[/bold]. Exit codes: 0 done, 1 a check failed or a run exploded, "
+    "2 bad input, 130 interrupted.",
+)
+
+
+def _download(wanted: bool) -> bool:
+    if wanted:
+        os.environ[DOWNLOAD_VARIABLE] = "1"  # worker processes inherit it
+    return wanted
+
+
+RecipeArgument = Annotated[
+    str,
+    typer.Argument(help=f"One of {', '.join(BUILTIN)}, or a Python file.", show_default=False),
+]
+SettingOption = Annotated[
+    list[str] | None,
+    typer.Option("-s", "--set", metavar="NAME=VALUE", help="Set a hyperparameter, e.g. -s l2=1e-3."),
+]
+SeedOption = Annotated[int, typer.Option(help="The one seed that everything random is derived from.")]
+StoreOption = Annotated[str, typer.Option(help="Where studies are kept: a path or a database URL.")]
+OutOption = Annotated[Path, typer.Option(help="The folder for reports and weights.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+NameOption = Annotated[str, typer.Option(help="What to call the study; default the recipe's name.")]
+ResumeOption = Annotated[bool, typer.Option(help="Go on with the interrupted run of the same command.")]
+StagesOption = Annotated[
+    str, typer.Option(help="The budget, e.g. coarse:100x5,fine:50x10,final:1x30; default the recipe's own.")
+]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help=f"How matrix products are computed: {', '.join(PRECISION_NAMES)}; auto measures what pays here.",
+    ),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Where to train: cpu, cuda, cuda:N, or auto: the GPU if there is one."),
+]
+
+
+class Way(StrEnum):
+    """How trials compute together, the fastest first."""
+
+    FUSED = "fused"
+    VMAP = "vmap"
+    SERIAL = "serial"
+
+
+WayOption = Annotated[
+    Way | None,
+    typer.Option(help="How trials compute together; by default the first of these that the model allows."),
+]
+PopulationOption = Annotated[
+    int, typer.Option(help="Trials that train together; 0 measures what is fastest here.", min=0)
+]
+DownloadOption = Annotated[
+    bool,
+    typer.Option("--download", help="Fetch the recipe's data set if it is not here.", callback=_download),
+]
+WorkersOption = Annotated[
+    int, typer.Option(help="Worker processes; 0 chooses: one a core, none for a short search.", min=0)
+]
+
+
+def error_console() -> Console:
+    """Standard error."""
+    return Console(stderr=True)
+
+
+def console_for(as_json: bool) -> Console:
+    """Where people look: standard output, or standard error when that belongs to a machine."""
+    return Console(stderr=as_json)
+
+
+def tell_precision(name: str, console: Console) -> None:
+    """Says what a precision brings on this machine, unless it is float32."""
+    if line := remark(name):
+        console.print(f"[dim]precision: {escape(line)}[/dim]", highlight=False, soft_wrap=True)
+
+
+def tell_way(prepared: Prepared, console: Console) -> None:
+    """Says how the recipe's network trains as a population, and why."""
+    found = prepared.lowering(middle(prepared.recipe.full_space()))
+    text = f"trials train together: {found.kind} ({found.reason})"
+    console.print(f"[dim]{escape(text)}[/dim]", highlight=False, soft_wrap=True)
+
+
+def emit(document: dict[str, Any]) -> None:
+    """Prints one JSON document; a value that is no number becomes null, which every parser can read."""
+    print(json.dumps(_finite(document), indent=2))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,141 @@
+"""`babysit check` and `babysit train`: one set-up, one run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from babysit.cli.app import (
+    DeviceOption,
+    DownloadOption,
+    JsonOption,
+    NameOption,
+    OutOption,
+    PrecisionOption,
+    RecipeArgument,
+    ResumeOption,
+    SeedOption,
+    SettingOption,
+    StoreOption,
+    WayOption,
+    app,
+    console_for,
+    emit,
+    tell_precision,
+)
+from babysit.recipe.building import Prepared
+from babysit.recipe.space import Choice, number
+from babysit.records import CheckResult, Reading, State, Status
+from babysit.session.job import DEFAULT_FOLDER, Job, check, guessed, open_job
+from babysit.session.training import Trained, train
+from babysit.training.devices import AUTO
+from babysit.training.precision import FLOAT32
+from babysit.views import terminal
+
+
+@app.command("check", epilog="Example: babysit check cifar10 -s hidden=100")
+def check_recipe(
+    recipe: RecipeArgument,
+    settings: SettingOption = None,
+    seed: SeedOption = 0,
+    download: DownloadOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask before training: first loss, regularization, twenty examples, learning rates, gradients."""
+    results = run_checks(open_job(Job(recipe, tuple(settings or ()), seed)), console_for(as_json))
+    if as_json:
+        emit({"checks": [_check_data(result) for result in results]})
+    raise typer.Exit(1 if any(result.status is Status.FAIL for result in results) else 0)
+
+
+def run_checks(prepared: Prepared, console: Console) -> list[CheckResult]:
+    results = []
+    with console.status("checking"):
+        for result in check(prepared):
+            results.append(result)
+    console.print(terminal.checks_table(results))
+    return results
+
+
+def _check_data(result: CheckResult) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "status": str(result.status),
+        "value": result.value,
+        "expected": result.expected,
+        "advice": result.advice,
+        "details": dict(result.details),
+    }
+
+
+@app.command("train", epilog="Example: babysit train cifar10 -s learning_rate=1e-3 -s l2=1e-3 -s epochs=10")
+def train_recipe(
+    recipe: RecipeArgument,
+    settings: SettingOption = None,
+    seed: SeedOption = 0,
+    download: DownloadOption = False,
+    store: StoreOption = "",
+    out: OutOption = DEFAULT_FOLDER,
+    name: NameOption = "",
+    resume: ResumeOption = False,
+    precision: PrecisionOption = FLOAT32,
+    device: DeviceOption = AUTO,
+    way: WayOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train one run, print the lecture's line each epoch, and give a verdict with its evidence."""
+    job = Job(recipe, tuple(settings or ()), seed, store, out, name, precision, device, way)
+    prepared, console = open_job(job), console_for(as_json)
+    tell_precision(precision, console)
+    _tell_guesses(prepared, console)
+
+    def show(reading: Reading) -> None:
+        console.print(terminal.epoch_line(reading, prepared.recipe.epochs), highlight=False, soft_wrap=True)
+
+    trained = train(job, prepared, resume=resume, show=show)
+    _tell_verdict(trained, console)
+    if as_json:
+        emit(_train_data(trained))
+    raise typer.Exit(1 if trained.run.state is State.EXPLODED else 0)
+
+
+def _tell_guesses(prepared: Prepared, console: Console) -> None:
+    space = prepared.recipe.full_space()
+    for name, value in guessed(prepared.recipe).items():
+        shown = number(value) if isinstance(value, float) else value
+        what = "the first of its choices" if isinstance(space[name], Choice) else "the middle of its range"
+        console.print(f"[dim]{name} = {shown}, {what}; set it with -s {name}=...[/dim]")
+
+
+def _tell_verdict(trained: Trained, console: Console) -> None:
+    best = trained.run.best
+    if best is not None and not math.isnan(best.val_accuracy):
+        console.print(f"best validation accuracy {best.val_accuracy:.3f} at epoch {best.epoch}")
+    elif best is not None:
+        console.print(f"best validation loss {best.val_loss:.4g} at epoch {best.epoch}")
+    if trained.findings:
+        console.print(terminal.findings_panel(trained.findings))
+    else:
+        console.print("[green]no findings:[/green] nothing in this run looks wrong")
+    if trained.weights:
+        console.print(f"weights of the best epoch: {escape(str(trained.weights))}", soft_wrap=True)
+
+
+def _train_data(trained: Trained) -> dict[str, Any]:
+    run, best, last = trained.run, trained.run.best, trained.run.last
+    cost = run.explosion.cost if run.explosion else last.cost if last else math.nan
+    return {
+        "run": trained.study,
+        "state": str(run.state),
+        "cost": cost,
+        "train_accuracy": best.train_accuracy if best else None,
+        "val_accuracy": best.val_accuracy if best else None,
+        "epochs": len(run.readings),
+        "findings": [asdict(finding) for finding in trained.findings],
+        "weights": str(trained.weights) if trained.weights else None,
+    }

@@ -1,0 +1,197 @@
+"""`babysit search` and `babysit demo`: a whole study."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from babysit.cli.app import (
+    DeviceOption,
+    DownloadOption,
+    JsonOption,
+    NameOption,
+    OutOption,
+    PopulationOption,
+    PrecisionOption,
+    RecipeArgument,
+    ResumeOption,
+    SeedOption,
+    SettingOption,
+    StagesOption,
+    StoreOption,
+    WayOption,
+    WorkersOption,
+    app,
+    console_for,
+    emit,
+    tell_precision,
+    tell_way,
+)
+from babysit.cli.runs import run_checks
+from babysit.recipe.building import Prepared
+from babysit.recipe.space import number
+from babysit.records import Edge, Reading, Status, Study
+from babysit.search.engines.local import default_workers
+from babysit.search.search import Progress
+from babysit.session.job import DEFAULT_FOLDER, Job, open_job
+from babysit.session.searching import Ask, Hooks, Searched, budgets_of, run_search
+from babysit.store import queries
+from babysit.store.queries import Reader
+from babysit.training.devices import AUTO
+from babysit.training.precision import FLOAT32
+from babysit.views import terminal
+from babysit.views.report import write_report
+from babysit.views.study import load_study_view
+
+
+@app.command("search", epilog="Example: babysit search cifar10 --stages coarse:40x3,fine:20x10,final:1x30")
+def search_recipe(
+    recipe: RecipeArgument,
+    settings: SettingOption = None,
+    stages: StagesOption = "",
+    seed: SeedOption = 0,
+    download: DownloadOption = False,
+    workers: WorkersOption = 0,
+    store: StoreOption = "",
+    out: OutOption = DEFAULT_FOLDER,
+    name: NameOption = "",
+    resume: ResumeOption = False,
+    precision: PrecisionOption = FLOAT32,
+    device: DeviceOption = AUTO,
+    way: WayOption = None,
+    population: PopulationOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Search coarse to fine, stop what explodes, retrain the best, warn when it sits on an edge."""
+    job = Job(recipe, tuple(settings or ()), seed, store, out, name, precision, device, way)
+    ask = Ask(stages, workers=workers, resume=resume, population=population)
+    found = _search(job, ask, console_for(as_json), as_json)
+    raise typer.Exit(0 if found.outcome["best"] else 1)
+
+
+@app.command(epilog="Example: babysit demo --seed 1")
+def demo(
+    recipe: Annotated[str, typer.Argument(help="Which built-in recipe to show.")] = "digits",
+    seed: SeedOption = 0,
+    download: DownloadOption = False,
+    store: StoreOption = "",
+    out: OutOption = DEFAULT_FOLDER,
+    as_json: JsonOption = False,
+) -> None:
+    """See the whole method on handwritten digits: checks, coarse and fine search, the best one retrained."""
+    job, console = Job(recipe, (), seed, store, out, "demo"), console_for(as_json)
+    console.print(
+        f"[bold]The method of CS231n lecture 6 on {recipe}[/bold]: check the set-up, search coarse to fine, "
+        "retrain the best, score the test split once.\n"
+    )
+    _search(job, Ask(), console, as_json)
+    console.print(_NEXT_STEPS, highlight=False)
+
+
+_NEXT_STEPS = """
+[bold]Next[/bold]
+  babysit train digits -s learning_rate=10     watch it explode; read the verdict
+  babysit train digits -s learning_rate=1e-7   watch it not learn; read why
+  babysit new my_recipe.py                     write a recipe of your own
+  babysit runs                                 every study so far"""
+
+
+def _search(job: Job, ask: Ask, console: Console, as_json: bool) -> Searched:
+    prepared = open_job(job)
+    tell_precision(job.precision, console)
+    tell_way(prepared, console)
+    if not ask.workers:
+        ask = replace(ask, workers=_chosen_workers(prepared, ask))
+    checks = [] if ask.resume else run_checks(prepared, console)
+    if any(result.status is Status.FAIL for result in checks):
+        console.print("[yellow]a check failed: the search goes on, but read its advice first[/yellow]")
+    with terminal.SearchProgress(console) as progress:
+        searched = run_search(job, prepared, ask, checks=checks, hooks=_hooks(progress, console))
+    _tell_outcome(job, searched, console)
+    report = searched.report
+    view = load_study_view(job.store_url, searched.study)
+    write_report(view, report)
+    console.print(f"report: {escape(str(report))}", soft_wrap=True)
+    if as_json:
+        stages = [asdict(stage) for stage in view.stages]
+        emit({"study": searched.study, "stages": stages, **searched.outcome, "report": str(report)})
+    return searched
+
+
+_SHORT_SEARCH = 2_000_000
+
+
+def _chosen_workers(prepared: Prepared, ask: Ask) -> int:
+    """Worker processes pay where the training outlasts their start: about two seconds a worker."""
+    budgets = budgets_of(prepared.recipe, ask)
+    work = sum(budget.trials * budget.epochs for budget in budgets) * len(prepared.dataset.train)
+    return default_workers() if work > _SHORT_SEARCH else 1
+
+
+def _hooks(progress: terminal.SearchProgress, console: Console) -> Hooks:
+    def stage(now: Progress) -> None:
+        progress.update(
+            now.done, now.trials, now.epochs_done, now.epochs, now.best, now.exploded, now.stage.name
+        )
+
+    def final(reading: Reading, epochs: int) -> None:
+        console.print(terminal.epoch_line(reading, epochs), highlight=False, soft_wrap=True)
+
+    def resumed(study: Study, done: int) -> None:
+        console.print(f"going on with study {study.id}: {done} finished trials are kept")
+
+    return Hooks(stage, final, resumed)
+
+
+def _tell_outcome(job: Job, searched: Searched, console: Console) -> None:
+    with Reader(job.store_url) as reader:
+        results = queries.results(reader, searched.study)
+        stages = queries.stages(reader, searched.study)
+    outcome = searched.outcome
+    for found in stages:
+        console.print(terminal.stage_panel(found))
+    console.print(terminal.results_table(results, 10, [tuple(key) for key in outcome["ties"]]))
+    if outcome["best"]:
+        console.print(terminal.edges_panel([Edge(**edge) for edge in outcome["edges"]]))
+    for advice in outcome["advice"]:
+        console.print(f"• {escape(advice)}")
+    _tell_final(outcome.get("final"), searched.weights, console)
+    states = ", ".join(f"{count} {state}" for state, count in sorted(outcome["states"].items()))
+    console.print(
+        f"{states}; {outcome['wall_seconds']:.1f} s, {outcome['trial_steps_per_second']:,.0f} trial-steps/s",
+        highlight=False,
+    )
+
+
+def _tell_final(final: dict[str, Any] | None, weights: Path | None, console: Console) -> None:
+    if not final or weights is None:
+        return
+    if final["test_accuracy"] is not None and not math.isnan(final["test_accuracy"]):
+        test = (
+            f"; test accuracy {final['test_accuracy']:.4f} on {final['test_examples']} examples, scored once"
+        )
+    elif final["test_loss"] is not None:
+        test = f"; test loss {final['test_loss']:.4g} on {final['test_examples']} examples, scored once"
+    else:
+        test = ""
+    value, what = final["val_accuracy"], "accuracy"
+    if math.isnan(value):
+        value, what = final["val_loss"], "loss"
+    stage, trial = final["trial"]
+    console.print(
+        f"[bold]trial {stage}/{trial}, retrained for {final['epochs']} epochs:[/bold] validation {what} "
+        f"{value:.4f} (epoch {final['best_epoch']}){test}",
+        highlight=False,
+    )
+    chosen = ", ".join(
+        f"{name} {number(known) if isinstance(known, float) else known}"
+        for name, known in final["hyperparameters"].items()
+    )
+    console.print(f"[dim]{escape(chosen)}[/dim]", highlight=False)
+    console.print(f"weights: {escape(str(weights))}", soft_wrap=True)

@@ -1,0 +1,102 @@
+"""`babysit report`, `babysit runs` and `babysit new`: what is kept, and what to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from babysit.cli.app import (
+    JsonOption,
+    OutOption,
+    StoreOption,
+    app,
+    console_for,
+    emit,
+)
+from babysit.errors import InputError
+from babysit.recipe.builtin import TEMPLATE
+from babysit.records import Study
+from babysit.session.job import DEFAULT_FOLDER, Job, file_stem
+from babysit.store import queries
+from babysit.store.queries import Reader
+from babysit.views import terminal
+from babysit.views.report import write_report
+from babysit.views.study import load_study_view
+
+
+@app.command(epilog="Example: babysit report 3 --out reports")
+def report(
+    study: Annotated[int | None, typer.Argument(help="The study's number; default the newest.")] = None,
+    store: StoreOption = "",
+    out: OutOption = DEFAULT_FOLDER,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a study's report: one HTML file that needs nothing else."""
+    url = Job("", store=store, folder=out).store_url
+    with Reader(url) as reader:
+        found = queries.latest_study(reader) if study is None else queries.study(reader, study)
+    if found is None:
+        raise InputError(
+            f"the store {url} holds no study", cure="run `babysit demo` or `babysit search` first"
+        )
+    path = out / f"{file_stem(found.name, found.id, found.fingerprint)}.html"
+    write_report(load_study_view(url, found.id), path)
+    console_for(as_json).print(f"report: {escape(str(path))}", soft_wrap=True)
+    if as_json:
+        emit({"study": found.id, "report": str(path)})
+
+
+@app.command(epilog="Example: babysit new my_recipe.py && babysit check my_recipe.py")
+def new(
+    file: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Write a commented recipe to start from."""
+    if file.suffix != ".py":
+        raise InputError(f"{file} would be no Python file", cure=f"write {file.with_suffix('.py')}")
+    try:
+        with file.open("x") as opened:
+            opened.write(TEMPLATE.format(path=file))
+    except FileExistsError:
+        raise InputError(f"{file} exists already", cure="choose another name, or delete it first") from None
+    except OSError as error:
+        raise InputError(
+            f"cannot write {file}: {error.strerror}", cure="choose a folder you can write in"
+        ) from None
+    console_for(as_json).print(
+        f"wrote {escape(str(file))}; try: babysit check {escape(str(file))}", soft_wrap=True
+    )
+    if as_json:
+        emit({"file": str(file)})
+
+
+@app.command(epilog="Example: babysit runs --store sqlite:///babysit-runs/babysit.sqlite")
+def runs(
+    store: StoreOption = "",
+    out: OutOption = DEFAULT_FOLDER,
+    as_json: JsonOption = False,
+) -> None:
+    """List every study in the store: what it asked, where it stands, its best."""
+    url = Job("", store=store, folder=out).store_url
+    with Reader(url) as reader:
+        studies = queries.studies(reader)
+        trials = {study.id: len(queries.run_summaries(reader, study.id)) for study in studies}
+    console_for(as_json).print(terminal.studies_table(studies, trials))
+    if as_json:
+        emit({"studies": [_study_data(study) for study in studies]})
+
+
+def _study_data(study: Study) -> dict[str, Any]:
+    return {
+        "study": study.id,
+        "name": study.name,
+        "recipe": study.recipe,
+        "kind": study.kind,
+        "seed": study.seed,
+        "state": str(study.state),
+        "created": study.created,
+        "best": study.outcome.get("best"),
+    }

@@ -1,0 +1,49 @@
+"""Where data lie, and reading a file so that whatever is wrong with it ends in one kind of error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from babysit.errors import DataError
+
+T = TypeVar("T")
+
+
+def data_root() -> Path:
+    """The folder of the named data sets: ``BABYSIT_DATA``, else ``babysit`` in the user's cache folder."""
+    named = os.environ.get("BABYSIT_DATA")
+    if named:
+        return Path(named).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "babysit"
+
+
+def read(path: Path, parse: Callable[[BinaryIO], T], *, kind: str, cure: str) -> T:
+    """What ``parse`` makes of a file.
+
+    Args:
+        path: the file.
+        parse: gets the open file; may raise anything, ValueError with a message for people if it can.
+        kind: what the file should be, e.g. "a gzip file of labels".
+        cure: what to do if it is damaged.
+
+    Raises:
+        DataError: the file is absent, a folder, not readable, or damaged; the message names it.
+    """
+    try:
+        with path.open("rb") as file:
+            return parse(file)
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist", cure="check the path, or put the file there") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder, not {kind}", cure="name the file in it") from None
+    except PermissionError:
+        raise DataError(f"{path} may not be read by this user", cure=f"chmod u+r {path}") from None
+    except Exception as error:  # a damaged file can make a parser raise anything at all
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise DataError(f"{path} cannot be read as {kind}: {reason}", cure=cure) from error

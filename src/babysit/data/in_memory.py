@@ -1,0 +1,164 @@
+"""Data sets from the user's own arrays, in memory or in an .npz file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from babysit.data.dataset import Dataset, Split, split, validate
+from babysit.data.files import read
+from babysit.data.preprocessing import Array, Transformer
+from babysit.data.targets import as_labels, as_values, check_task
+from babysit.errors import DataError
+
+PARTS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
+
+
+def arrays(
+    x_train: Any,
+    y_train: Any,
+    x_val: Any,
+    y_val: Any,
+    x_test: Any = None,
+    y_test: Any = None,
+    classes: Sequence[str] = (),
+    *,
+    task: str = "auto",
+    name: str = "arrays",
+    feature_names: Sequence[str] = (),
+    preprocess: Sequence[Transformer] = (),
+) -> Dataset:
+    """A data set of one's own arrays.
+
+    Args:
+        x_train, x_val, x_test: rows [N, ...] of numbers: NumPy arrays, CPU tensors or nested lists.
+        y_train, y_val, y_test: labels [N] (integers 0..C-1, or texts), or values [N] or [N, targets].
+        classes: the classes' names by label; by default the sorted texts, or "0".."C-1".
+        task: "classification", "regression", or "auto" (default): floats mean regression.
+        name: for people.
+        feature_names: the columns' names, for tables.
+        preprocess: steps, fitted on the training split only.
+
+    Raises:
+        DataError: the arrays cannot be used; the message names split, row and column.
+
+    Example:
+        >>> data = arrays([[0.0], [1.0], [2.0]], [0, 1, 1], [[0.5]], [0])
+        >>> data.task, data.num_classes, data.input_shape
+        ('classification', 2, (1,))
+    """
+    check_task(task)
+    inputs = [_inputs(x, name) for x in (x_train, x_val, *_given(x_test))]
+    targets = [_array(y, f"{name}: the targets") for y in (y_train, y_val, *_given(y_test))]
+    if len(inputs) != len(targets):
+        raise DataError(
+            f"{name}: {len(inputs)} splits have x, {len(targets)} have y", cure="give both or neither"
+        )
+    y, names = _targets(targets, task, tuple(classes), name)
+    splits = [Split(*pair) for pair in zip(inputs, y, strict=True)]
+    test = splits[2] if len(splits) == 3 else None
+    dataset = Dataset(name, splits[0], splits[1], test, names, feature_names=tuple(feature_names))
+    return validate(dataset).preprocessed(preprocess)
+
+
+def npz(
+    path: str | Path,
+    *,
+    classes: Sequence[str] = (),
+    task: str = "auto",
+    val: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    preprocess: Sequence[Transformer] = (),
+) -> Dataset:
+    """A data set in an .npz file: arrays x and y, or x_train, y_train, x_val, y_val, x_test, y_test.
+
+    Splits that the file does not hold are drawn with ``seed``: all of them from x and y; validation from
+    x_train where x_val is absent. There is no test split if the file has x_train but no x_test.
+
+    Args:
+        path: the file; pickled objects in it are refused.
+        classes: the classes' names by label.
+        task: "classification", "regression", or "auto" (default): floats mean regression.
+        val, test: counts or fractions, for splits that are drawn (default a tenth each).
+        seed: of the split.
+        preprocess: steps, fitted on the training split only.
+
+    Raises:
+        DataError: absent, damaged, no such arrays, or arrays that cannot be used.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/mine.npz", x=np.zeros((20, 3)), y=np.arange(20) % 2)
+        ...     data = npz(f"{folder}/mine.npz")
+        >>> len(data.train), len(data.val), len(data.test)
+        (16, 2, 2)
+    """
+    path = Path(path).expanduser()
+    cure = "save it with np.savez(path, x=..., y=...), numbers or text only"
+    held = read(path, _npz_arrays, kind="an .npz file", cure=cure)
+    if "x" in held and "y" in held:
+        held |= _drawn(held["x"], held["y"], val, test, seed, task, path)
+    if "x_train" not in held or "y_train" not in held:
+        problem = f"{path} holds {', '.join(held) or 'nothing'}, not x and y or x_train and y_train"
+        raise DataError(problem, cure="name the arrays so: np.savez(path, x=..., y=...)")
+    if "x_val" not in held and "y_val" not in held:
+        held |= _drawn(held["x_train"], held["y_train"], val, 0, seed, task, path)
+    parts: dict[str, Any] = {name: held.get(name) for name in PARTS}
+    return arrays(**parts, classes=classes, task=task, name=path.name, preprocess=preprocess)
+
+
+def _npz_arrays(file: BinaryIO) -> dict[str, Array]:
+    opened = np.load(file, allow_pickle=False)
+    if not isinstance(opened, np.lib.npyio.NpzFile):
+        raise ValueError("it holds one bare array (.npy)")
+    held = {key: opened[key] for key in opened.files}
+    return {key: value for key, value in held.items() if isinstance(value, np.ndarray)}
+
+
+def _drawn(x: Array, y: Array, val: float, test: float, seed: int, task: str, path: Path) -> dict[str, Array]:
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
+        problem = f"{path} holds x of shape {list(x.shape)} and y of shape {list(y.shape)}"
+        raise DataError(problem, cure="give one target for every row of x")
+    stratify = y.ndim == 1 and (task == "classification" or (task == "auto" and y.dtype.kind != "f"))
+    train, held_out, unseen = split(x, y, val=val, test=test, seed=seed, stratify=stratify)
+    drawn = {"x_train": train.x, "y_train": train.y, "x_val": held_out.x, "y_val": held_out.y}
+    return drawn | ({"x_test": unseen.x, "y_test": unseen.y} if unseen else {})
+
+
+def _array(values: Any, what: str) -> Array:
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors on a GPU or with gradients
+        cure = "make all rows equally long; for tensors pass x.detach().cpu()"
+        raise DataError(f"{what} do not form an array: {error}", cure=cure) from error
+    if array.ndim == 0:
+        raise DataError(f"{what} are no array: {values!r}", cure="give one row for every example")
+    return array
+
+
+def _given(values: Any) -> list[Any]:
+    return [] if values is None else [values]
+
+
+def _inputs(values: Any, name: str) -> Array:
+    x = _array(values, f"{name}: the inputs")
+    return x.astype(np.uint8) if x.dtype == np.bool_ else x
+
+
+def _targets(
+    parts: list[Array], task: str, classes: tuple[str, ...], name: str
+) -> tuple[list[Array], tuple[str, ...]]:
+    """The targets of all splits, converted alike."""
+    as_floats = all(part.dtype.kind == "f" for part in parts) and not classes
+    if task == "regression" or (task == "auto" and as_floats):
+        return [as_values(part, name) for part in parts], ()
+    if any(part.ndim != 1 and part.shape[1:] != (1,) for part in parts):
+        problem = f"{name}: labels must have shape [N], not {[list(part.shape) for part in parts]}"
+        raise DataError(problem, cure="take argmax(axis=1) of one-hot labels, or give floats for regression")
+    labels, names = as_labels(np.concatenate([part.ravel() for part in parts]), name, classes)
+    return np.split(labels, np.cumsum([len(part) for part in parts])[:-1]), names

@@ -1,0 +1,92 @@
+"""Turning what people have as targets into int64 labels or float32 values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from babysit.data.preprocessing import Array
+from babysit.errors import DataError
+
+TASKS = ("auto", "classification", "regression")
+
+
+def check_task(task: str) -> None:
+    """Raises DataError unless ``task`` is one of "auto", "classification" and "regression"."""
+    if task not in TASKS:
+        raise DataError(f"there is no task {task!r}", cure=f"use one of {', '.join(TASKS)}")
+
+
+def as_values(values: Array, where: str) -> Array:
+    """Targets for regression: float32 of the same shape.
+
+    Raises:
+        DataError: they are not numbers.
+
+    Example:
+        >>> as_values(np.array([1, 2]), "mine").dtype
+        dtype('float32')
+    """
+    if values.dtype.kind not in "buif":
+        problem = f"{where}: the targets are text, not numbers (the first is {values.ravel()[:1].tolist()})"
+        raise DataError(problem, cure='use task="classification", or give numbers')
+    return np.asarray(values, dtype=np.float32)
+
+
+def as_labels(values: Array, where: str, classes: Sequence[str] = ()) -> tuple[Array, tuple[str, ...]]:
+    """Labels for classification: numbers stay as they are, texts become their place among the classes.
+
+    Args:
+        values: [N] integers, whole floats, booleans or texts; [N, 1] too.
+        where: names the data in errors.
+        classes: the classes' names by label; by default the sorted texts, or "0".."C-1" for numbers.
+
+    Returns:
+        (labels int64 [N], names).
+
+    Raises:
+        DataError: a number is not whole, or a text is not among the classes.
+
+    Example:
+        >>> labels, names = as_labels(np.array(["dog", "cat", "dog"]), "mine")
+        >>> labels.tolist(), names
+        ([1, 0, 1], ('cat', 'dog'))
+    """
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.dtype.kind in "USO":
+        return _named_labels(values.astype(str), where, classes)
+    if values.dtype.kind not in "buif" or not (np.isfinite(values) & (values == np.trunc(values))).all():
+        problem = f"{where}: the labels are not whole numbers"
+        raise DataError(problem, cure='use task="regression" for real values, or correct the labels')
+    labels = values.astype(np.int64)
+    highest = int(labels.max()) if labels.size else -1
+    return labels, tuple(classes) or tuple(str(label) for label in range(highest + 1))
+
+
+def numbered(values: Array) -> tuple[Array, tuple[str, ...]]:
+    """Labels for classification from any codes: each becomes its place among the sorted distinct ones.
+
+    Example:
+        >>> labels, names = numbered(np.array([8, 4, 8, 6]))
+        >>> labels.tolist(), names
+        ([2, 0, 2, 1], ('4', '6', '8'))
+    """
+    distinct, labels = np.unique(values, return_inverse=True)
+    return labels.astype(np.int64), tuple(_name(value) for value in distinct.tolist())
+
+
+def _named_labels(values: Array, where: str, classes: Sequence[str]) -> tuple[Array, tuple[str, ...]]:
+    names = tuple(classes) or tuple(np.unique(values).tolist())
+    number = {name: label for label, name in enumerate(names)}
+    unknown = [value for value in values.tolist() if value not in number]
+    if unknown:
+        raise DataError(
+            f"{where}: {unknown[0]!r} is not among the classes {list(names)}", cure="add it to classes="
+        )
+    return np.array([number[value] for value in values.tolist()], dtype=np.int64), names
+
+
+def _name(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

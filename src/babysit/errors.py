@@ -1,0 +1,60 @@
+"""Every error that babysit raises on purpose; each message names what was wrong, where, and the cure.
+
+    BabysitError
+    ├── InputError           what the user gave cannot be used (exit code 2)
+    │   ├── DataError        a data set: missing, damaged, mislabelled, empty, NaN
+    │   ├── RecipeError      a recipe: cannot be loaded, raises, does not fit its data
+    │   ├── SpaceError       a hyperparameter: unknown name, impossible range or value
+    │   ├── StoreError       a store: not a database, read-only, full, of another version
+    │   └── CheckpointError  a checkpoint: missing, damaged, of another run
+    └── WorkerError          a worker process died; the finished trials are kept
+
+A sick network is not an error: it yields a finding.
+"""
+
+from __future__ import annotations
+
+
+class BabysitError(Exception):
+    """The root of the tree: catch it to catch everything that babysit raises on purpose."""
+
+
+class InputError(BabysitError):
+    """What the user gave cannot be used; the message says what, where and the cure."""
+
+    def __init__(self, problem: str, *, cure: str = "") -> None:
+        self.problem = problem
+        self.cure = cure
+        super().__init__(f"{problem}\n  cure: {cure}" if cure else problem)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments do not survive pickling, and errors cross from worker processes.
+        return (_rebuild, (type(self), self.problem, self.cure))
+
+
+def _rebuild(kind: type[InputError], problem: str, cure: str) -> InputError:
+    return kind(problem, cure=cure)
+
+
+class DataError(InputError):
+    """A data set is missing, damaged, mislabelled, empty or holds NaN."""
+
+
+class RecipeError(InputError):
+    """A recipe cannot be loaded, raises, or does not fit its data."""
+
+
+class SpaceError(InputError):
+    """A hyperparameter is unknown, or its range or value is impossible."""
+
+
+class StoreError(InputError):
+    """A store cannot be opened, read or written."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint is missing, damaged or belongs to another run."""
+
+
+class WorkerError(BabysitError):
+    """A worker process died; what it had finished is kept."""

@@ -1,0 +1,103 @@
+"""What every experiment of the lab takes and gives back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Options:
+    """What whoever runs an experiment may choose.
+
+    Attributes:
+        seed: the one seed from which everything random is derived.
+        data: "digits", "cifar10" or "fashion-mnist", for the experiments that need data.
+        quick: a small version of the same experiment, for tests: every part runs, the numbers are coarse.
+    """
+
+    seed: int = 0
+    data: str = "digits"
+    quick: bool = False
+
+    def pick(self, full: int, quick: int) -> int:
+        """A size: the full one, or that of a quick run."""
+        return quick if self.quick else full
+
+
+class Table(NamedTuple):
+    """Measured numbers beside theory and the lecture's; cells are text, ready to print."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment found.
+
+    Attributes:
+        data: every number, as plain data that JSON can hold.
+        lines: what the terminal prints, in the lecture's own words where it has them.
+        tables: measured beside theory and the lecture's number.
+        figures: name -> what draws it; nothing is drawn before it is called.
+        remark: the honest lesson, in one to three sentences.
+    """
+
+    data: Mapping[str, Any]
+    lines: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    figures: Mapping[str, Callable[[], Figure]] = field(default_factory=dict)
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment of the lecture.
+
+    Attributes:
+        name: what it is called on the command line.
+        title: a heading.
+        about: what it shows, in one sentence.
+        rows: where the lecture speaks of it.
+        needs_data: whether ``Options.data`` matters.
+        run: does it.
+    """
+
+    name: str
+    title: str
+    about: str
+    rows: str
+    needs_data: bool
+    run: Callable[[Options], Outcome]
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number for a table's cell, with an exponent when it is far from one; a dash where there is none.
+
+    Example:
+        >>> number(0.627929), number(2.98e-7), number(None), number(float("nan")), number(0)
+        ('0.6279', '2.98e-07', '–', '–', '0')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    return f"{value:.{digits}g}" if 1e-3 <= size < 10**digits else f"{value:.{max(digits - 2, 0)}e}"
+
+
+def plain(value: float) -> float | None:
+    """A float that JSON can hold: None for NaN and infinity.
+
+    Example:
+        >>> plain(1.5), plain(float("nan"))
+        (1.5, None)
+    """
+    return float(value) if math.isfinite(value) else None

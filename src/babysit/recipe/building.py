@@ -1,0 +1,336 @@
+"""A recipe with its data loaded: turns trials into trainers, and what a user's code raises into errors."""
+
+from __future__ import annotations
+
+import math
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path as FilePath
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from babysit.data.batches import Batches, evaluation_tensors
+from babysit.data.dataset import Dataset
+from babysit.errors import InputError, RecipeError
+from babysit.nn.dropout import mix
+from babysit.nn.initialization import initialize
+from babysit.recipe.initial_weights import INITIALIZATION, parse_scheme
+from babysit.recipe.recipe import Hyperparameters, Recipe
+from babysit.records import Value
+from babysit.seeding import derive, seeded
+from babysit.training.devices import device_named
+from babysit.training.evaluation import Evaluation, evaluation_of
+from babysit.training.losses import Loss, accuracy, loss_named
+from babysit.training.lowering import Lowering, lower
+from babysit.training.population import Tensors, signature, stack
+from babysit.training.precision import FLOAT32, forward_context, precise, precision_named
+from babysit.training.schedules import schedule_named
+from babysit.training.trainer import EXPLOSION_LIMIT, Candidate, EpochReport, Plan, Trainer
+from babysit.training.updates import update_named
+
+T = TypeVar("T")
+_LIBRARIES = (
+    "<frozen",
+    str(FilePath(__file__).parents[1]),
+    str(FilePath(torch.__file__).parent),
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+)
+_INITIALIZATION_ROWS = 500
+"""Examples that a data-dependent initialization looks at."""
+
+Stream = tuple[str | int, ...]
+"""The names of a random stream, e.g. ("trial", 0, 7)."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe and its data, ready to train.
+
+    Attributes:
+        recipe: as the user wrote it, settings applied.
+        dataset: what ``data()`` returned.
+        seed: the one seed from which everything random is derived.
+        precision: of the products, by name; never ``auto``, which has been decided by then.
+        device: where populations train, e.g. "cuda".
+        way: how members compute together, "fused", "vmap" or "serial"; None takes the first that is possible.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    seed: int
+    precision: str = FLOAT32
+    device: str = "cpu"
+    way: str | None = None
+
+    @cached_property
+    def loss(self) -> Loss:
+        """The recipe's loss."""
+        return loss_named(self.recipe.loss)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The rows that accuracies are measured on."""
+        return evaluation_of(self.dataset, seed=self.seed)
+
+    @cached_property
+    def chance_loss(self) -> float:
+        """The data loss of a network that knows nothing, e.g. ln C."""
+        targets = torch.from_numpy(np.asarray(self.dataset.train.y))
+        return self.loss.chance(self.dataset.num_classes, targets)
+
+    @property
+    def chance_accuracy(self) -> float:
+        """1 / C; NaN for regression."""
+        return 1 / self.dataset.num_classes if self.loss.is_classification else math.nan
+
+    def plan(self, epochs: int, *, explosion_limit: float = EXPLOSION_LIMIT) -> Plan:
+        """What all members of a population share."""
+        update, schedule = update_named(self.recipe.update), schedule_named(self.recipe.schedule)
+        return Plan(self.loss, update, schedule, epochs, explosion_limit, self.precision, self.device)
+
+    def model(self, hyperparameters: Mapping[str, Value], path: Stream) -> nn.Module:
+        """The user's model for these hyperparameters, initialized from the stream ``path`` names.
+
+        Raises:
+            RecipeError: when ``model(hp)`` raises or returns no module.
+        """
+        with seeded(self.seed, *path, "weights"):
+            made = calling("model(hp)", lambda: self.recipe.model(Hyperparameters(hyperparameters)))
+        model = _checked(made)
+        if INITIALIZATION in hyperparameters:
+            scheme = parse_scheme(hyperparameters[INITIALIZATION])
+            batch = self.evaluation.train_x[:_INITIALIZATION_ROWS]
+            seed = derive(self.seed, *path, "weights")
+            initialize(model, scheme.name, seed=seed, batch=batch, **scheme.options)
+        return model
+
+    def candidate(self, hyperparameters: Mapping[str, Value], path: Stream) -> Candidate:
+        """One member to be: the model, its rates and its random key."""
+        model = self.model(hyperparameters, path)
+        key = int(mix(torch.tensor(derive(self.seed, *path, "key"))))
+        return Candidate(model, hyperparameters, key)
+
+    def batches(self, batch_size: int) -> Batches:
+        """Mini-batches whose order depends on the seed only, so that all trials see the same."""
+        if batch_size not in self._batches:
+            self._batches[batch_size] = Batches(self.dataset, batch_size, seed=derive(self.seed, "order"))
+        return self._batches[batch_size]
+
+    @cached_property
+    def _batches(self) -> dict[int, Batches]:
+        """Batch size -> its mini-batches: they may keep the whole data set as float32, so once is enough."""
+        return {}
+
+    def trainer(
+        self,
+        trials: Sequence[tuple[Mapping[str, Value], Stream]],
+        epochs: int,
+        *,
+        keep_best: bool = False,
+        explosion_limit: float = EXPLOSION_LIMIT,
+        way: str | None = None,
+    ) -> Trainer:
+        """A trainer for trials of one architecture and batch size; ``way`` overrides the recipe's."""
+        candidates = [self.candidate(hyperparameters, path) for hyperparameters, path in trials]
+        return self.trainer_of(
+            candidates, epochs, keep_best=keep_best, explosion_limit=explosion_limit, way=way
+        )
+
+    def trainer_of(
+        self,
+        candidates: Sequence[Candidate],
+        epochs: int,
+        *,
+        keep_best: bool = False,
+        explosion_limit: float = EXPLOSION_LIMIT,
+        way: str | None = None,
+    ) -> Trainer:
+        """A trainer for candidates of one architecture and batch size; ``way`` overrides the recipe's."""
+        batches = self.batches(int(candidates[0].hyperparameters["batch_size"]))  # type: ignore[call-overload]
+        plan = self.plan(epochs, explosion_limit=explosion_limit)
+        return Trainer(candidates, plan, batches, self.evaluation, keep_best=keep_best, way=way or self.way)
+
+    def lowering(self, hyperparameters: Mapping[str, Value]) -> Lowering:
+        """How the network of these hyperparameters trains as a population, and why."""
+        population = stack([self.model(hyperparameters, ("lowering",))])
+        example = self.evaluation.train_x[:2]
+        return calling("the model", lambda: lower(population, example, self.way))
+
+    def reports(self, trainer: Trainer, *, steps: int | None = None) -> Iterator[EpochReport]:
+        """Trains; what the user's model raises on the way becomes a RecipeError that names the line."""
+        found = trainer.epochs(steps=steps)
+        while (report := calling("the model, in training,", lambda: next(found, None))) is not None:
+            yield report
+
+    def validate(self, hyperparameters: Mapping[str, Value]) -> None:
+        """Tries the model on two rows, so that a recipe that cannot work fails before anything trains.
+
+        Raises:
+            RecipeError: when the model raises, its outputs do not fit the data and the loss, or the space
+                names a hyperparameter that nobody reads, or lacks the learning rate.
+        """
+        asked = Hyperparameters(hyperparameters)
+        with seeded(self.seed, "validate"):
+            model = _checked(calling("model(hp)", lambda: self.recipe.model(asked)))
+        if "learning_rate" not in hyperparameters:
+            raise RecipeError(
+                "the recipe has no learning rate",
+                cure="add learning_rate=bs.log_uniform(1e-5, 1e-1) to its space, or -s learning_rate=1e-3",
+            )
+        unused = set(hyperparameters) - asked.read - self.recipe.training_names()
+        if unused:
+            name = sorted(unused)[0]
+            raise RecipeError(
+                f"the space holds {name!r}, but neither model(hp) nor the training reads it",
+                cure=f"use hp.{name} in model(hp), or take it out of the space",
+            )
+        self._validate_output(model)
+
+    def _validate_output(self, model: nn.Module) -> None:
+        x, y = self.evaluation.train_x[:2], self.evaluation.train_y[:2]
+        was_training = model.training
+        with torch.no_grad():
+            output = calling("the model", lambda: model.eval()(x))
+        model.train(was_training)
+        if not isinstance(output, Tensor):
+            raise RecipeError(
+                f"the model returned {type(output).__name__} for a batch, not one tensor of outputs",
+                cure="return the logits alone",
+            )
+        wanted = self.loss.width(self.dataset.num_classes, y)
+        found = output.shape[1:].numel() if output.dim() else 0
+        if output.dim() == 0 or output.shape[0] != 2 or found != wanted:
+            raise RecipeError(
+                f"the model's output for 2 examples has shape {tuple(output.shape)}, "
+                f"but {self._need(wanted)}",
+                cure=f"make the last layer's width {wanted}: nn.Linear(..., {wanted})",
+            )
+
+    def _need(self, wanted: int) -> str:
+        if self.loss.is_classification:
+            return f"the {self.recipe.loss} loss on {self.dataset.num_classes} classes needs (2, {wanted})"
+        return f"{self.dataset.name} has {wanted} target{'s' if wanted > 1 else ''}: (2, {wanted})"
+
+
+def prepare(
+    recipe: Recipe, *, seed: int, precision: str = FLOAT32, device: str = "cpu", way: str | None = None
+) -> Prepared:
+    """Loads a recipe's data and checks that it fits the loss.
+
+    Args:
+        recipe: what the user wrote.
+        seed: the one seed.
+        precision: one of ``PRECISION_NAMES``, default float32; ``auto`` is decided here.
+        device: where populations train: "cpu", the default, "cuda", or "auto", which is decided here.
+        way: "fused", "vmap" or "serial"; None, the default, takes the first that is possible.
+
+    Raises:
+        InputError: for an unknown precision or device.
+        RecipeError: when ``data()`` raises, returns no data set, or one that the loss cannot be used on.
+        DataError: for faults of the data itself.
+
+    Example:
+        >>> from babysit.recipe.builtin import BUILTIN
+        >>> prepare(BUILTIN["digits"], seed=0).dataset.num_classes
+        10
+    """
+    place = device_named(device)
+    chosen = precision_named(precision, place).name
+    dataset = calling("data()", recipe.data)
+    if not isinstance(dataset, Dataset):
+        raise RecipeError(
+            f"data() returned {type(dataset).__name__}, not a babysit data set",
+            cure="return bs.data.cifar10(), bs.data.csv(...), or bs.data.arrays(...) for arrays of your own",
+        )
+    loss = loss_named(recipe.loss)
+    if loss.is_classification != (dataset.task == "classification"):
+        raise RecipeError(
+            f"the loss {recipe.loss!r} does not fit {dataset.name}, a {dataset.task} task",
+            cure="use loss='mse' for numbers, 'softmax' for classes",
+        )
+    if recipe.loss == "binary" and dataset.num_classes != 2:
+        raise RecipeError(
+            f"the loss 'binary' needs 2 classes, {dataset.name} has {dataset.num_classes}",
+            cure="use loss='softmax'",
+        )
+    return Prepared(recipe, dataset, seed, chosen, place, way)
+
+
+def groups(candidates: Sequence[Candidate]) -> list[list[int]]:
+    """Splits candidates into those that can train as one population: equal architecture and batch size.
+
+    All are compared while all are alive: a signature may hold the identity of a user's object, which Python
+    gives to another object once the first is gone.
+    """
+    found: dict[object, list[int]] = {}
+    for index, candidate in enumerate(candidates):
+        key = (candidate.hyperparameters["batch_size"], signature(candidate.model))
+        found.setdefault(key, []).append(index)
+    return list(found.values())
+
+
+class Score(NamedTuple):
+    """How a model did on examples it never saw: accuracy in [0, 1], mean data loss, how many examples."""
+
+    accuracy: float
+    loss: float
+    examples: int
+
+
+def held_out(prepared: Prepared, hyperparameters: Mapping[str, Value], weights: Tensors) -> Score | None:
+    """Scores a model on the test split; None where there is none. Call it once, at the very end.
+
+    Args:
+        prepared: the recipe with its data.
+        hyperparameters: those the model was built with.
+        weights: its state dict.
+    """
+    if prepared.dataset.test is None:
+        return None
+    model = prepared.model(hyperparameters, ("validate",))
+    model.load_state_dict(weights)
+    x, y = evaluation_tensors(prepared.dataset, prepared.dataset.test)
+    with torch.no_grad(), precise(prepared.precision), forward_context(prepared.precision):
+        outputs = [model.eval()(part) for part in torch.split(x, 1000)]
+    stacked = torch.cat(outputs).float().unsqueeze(0)
+    loss = prepared.loss.per_example(stacked, y).double().mean().item()
+    return Score(accuracy(prepared.loss, stacked, y).item(), loss, len(y))
+
+
+def _checked(model: object) -> nn.Module:
+    if isinstance(model, nn.Module):
+        return model
+    found = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+    raise RecipeError(
+        f"model(hp) returned {found}, not a torch nn.Module",
+        cure="end model(hp) with `return nn.Sequential(...)` or a module of your own",
+    )
+
+
+def calling(what: str, call: Callable[[], T]) -> T:
+    """Calls a user's function; what it raises becomes a RecipeError that names the line.
+
+    Errors that babysit itself raised on purpose pass as they are.
+    """
+    try:
+        return call()
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        cure = "mend the recipe at that line"
+        raise RecipeError(f"{what} raised {type(error).__name__}{_place(error)}", cure=cure) from error
+
+
+def _place(error: BaseException) -> str:
+    """Where in the user's own code an error arose, and what it says."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" at {error.filename}:{error.lineno}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    users = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    return (f" at {users[-1].filename}:{users[-1].lineno}" if users else "") + f": {error}"

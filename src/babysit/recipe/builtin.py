@@ -1,0 +1,137 @@
+"""The built-in recipes, and the commented file that ``babysit new`` writes."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from babysit.data.dataset import Dataset
+from babysit.data.preprocessing import MeanImage
+from babysit.data.sources import cifar10, digits, fashion_mnist
+from babysit.nn.networks import two_layer
+from babysit.recipe.recipe import Hyperparameters, Recipe
+from babysit.recipe.space import log_uniform
+
+
+def _digits() -> Dataset:
+    return digits(preprocess=[MeanImage()])
+
+
+def _cifar10() -> Dataset:
+    return cifar10(preprocess=[MeanImage()])
+
+
+def _fashion_mnist() -> Dataset:
+    return fashion_mnist(preprocess=[MeanImage()])
+
+
+def _digits_model(hp: Hyperparameters) -> nn.Module:
+    return two_layer(64, int(hp.hidden), 10, weight_scale=1e-2)
+
+
+def _cifar10_model(hp: Hyperparameters) -> nn.Module:
+    return two_layer(3072, int(hp.hidden), 10, weight_scale=1e-4)
+
+
+def _fashion_mnist_model(hp: Hyperparameters) -> nn.Module:
+    return two_layer(784, int(hp.hidden), 10, weight_scale=1e-3)
+
+
+BUILTIN: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            _digits,
+            _digits_model,
+            update="momentum",
+            learning_rate_decay=0.95,
+            batch_size=50,
+            epochs=10,
+            stages="coarse:100x5,fine:50x10,final:1x30",
+            space={
+                "learning_rate": log_uniform(1e-5, 1e-1),
+                "l2": log_uniform(1e-5, 1e2),
+                "hidden": 100,
+            },
+            name="digits",
+        ),
+        # The lecture's own: its 'momentum' run passed no momentum, which made it plain gradient descent.
+        Recipe(
+            _cifar10,
+            _cifar10_model,
+            update="sgd",
+            learning_rate_decay=0.9,
+            batch_size=100,
+            epochs=5,
+            stages="coarse:100x5,fine:50x10,final:1x20",
+            space={
+                "learning_rate": log_uniform(1e-6, 1e-3),
+                "l2": log_uniform(1e-5, 1e5),
+                "hidden": 50,
+            },
+            name="cifar10",
+        ),
+        Recipe(
+            _fashion_mnist,
+            _fashion_mnist_model,
+            update="momentum",
+            learning_rate_decay=0.95,
+            batch_size=100,
+            epochs=5,
+            stages="coarse:60x3,fine:30x5,final:1x15",
+            space={
+                "learning_rate": log_uniform(1e-7, 1e-3),
+                "l2": log_uniform(1e-5, 1e3),
+                "hidden": 100,
+            },
+            name="fashion-mnist",
+        ),
+    )
+}
+
+TEMPLATE = '''\
+"""A babysit recipe: data, a model, and the hyperparameters to search.
+
+    babysit check  {path}      is the set-up sound? (first loss, regularization, 20 examples, gradients)
+    babysit search {path}      coarse to fine, then the best one trained and scored
+    babysit train  {path} -s learning_rate=1e-2
+"""
+
+import babysit as bs
+from torch import nn
+
+
+def data():
+    # Others: bs.data.cifar10(), bs.data.fashion_mnist(), bs.data.image_folder("photos"),
+    # bs.data.csv("table.csv", label="species"), bs.data.npz("arrays.npz"), bs.data.arrays(...).
+    # Preprocessing is fitted on the training split only. For images, centring is enough.
+    return bs.data.digits(preprocess=[bs.data.MeanImage()])
+
+
+def model(hp):
+    # Any nn.Module. Return logits: the loss adds the softmax. hp holds everything named in the space.
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(64, hp.hidden),
+        nn.ReLU(),
+        nn.Linear(hp.hidden, 10),
+    )
+
+
+recipe = bs.Recipe(
+    data,
+    model,
+    loss="softmax",  # or "hinge", "binary", "mse"
+    update="momentum",  # or "sgd", "nesterov", "adagrad", "rmsprop", "adam", "adamw"
+    learning_rate_decay=0.95,  # after every epoch
+    batch_size=50,
+    epochs=10,
+    stages="coarse:40x3,fine:20x10,final:1x20",  # name:TRIALSxEPOCHS
+    space=dict(
+        # Ranges are values, not exponents. Rates and strengths act multiplicatively: search their logarithm.
+        learning_rate=bs.log_uniform(1e-5, 1e-1),
+        l2=bs.log_uniform(1e-5, 1e1),
+        hidden=bs.choice(50, 100),
+        momentum=0.9,  # a plain value is fixed
+    ),
+)
+'''

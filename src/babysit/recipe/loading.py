@@ -1,0 +1,154 @@
+"""Finds a recipe by name or file, and reads its space from the command line's settings."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from babysit.errors import RecipeError, SpaceError
+from babysit.recipe.building import calling
+from babysit.recipe.builtin import BUILTIN
+from babysit.recipe.initial_weights import INITIALIZATION
+from babysit.recipe.recipe import Recipe
+from babysit.recipe.space import Fixed, Range, closest, parse
+
+
+def load_recipe(text: str) -> Recipe:
+    """The recipe of that name, or the one in that Python file.
+
+    Args:
+        text: "digits", "cifar10", "fashion-mnist", "path/to/file.py", or "path/to/file.py:name" where a
+            file holds several.
+
+    Raises:
+        RecipeError: when there is none, or the file cannot be run.
+
+    Example:
+        >>> load_recipe("digits").batch_size
+        50
+    """
+    if text in BUILTIN:
+        return BUILTIN[text]
+    path, _, name = text.partition(":")
+    file = Path(path).expanduser()
+    if file.suffix != ".py" and not file.exists():
+        raise RecipeError(
+            f"there is no built-in recipe named {text!r}",
+            cure=f"{closest(text, list(BUILTIN))} For a file of your own give its path, ending in .py",
+        )
+    if file.is_dir():
+        raise RecipeError(
+            f"{path} is a directory", cure="give the recipe file in it, e.g. {}".format(file / "recipe.py")
+        )
+    if not file.is_file():
+        raise RecipeError(
+            f"there is no recipe file {path}", cure=f"`babysit new {path}` writes one to start from"
+        )
+    if file.suffix != ".py":
+        raise RecipeError(f"{path} is no Python file", cure="a recipe is a Python file; its name ends in .py")
+    return _find_recipe(_run(file), file, name)
+
+
+def _run(file: Path) -> ModuleType:
+    """Runs a recipe file as a module of its own."""
+    name = f"babysit_recipe_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise RecipeError(
+            f"{file} cannot be loaded as Python", cure="a recipe is a Python file ending in .py"
+        )
+    module, loader = importlib.util.module_from_spec(spec), spec.loader
+    sys.modules[name] = module  # dataclasses and pickle look a class's module up there
+    try:
+        calling(f"the recipe file {file}", lambda: loader.exec_module(module))
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _find_recipe(module: ModuleType, file: Path, name: str) -> Recipe:
+    found = {key: value for key, value in vars(module).items() if isinstance(value, Recipe)}
+    if name:
+        if name not in found:
+            raise RecipeError(
+                f"{file} has no recipe named {name!r}", cure=f"it holds: {', '.join(found) or 'none'}"
+            )
+        return _named(found[name], file)
+    if not found:
+        raise RecipeError(
+            f"{file} holds no recipe",
+            cure="assign one at the top level: recipe = bs.Recipe(data, model, space=...); "
+            "`babysit new FILE` writes an example",
+        )
+    if len(found) > 1 and "recipe" not in found:
+        raise RecipeError(
+            f"{file} holds several recipes: {', '.join(found)}",
+            cure=f"name one: {file}:{next(iter(found))}",
+        )
+    return _named(found.get("recipe", next(iter(found.values()))), file)
+
+
+def _named(recipe: Recipe, file: Path) -> Recipe:
+    return recipe if recipe.name else replace(recipe, name=file.stem)
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Range]:
+    """Reads ``name=value`` settings; a value may be a range, e.g. ``l2=log_uniform(1e-5, 1)``.
+
+    Raises:
+        SpaceError: for a setting without an equals sign, or a value that cannot be read.
+
+    Example:
+        >>> parse_settings(["learning_rate=1e-3", "hidden=choice(50, 100)"])
+        {'learning_rate': Fixed(value=0.001), 'hidden': Choice(options=(50, 100))}
+    """
+    found: dict[str, Range] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name.strip() or not text.strip():
+            raise SpaceError(f"cannot read the setting {setting!r}", cure="write name=value, e.g. -s l2=1e-3")
+        found[name.strip()] = _parse(name.strip(), text)
+    return found
+
+
+def _parse(name: str, text: str) -> Range:
+    if name == INITIALIZATION and not text.strip().startswith("choice("):
+        return Fixed(text.strip())  # a scheme's brackets hold its options: they are no range
+    return parse(name, text)
+
+
+def apply_settings(recipe: Recipe, settings: Sequence[str], *, epochs: int | None = None) -> Recipe:
+    """The recipe with the command line's settings; ``epochs``, ``update``, ``loss`` and ``schedule`` too.
+
+    Raises:
+        SpaceError, RecipeError: for a name or value that does not exist.
+
+    Example:
+        >>> changed = apply_settings(load_recipe("digits"), ["update=adam", "l2=0"], epochs=3)
+        >>> changed.update, changed.epochs, changed.space["l2"]
+        ('adam', 3, Fixed(value=0))
+    """
+    found = parse_settings(settings)
+    changes = {
+        name: _fixed_text(name, found.pop(name)) for name in ("update", "loss", "schedule") if name in found
+    }
+    if "epochs" in found:
+        epochs = _fixed_epochs(found.pop("epochs"))
+    return replace(recipe, **changes).with_settings(found, epochs=epochs)  # type: ignore[arg-type]
+
+
+def _fixed_text(name: str, found: Range) -> str:
+    if not isinstance(found, Fixed) or not isinstance(found.value, str):
+        raise SpaceError(f"{name} = {found} is no name", cure=f"write one name, e.g. {name}=sgd")
+    return found.value
+
+
+def _fixed_epochs(found: Range) -> int:
+    if not isinstance(found, Fixed) or type(found.value) is not int or found.value < 1:
+        raise SpaceError(f"epochs = {found} is no whole number above 0", cure="write e.g. epochs=10")
+    return found.value

@@ -1,0 +1,192 @@
+"""What the user writes: data, a model, and the space of hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import nn
+
+from babysit.data.dataset import Dataset
+from babysit.errors import SpaceError
+from babysit.recipe.initial_weights import INITIALIZATION, parse_scheme
+from babysit.recipe.space import Fixed, Range, Space, as_range, closest
+from babysit.records import Value
+from babysit.training.losses import loss_named
+from babysit.training.regularization import REGULARIZATION
+from babysit.training.schedules import schedule_named
+from babysit.training.updates import update_named
+
+
+class Hyperparameters(Mapping[str, Value]):
+    """What ``model(hp)`` receives: values by attribute or by name.
+
+    Example:
+        >>> hp = Hyperparameters({"hidden": 50})
+        >>> hp.hidden, hp["hidden"]
+        (50, 50)
+        >>> hp.hiden
+        Traceback (most recent call last):
+        babysit.errors.SpaceError: the recipe's space has no hyperparameter 'hiden'
+          cure: did you mean 'hidden'?
+    """
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        self._values = dict(values)
+        self.read: set[str] = set()
+        """The names that were looked at, so that a name nobody uses can be reported."""
+
+    def __getitem__(self, name: str) -> Value:
+        if name not in self._values:
+            raise SpaceError(
+                f"the recipe's space has no hyperparameter {name!r}", cure=closest(name, list(self._values))
+            )
+        self.read.add(name)
+        return self._values[name]
+
+    def __getattr__(self, name: str) -> Value:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self[name]
+
+    # Mapping's own two would let the SpaceError of an absent name through.
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value, or the default where the space has no such name."""
+        if name not in self:
+            return default
+        return self[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Data, model and space: everything that babysit needs to check, train and search.
+
+    Args:
+        data: makes the data set, e.g. ``lambda: bs.data.digits()``.
+        model: hyperparameters -> an ``nn.Module`` whose outputs are logits (or predictions).
+        loss: "softmax", "hinge", "binary" or "mse"; default "softmax".
+        update: "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam" or "adamw"; default "sgd".
+        schedule: "constant", "multiplicative", "step", "cosine" or "inverse_time"; default "multiplicative"
+            where a ``learning_rate_decay`` is given, else "constant".
+        learning_rate_decay: the factor on the learning rate after every epoch, in (0, 1].
+        batch_size: examples per mini-batch; default 100.
+        epochs: epochs of one training; default 5.
+        stages: the search's budget as "name:TRIALSxEPOCHS,..."; default 100 coarse, 50 fine.
+        space: name -> range or value. Learning rate, l2 and what the update rule and the schedule read act
+            on the training, ``initialization`` on the model's first weights; any other name is for
+            ``model(hp)``.
+        name: what the recipe is called in tables; default the file's name.
+
+    Raises:
+        RecipeError, SpaceError: for a name or value that does not exist.
+
+    Example:
+        >>> from babysit.data.sources import digits
+        >>> from babysit.nn.networks import two_layer
+        >>> from babysit.recipe.space import log_uniform
+        >>> recipe = Recipe(digits, lambda hp: two_layer(64, hp.hidden), update="momentum",
+        ...                 space=dict(learning_rate=log_uniform(1e-5, 1e-1), hidden=50))
+        >>> sorted(recipe.full_space())
+        ['batch_size', 'hidden', 'learning_rate', 'momentum']
+    """
+
+    data: Callable[[], Dataset]
+    model: Callable[[Hyperparameters], nn.Module]
+    loss: str = "softmax"
+    update: str = "sgd"
+    schedule: str = ""
+    learning_rate_decay: float | None = None
+    batch_size: int = 100
+    epochs: int = 5
+    stages: str = ""
+    space: Mapping[str, Range | Value] = field(default_factory=dict)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        loss_named(self.loss)
+        update_named(self.update)
+        if not self.schedule:
+            chosen = "constant" if self.learning_rate_decay is None else "multiplicative"
+            object.__setattr__(self, "schedule", chosen)
+        schedule_named(self.schedule)
+        if not isinstance(self.epochs, int) or isinstance(self.epochs, bool) or self.epochs < 1:
+            raise SpaceError(f"epochs = {self.epochs!r} is no whole number above 0", cure="use e.g. 10")
+        for name, found in self.full_space().items():
+            _check_value(name, found)
+
+    def full_space(self) -> dict[str, Range]:
+        """Every hyperparameter that acts, with its range: the space over the rules' own defaults.
+
+        What is off unless it is named (regularization, warm-up, an initialization) is not in it.
+        """
+        rules = {**update_named(self.update).defaults, **schedule_named(self.schedule).defaults}
+        own: dict[str, Range | Value] = {**rules, "batch_size": self.batch_size}
+        if self.learning_rate_decay is not None:
+            own["learning_rate_decay"] = self.learning_rate_decay
+        rest = {name: value for name, value in own.items() if name not in self.space}
+        return {name: as_range(name, value) for name, value in {**self.space, **rest}.items()}
+
+    def training_names(self) -> set[str]:
+        """The hyperparameters that act on the training rather than on the model."""
+        rules = {**update_named(self.update).defaults, **schedule_named(self.schedule).defaults}
+        return {"learning_rate", "warm_up_epochs", "batch_size", INITIALIZATION, *REGULARIZATION, *rules}
+
+    def with_settings(self, settings: Space, *, epochs: int | None = None) -> Recipe:
+        """The recipe with some of its space replaced.
+
+        Raises:
+            SpaceError: for a name that the recipe does not know.
+        """
+        known = list(dict.fromkeys([*self.full_space(), *sorted(self.training_names())]))
+        for name in settings:
+            if name not in known:
+                raise SpaceError(
+                    f"the recipe {self.name or ''} has no hyperparameter {name!r}", cure=closest(name, known)
+                )
+        return replace(
+            self, space={**self.space, **settings}, epochs=self.epochs if epochs is None else epochs
+        )
+
+
+_ABOVE_ZERO = ("learning_rate", "learning_rate_decay", "step_every", "step_factor")
+_AT_LEAST_ZERO = (*REGULARIZATION, "warm_up_epochs", "weight_decay", "momentum", "decay_rate", "epsilon")
+_BELOW_ONE = ("momentum", "beta1", "beta2", "squares_decay")
+
+
+def _check_value(name: str, found: Range) -> None:
+    """Refuses what can only be a mistake: a rate that is text, a negative l2, a momentum of 1 or more."""
+    for value in _extremes(found):
+        if name == INITIALIZATION:
+            parse_scheme(value)
+        if name == "batch_size" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise SpaceError(f"batch_size = {value!r} is no whole number above 0", cure="use e.g. 100")
+        if name not in (*_ABOVE_ZERO, *_AT_LEAST_ZERO, *_BELOW_ONE):
+            continue
+        if isinstance(value, str | bool) or value != value or abs(value) == float("inf"):
+            raise SpaceError(f"{name} = {value!r} is not a number", cure=f"write e.g. {name}=1e-3")
+        if name in _ABOVE_ZERO and value <= 0:
+            raise SpaceError(f"{name} = {value!r} must be above 0", cure=f"write e.g. {name}=1e-3")
+        if value < 0:
+            raise SpaceError(f"{name} = {value!r} must not be negative", cure=f"write {name}=0 or more")
+        if name == "learning_rate_decay" and value > 1:
+            raise SpaceError(f"{name} = {value!r} must not be above 1", cure="0.95 is usual, 1 is no decay")
+        if name in _BELOW_ONE and value >= 1:
+            raise SpaceError(f"{name} = {value!r} must be below 1", cure="0.9 is the usual value")
+
+
+def _extremes(found: Range) -> tuple[Value, ...]:
+    if isinstance(found, Fixed):
+        return (found.value,)
+    if hasattr(found, "options"):
+        return found.options
+    return (int(found.low), int(found.high)) if found.whole else (found.low, found.high)

@@ -1,0 +1,343 @@
+"""The frozen values that cross rooms: what was asked, what was measured, what was found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Value = float | int | str | bool
+"""The value of one hyperparameter."""
+
+
+class State(StrEnum):
+    """Where a run, trial or study stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    EXPLODED = "exploded"
+    PRUNED = "pruned"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """True once nothing more will happen: the run is neither waiting, running nor stopped half-way."""
+        return self in (State.COMPLETE, State.EXPLODED, State.PRUNED, State.FAILED)
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was measured at the end of one epoch of one run.
+
+    Attributes:
+        epoch: epochs done, from 1.
+        step: update steps done; 0 where a printed log does not say.
+        cost: the last mini-batch's cost before its update (data loss + regularization), in nats for softmax.
+        train_accuracy: on a fixed sample of training rows, in [0, 1]; NaN for regression.
+        val_accuracy: on the validation split, in [0, 1]; NaN for regression.
+        learning_rate: the rate of the epoch's last step.
+        val_loss: mean data loss on the validation split.
+    """
+
+    epoch: int
+    step: int
+    cost: float
+    train_accuracy: float
+    val_accuracy: float
+    learning_rate: float
+    val_loss: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Explosion:
+    """Why a run was stopped: its cost passed the limit times its first cost, or stopped being a number.
+
+    Attributes:
+        step: the step whose cost was too high, from 1; 0 where a printed log does not say.
+        epoch: the epoch of that step, from 1.
+        cost: that cost; may be infinite or NaN.
+        first_cost: the run's own first cost.
+    """
+
+    step: int
+    epoch: int
+    cost: float
+    first_cost: float
+
+    @property
+    def ratio(self) -> float:
+        """The cost over the first cost; NaN or infinity when the cost is."""
+        return self.cost / self.first_cost if self.first_cost else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The summary of one training of one model.
+
+    Attributes:
+        state: how it ended, or where it stands.
+        readings: one per finished epoch.
+        first_cost: the first mini-batch's cost; NaN before the first step.
+        explosion: set when and only when the state is exploded.
+        seconds: wall-clock time of its population, shared by all members.
+        steps: update steps done.
+        message: why it failed, in words; empty otherwise.
+    """
+
+    state: State
+    readings: tuple[Reading, ...] = ()
+    first_cost: float = math.nan
+    explosion: Explosion | None = None
+    seconds: float = 0.0
+    steps: int = 0
+    message: str = ""
+
+    @property
+    def best(self) -> Reading | None:
+        """The reading with the best validation score (accuracy; for regression the lowest validation loss).
+
+        None for an exploded run: a run that was stopped has no accuracy to report.
+        """
+        if self.state is State.EXPLODED or not self.readings:
+            return None
+        return max(self.readings, key=score)
+
+    @property
+    def last(self) -> Reading | None:
+        """The newest reading."""
+        return self.readings[-1] if self.readings else None
+
+
+def score(reading: Reading) -> float:
+    """What a search maximizes: the validation accuracy, or minus the validation loss where there is none.
+
+    Example:
+        >>> score(Reading(1, 10, cost=2.3, train_accuracy=0.1, val_accuracy=0.25, learning_rate=1e-3))
+        0.25
+        >>> nan = float("nan")
+        >>> score(Reading(1, 10, 2.3, train_accuracy=nan, val_accuracy=nan, learning_rate=0.1, val_loss=4.0))
+        -4.0
+    """
+    if not math.isnan(reading.val_accuracy):
+        return reading.val_accuracy
+    return -reading.val_loss if not math.isnan(reading.val_loss) else -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One choice of hyperparameters.
+
+    Attributes:
+        stage: index of its stage in the study, from 0.
+        number: its number in the stage, from 0.
+        hyperparameters: name -> value, every one that the recipe uses.
+    """
+
+    stage: int
+    number: int
+    hyperparameters: Mapping[str, Value]
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """(stage, number): unique in a study."""
+        return (self.stage, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A trial and the run it had."""
+
+    trial: Trial
+    run: Run
+
+    @property
+    def score(self) -> float:
+        """The best validation score; minus infinity when there is none."""
+        best = self.run.best
+        return score(best) if best is not None else -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One box of ranges with its budget.
+
+    Attributes:
+        index: position in the study, from 0.
+        name: "coarse", "fine", ...
+        box: name -> the range as plain data (see ``recipe.space.Range.as_data``).
+        trials: how many trials.
+        epochs: epochs per trial.
+        reason: why this box, in words.
+    """
+
+    index: int
+    name: str
+    box: Mapping[str, Any]
+    trials: int
+    epochs: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The alarm: the best value of a hyperparameter sits near an edge of the searched range.
+
+    Attributes:
+        name: the hyperparameter.
+        value: its best value.
+        position: where in the range, in the scale of the search: 0 = lowest, 1 = highest.
+        side: "lower" or "upper".
+        low, high: the searched range, in values.
+        scale: "log" or "linear".
+        new_low, new_high: the proposed range.
+        message: the alarm in words.
+    """
+
+    name: str
+    value: float
+    position: float
+    side: str
+    low: float
+    high: float
+    scale: str
+    new_low: float
+    new_high: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One measured value behind a finding, beside what was expected and why."""
+
+    what: str
+    value: float
+    expected: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule saw in the readings.
+
+    Attributes:
+        rule: the rule's name, e.g. "learning_rate_too_low".
+        severity: how much it matters.
+        where: the layer, tensor or quantity it concerns.
+        since: the epoch from which it holds.
+        message: the verdict in one sentence.
+        evidence: the values it rests on.
+        advice: what to do next.
+        source: the lecture row or paper behind it.
+    """
+
+    rule: str
+    severity: Severity
+    where: str
+    since: int
+    message: str
+    evidence: tuple[Evidence, ...]
+    advice: str
+    source: str
+
+    def as_data(self) -> dict[str, Any]:
+        """The finding as plain data that JSON can hold; a value that is no number becomes null."""
+        seen = [
+            {**asdict(each), "value": each.value if math.isfinite(each.value) else None}
+            for each in self.evidence
+        ]
+        return {**asdict(self), "severity": str(self.severity), "evidence": seen}
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A finding that no other explains.
+
+    Attributes:
+        finding: what is wrong.
+        confidence: how sure it is to be the reason, in [0, 1].
+        symptoms: findings that it explains.
+    """
+
+    finding: Finding
+    confidence: float
+    symptoms: tuple[Finding, ...] = ()
+
+    @property
+    def rule(self) -> str:
+        """The finding's rule."""
+        return self.finding.rule
+
+    def as_data(self) -> dict[str, Any]:
+        """The cause as plain data: its finding's, with the confidence and the symptoms."""
+        symptoms = [symptom.as_data() for symptom in self.symptoms]
+        return {**self.finding.as_data(), "confidence": self.confidence, "symptoms": symptoms}
+
+
+class Status(StrEnum):
+    """The outcome of a check."""
+
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The answer to one question asked before training.
+
+    Attributes:
+        name: the check's name, e.g. "initial_loss".
+        status: pass, warn or fail.
+        value: what was measured.
+        expected: what a healthy set-up gives, in words.
+        advice: what to do if it is not so; on a pass, what the pass shows.
+        details: further measured values by name.
+    """
+
+    name: str
+    status: Status
+    value: float
+    expected: str
+    advice: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One question about one recipe: a search, a single training, or the demo.
+
+    Attributes:
+        id: its number in the store.
+        name: what the user calls it.
+        recipe: the recipe's name or path.
+        kind: "search" or "train".
+        seed: the one seed that everything is derived from.
+        fingerprint: equal for two studies if and only if the same command would give the same trials.
+        settings: everything else that was asked, as plain data.
+        state: where it stands.
+        created: seconds since 1970.
+        outcome: what came of it, as plain data; empty until the end.
+    """
+
+    id: int
+    name: str
+    recipe: str
+    kind: str
+    seed: int
+    fingerprint: str
+    settings: Mapping[str, Any]
+    state: State
+    created: float
+    outcome: Mapping[str, Any] = field(default_factory=dict)

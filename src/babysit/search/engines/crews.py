@@ -1,0 +1,130 @@
+"""Trials on their way through training: populations that start together and join when they grow thin.
+
+A population of which explosions and pruning have left less than half costs nearly as much Python per step
+as a full one. It waits then for another of the same shape and age, and the two go on as one. Only equals in
+age join: all members of a population see the same mini-batches, and which ones a trial sees must not depend
+on who happened to train when. So no result depends on the number of workers or the size of the populations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from babysit.errors import InputError
+from babysit.recipe.building import Prepared, groups
+from babysit.records import Result, Run, Trial
+from babysit.search.engines.events import NOTHING, Event, TrialDone, epoch_events, failed, series
+from babysit.training.population import signature
+from babysit.training.trainer import Candidate, Trainer
+
+Kind = tuple[object, ...]
+"""What two populations must share to join: architecture, batch size, epochs done."""
+
+
+class Crew:
+    """One population with the trials that its members are.
+
+    Args:
+        prepared: the recipe with its data.
+        trials: the trials, in the order of the candidates.
+        candidates: their models, of one architecture and batch size.
+        epochs: how many each trial gets.
+    """
+
+    def __init__(
+        self, prepared: Prepared, trials: Sequence[Trial], candidates: Sequence[Candidate], epochs: int
+    ) -> None:
+        self._prepared, self._trials = prepared, list(trials)
+        self._trainer: Trainer = prepared.trainer_of(candidates, epochs)
+        self._architecture = signature(candidates[0].model)
+        self._full = len(trials)
+
+    @property
+    def kind(self) -> Kind:
+        """Equal for two crews that may join."""
+        trainer = self._trainer
+        return (self._architecture, trainer.batches.batch_size, trainer.epoch, trainer.plan.epochs)
+
+    @property
+    def is_running(self) -> bool:
+        """True until all its trials are done."""
+        return bool(self._trainer.alive) and self._trainer.epoch < self._trainer.plan.epochs
+
+    @property
+    def is_thin(self) -> bool:
+        """True when less than half of the members it began with are left."""
+        return 2 * len(self._trainer.alive) < self._full
+
+    def join(self, other: Crew) -> None:
+        """Takes in the members of another crew of the same kind, which is not to be used any more."""
+        self._trainer.absorb(other._trainer)
+        self._trials += other._trials
+
+    def epoch(self) -> list[Event]:
+        """Trains one epoch and tells of it; every trial that ends in it gets its ``TrialDone``."""
+        try:
+            report = next(self._prepared.reports(self._trainer))
+        except InputError as error:
+            broken, self._trainer.alive = self._trainer.alive, []
+            return [failed(self._trials[member], str(error)) for member in broken]
+        runs = self._trainer.runs()
+        ended = [] if self.is_running else self._trainer.alive
+        return [
+            *epoch_events(report, self._trials),
+            *(self._done(member, runs[member], *series(report, member)) for member in report.exploded),
+            *(self._done(member, runs[member], *NOTHING) for member in ended),
+        ]
+
+    def _done(self, member: int, run: Run, steps: np.ndarray, costs: np.ndarray) -> TrialDone:
+        return TrialDone(Result(self._trials[member], run), steps, costs)
+
+
+class Crews:
+    """All crews of one worker.
+
+    Args:
+        prepared: the recipe with its data.
+        epochs: how many each trial gets.
+    """
+
+    def __init__(self, prepared: Prepared, epochs: int) -> None:
+        self._prepared, self._epochs = prepared, epochs
+        self._waiting: dict[Kind, Crew] = {}
+
+    def train(self, trials: Sequence[Trial]) -> Iterator[list[Event]]:
+        """Trains trials in as few populations as their architectures allow; thin ones may be left waiting.
+
+        A trial whose model cannot be built, or raises in training, ends as failed with the reason; the others
+        train on.
+
+        Yields:
+            What one epoch of one population brought.
+        """
+        built: list[tuple[Trial, Candidate]] = []
+        for trial in trials:
+            try:
+                built.append((trial, self._prepared.candidate(trial.hyperparameters, ("trial", *trial.key))))
+            except InputError as error:
+                yield [failed(trial, str(error))]
+        for indices in groups([candidate for _, candidate in built]):
+            members, candidates = zip(*(built[index] for index in indices), strict=True)
+            yield from self._run(Crew(self._prepared, members, candidates, self._epochs))
+
+    def finish(self) -> Iterator[list[Event]]:
+        """Trains to their end those that still wait; nobody else will come."""
+        while self._waiting:
+            _, crew = self._waiting.popitem()
+            while crew.is_running:
+                yield crew.epoch()
+
+    def _run(self, crew: Crew) -> Iterator[list[Event]]:
+        while crew.is_running:
+            yield crew.epoch()
+            while crew.is_running and crew.is_thin:
+                mate = self._waiting.pop(crew.kind, None)
+                if mate is None:
+                    self._waiting[crew.kind] = crew
+                    return
+                crew.join(mate)

@@ -1,0 +1,64 @@
+"""What an engine tells the search: an epoch of some trials is done, a trial is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from babysit.records import Reading, Result, Run, State, Trial
+from babysit.training.trainer import EpochReport
+
+
+@dataclass(frozen=True, slots=True)
+class EpochDone:
+    """One trial finished one epoch.
+
+    Attributes:
+        trial: which.
+        reading: what was measured.
+        steps: the epoch's steps, int32.
+        costs: the cost of each, float32.
+    """
+
+    trial: Trial
+    reading: Reading
+    steps: np.ndarray
+    costs: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class TrialDone:
+    """One trial will not change any more.
+
+    Attributes:
+        result: the trial and its run.
+        steps, costs: of an exploded trial, those of its last, unfinished epoch; empty otherwise.
+    """
+
+    result: Result
+    steps: np.ndarray
+    costs: np.ndarray
+
+
+Event = EpochDone | TrialDone
+
+NOTHING = (np.empty(0, np.int32), np.empty(0, np.float32))
+
+
+def failed(trial: Trial, message: str) -> TrialDone:
+    """The end of a trial that could not be trained, with the reason."""
+    return TrialDone(Result(trial, Run(State.FAILED, message=message)), *NOTHING)
+
+
+def epoch_events(report: EpochReport, trials: Sequence[Trial]) -> Iterator[EpochDone]:
+    """The events of one epoch of one population; ``trials`` are its members' in the trainer's numbering."""
+    for member, reading in report.readings.items():
+        yield EpochDone(trials[member], reading, *series(report, member))
+
+
+def series(report: EpochReport, member: int) -> tuple[np.ndarray, np.ndarray]:
+    """The steps of an epoch and a member's cost at each; shorter for one that exploded in it."""
+    costs = report.costs[member]
+    return np.arange(report.first_step, report.first_step + len(costs), dtype=np.int32), costs

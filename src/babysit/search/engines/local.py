@@ -1,0 +1,246 @@
+"""The engine of one machine: populations in this process, or in one process per core.
+
+Two processes with one thread each beat one process with two threads, because most operations of a small
+network are too short to be shared. Workers are spawned, not forked: forking a process that holds a BLAS
+thread pool can hang.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Protocol
+
+import torch
+
+from babysit.errors import InputError, WorkerError
+from babysit.recipe.building import Prepared, prepare
+from babysit.recipe.loading import apply_settings, load_recipe
+from babysit.records import Trial, Value
+from babysit.search.engines.calibration import calibrate
+from babysit.search.engines.crews import Crews
+from babysit.search.engines.events import Event
+from babysit.search.engines.grouping import SizeFor, grouped
+from babysit.training.precision import FLOAT32
+
+_UNMEASURED = 16
+
+
+class Engine(Protocol):
+    """Trains trials and tells what happens, in whatever order it happens."""
+
+    def train(self, trials: Sequence[Trial], epochs: int) -> Iterator[Event]:
+        """Trains all trials; exactly one ``TrialDone`` each."""
+        ...
+
+    def close(self) -> None:
+        """Ends whatever it had started; it is not to be used any more."""
+        ...
+
+
+class InProcess:
+    """Trains in this process, population after population.
+
+    Args:
+        prepared: the recipe with its data.
+        population: members that train together; measured where it is 0, the default.
+    """
+
+    def __init__(self, prepared: Prepared, population: int = 0) -> None:
+        self._prepared, self._population = prepared, population
+
+    def train(self, trials: Sequence[Trial], epochs: int) -> Iterator[Event]:
+        """Trains all trials; exactly one ``TrialDone`` each."""
+        crews = Crews(self._prepared, epochs)
+        for group in grouped(trials, _size_for(self._prepared, self._population, 1), workers=1):
+            for events in crews.train(group):
+                yield from events
+        for events in crews.finish():
+            yield from events
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How a worker process finds the recipe: by the words of the command line."""
+
+    recipe: str
+    settings: tuple[str, ...]
+    seed: int
+    precision: str = FLOAT32
+    way: str | None = None
+
+
+class Processes:
+    """Trains in worker processes; each loads the recipe and its data once, and stays until ``close``.
+
+    Args:
+        prepared: the recipe as this process holds it, for grouping.
+        source: how the workers find it.
+        workers: how many, at least 1.
+        population: members that train together; measured where it is 0, the default.
+    """
+
+    def __init__(self, prepared: Prepared, source: Source, workers: int, population: int = 0) -> None:
+        self._prepared, self._source, self._workers = prepared, source, workers
+        self._population = population
+        self._started: list[_Worker] = []
+
+    def close(self) -> None:
+        """Ends the workers."""
+        _stop(self._started)
+        self._started = []
+
+    def train(self, trials: Sequence[Trial], epochs: int) -> Iterator[Event]:
+        """Trains all trials; exactly one ``TrialDone`` each. Whoever stops listening ends the workers.
+
+        Raises:
+            WorkerError: when a worker dies; what it had finished was told before.
+            InputError: what the recipe raised in a worker.
+        """
+        size_for = _size_for(self._prepared, self._population, self._workers)
+        groups = grouped(trials, size_for, workers=self._workers)
+        wanted = min(self._workers, len(groups))
+        self._started += _start(self._source, wanted - len(self._started))
+        finished = False
+        try:
+            yield from _collect(self._started[:wanted], groups, epochs)
+            finished = True
+        finally:
+            if not finished:  # they are in the middle of something that nobody waits for
+                self.close()
+
+
+def _size_for(prepared: Prepared, population: int, workers: int) -> SizeFor:
+    def size(hyperparameters: Mapping[str, Value]) -> int:
+        if population:
+            return population
+        try:
+            return calibrate(prepared, hyperparameters, workers=workers).size
+        except InputError:  # a trial that cannot train fails by itself, with its reason
+            return _UNMEASURED
+
+    return size
+
+
+def default_workers() -> int:
+    """One worker for each core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+
+
+def _start(source: Source, count: int) -> list[_Worker]:
+    context = multiprocessing.get_context("spawn")
+    workers = []
+    for _ in range(count):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, source), daemon=True)
+        process.start()
+        theirs.close()
+        workers.append(_Worker(process, ours))
+    return workers
+
+
+def _collect(workers: list[_Worker], groups: list[list[Trial]], epochs: int) -> Iterator[Event]:
+    """Hands out groups, first come first served, and passes on what the workers tell."""
+    waiting = list(reversed(groups))
+    busy = {worker.pipe: worker for worker in workers}
+    finishing: set[Connection] = set()
+    for worker in workers:
+        _send(worker, epochs)
+        _send(worker, waiting.pop())
+    while busy:
+        for ready in wait(list(busy)):
+            pipe = next(pipe for pipe in busy if pipe is ready)
+            message = _receive(busy[pipe])
+            if isinstance(message, InputError):
+                raise message
+            if message is not None:
+                yield from message
+            elif waiting:
+                _send(busy[pipe], waiting.pop())
+            elif pipe not in finishing:
+                finishing.add(pipe)
+                _send(busy[pipe], None)
+            else:
+                del busy[pipe]
+
+
+def _send(worker: _Worker, message: int | list[Trial] | None) -> None:
+    """Sends a stage's number of epochs, then groups of trials, then None: no more will come."""
+    try:
+        worker.pipe.send(message)
+    except OSError:
+        raise _died(worker) from None
+
+
+def _receive(worker: _Worker) -> list[Event] | InputError | None:
+    try:
+        message: list[Event] | InputError | None = worker.pipe.recv()
+    except (EOFError, OSError):  # OSError when it died half-way through a message
+        raise _died(worker) from None
+    return message
+
+
+def _died(worker: _Worker) -> WorkerError:
+    worker.process.join(5)
+    return WorkerError(
+        f"a worker process died (exit code {worker.process.exitcode}); it may have run out of memory.\n"
+        "  cure: what was finished is kept; run the same command with --resume, "
+        "with fewer --workers if memory was short"
+    )
+
+
+def _stop(workers: list[_Worker]) -> None:
+    for worker in workers:
+        worker.pipe.close()
+        worker.process.terminate()
+    for worker in workers:
+        worker.process.join(5)
+
+
+def _serve(pipe: Connection, source: Source) -> None:
+    """A worker's life: load the recipe, train the groups that come, end with the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends the workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        try:
+            recipe = apply_settings(load_recipe(source.recipe), source.settings)
+            prepared = prepare(recipe, seed=source.seed, precision=source.precision, way=source.way)
+            while True:
+                _serve_stage(pipe, Crews(prepared, epochs=pipe.recv()))
+        except InputError as error:
+            pipe.send(error)
+
+
+def _serve_stage(pipe: Connection, crews: Crews) -> None:
+    """Trains the groups of one stage until there are no more."""
+    trials: list[Trial] | None = []
+    while trials is not None:
+        trials = pipe.recv()
+        for events in crews.finish() if trials is None else crews.train(trials):
+            pipe.send(events)  # an epoch's at once: a message each would cost more than the training
+        pipe.send(None)
+
+
+def _end_with_parent() -> None:
+    # A parent that was killed cannot tell its workers; they would train on for nobody.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(0)

@@ -1,0 +1,215 @@
+"""The staged search: draws trials, has an engine train them, tells a recorder, narrows the box, repeats."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from babysit.recipe.space import Space, as_data
+from babysit.records import Edge, Reading, Result, Stage, State, Trial
+from babysit.search.edges import edge_alarms
+from babysit.search.engines.events import EpochDone, TrialDone
+from babysit.search.engines.local import Engine
+from babysit.search.stages import FINAL, Budget, draw_trials, next_box, ranked, ties
+
+Key = tuple[int, int]
+
+
+class Recorder(Protocol):
+    """Who is told about a search; the store's writer is one."""
+
+    def begin_stage(self, study: int, stage: Stage) -> None:
+        """A stage begins."""
+        ...
+
+    def begin_trials(self, study: int, trials: Sequence[Trial]) -> None:
+        """Trials begin."""
+        ...
+
+    def epoch(self, study: int, trial: Trial, reading: Reading, steps: np.ndarray, costs: np.ndarray) -> None:
+        """One epoch of one trial is done."""
+        ...
+
+    def finish_trials(
+        self,
+        study: int,
+        results: Sequence[Result],
+        costs: Mapping[Key, tuple[np.ndarray, np.ndarray]],
+    ) -> None:
+        """Trials are finished, with the costs of what they trained since their last full epoch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a search is, for whoever shows it.
+
+    Attributes:
+        stage: the stage that runs.
+        done, trials: trials finished, and in the stage.
+        epochs_done, epochs: trial-epochs finished (all those of a trial that ended early), and in the stage.
+        best: the best result of the study so far.
+        exploded: trials of the stage that exploded.
+    """
+
+    stage: Stage
+    done: int
+    trials: int
+    epochs_done: int
+    epochs: int
+    best: Result | None
+    exploded: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a search found.
+
+    Attributes:
+        stages: as they were run, each box with its reason.
+        boxes: the box of each stage, by its index.
+        results: every trial with its run, in the order they were drawn.
+        trained_steps: update steps of all trials that were trained in this session.
+        seconds: wall-clock time of this session.
+    """
+
+    stages: list[Stage] = field(default_factory=list)
+    boxes: list[Space] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    trained_steps: int = 0
+    seconds: float = 0.0
+
+    @property
+    def best(self) -> Result | None:
+        """The trial with the best validation score."""
+        order = ranked(self.results)
+        return order[0] if order else None
+
+    def edges(self) -> list[Edge]:
+        """The alarms on the best trial, in the box it was drawn from."""
+        best = self.best
+        return [] if best is None else edge_alarms(best, self.boxes[best.trial.stage])
+
+    def ties(self, examples: int) -> list[Result]:
+        """The results within one standard error of the best."""
+        return ties(self.results, examples)
+
+    def states(self) -> dict[str, int]:
+        """How many trials ended in each state."""
+        return dict(Counter(str(result.run.state) for result in self.results))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to search.
+
+    Attributes:
+        study: the study's number at the recorder.
+        space: the first stage's box.
+        budgets: the stages; a final one is not run here.
+        seed: the one seed.
+        examples: validation examples behind a score.
+        boxes: boxes prescribed for later stages, by stage name; others follow from the results.
+        done: results of an earlier session, which are not trained again.
+    """
+
+    study: int
+    space: Space
+    budgets: Sequence[Budget]
+    seed: int
+    examples: int
+    boxes: Mapping[str, Space] = field(default_factory=dict)
+    done: Mapping[Key, Result] = field(default_factory=dict)
+
+
+def search(
+    request: Request, engine: Engine, recorder: Recorder, show: Callable[[Progress], None] = lambda _: None
+) -> Outcome:
+    """Runs the stages one after another.
+
+    Args:
+        request: what to search.
+        engine: who trains.
+        recorder: who is told; every finished trial reaches it before the next event is taken.
+        show: called after every event.
+
+    Returns:
+        The outcome over all stages, those of an earlier session included.
+    """
+    started, outcome, box, reason = time.perf_counter(), Outcome(), request.space, "as the recipe says"
+    for index, budget in enumerate(budget for budget in request.budgets if budget.name != FINAL):
+        if budget.name in request.boxes:
+            box, reason = request.boxes[budget.name], "as asked"
+        elif outcome.results:
+            box, reason = next_box(_of_stage(outcome, index - 1), outcome.boxes[-1], request.examples)
+        stage = Stage(index, budget.name, as_data(box), budget.trials, budget.epochs, reason)
+        outcome.stages.append(stage)
+        outcome.boxes.append(box)
+        _run_stage(stage, box, request, engine, recorder, show, outcome)
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+def _of_stage(outcome: Outcome, index: int) -> list[Result]:
+    return [result for result in outcome.results if result.trial.stage == index]
+
+
+def _run_stage(
+    stage: Stage,
+    box: Space,
+    request: Request,
+    engine: Engine,
+    recorder: Recorder,
+    show: Callable[[Progress], None],
+    outcome: Outcome,
+) -> None:
+    trials = draw_trials(box, stage=stage.index, count=stage.trials, seed=request.seed)
+    finished = {trial.key: request.done[trial.key] for trial in trials if trial.key in request.done}
+    waiting = [trial for trial in trials if trial.key not in finished]
+    recorder.begin_stage(request.study, stage)
+    recorder.begin_trials(request.study, waiting)
+    earlier, counter = ranked(outcome.results)[:1], _Counter(stage, finished)
+    for event in engine.train(waiting, stage.epochs):
+        if isinstance(event, EpochDone):
+            recorder.epoch(request.study, event.trial, event.reading, event.steps, event.costs)
+            counter.epochs[event.trial.key] = event.reading.epoch
+        else:
+            _finish(event, request.study, recorder)
+            finished[event.result.trial.key] = event.result
+            counter.add(event.result)
+            outcome.trained_steps += event.result.run.steps
+        best = ranked([*earlier, *([counter.best] if counter.best else [])])[:1]
+        show(counter.progress(best[0] if best else None))
+    outcome.results += [finished[trial.key] for trial in trials]
+
+
+def _finish(event: TrialDone, study: int, recorder: Recorder) -> None:
+    key = event.result.trial.key
+    recorder.finish_trials(study, [event.result], {key: (event.steps, event.costs)})
+
+
+class _Counter:
+    """Counts a stage's trials and epochs as they come."""
+
+    def __init__(self, stage: Stage, finished: Mapping[Key, Result]) -> None:
+        self.stage, self.done, self.exploded = stage, 0, 0
+        self.best: Result | None = None
+        self.epochs: dict[Key, int] = {}
+        for result in finished.values():
+            self.add(result)
+
+    def add(self, result: Result) -> None:
+        self.done += 1
+        self.exploded += result.run.state is State.EXPLODED
+        self.epochs[result.trial.key] = self.stage.epochs
+        self.best = next(iter(ranked([result, *([self.best] if self.best else [])])), None)
+
+    def progress(self, best: Result | None) -> Progress:
+        total = self.stage.trials * self.stage.epochs
+        done = sum(self.epochs.values())
+        return Progress(self.stage, self.done, self.stage.trials, done, total, best, self.exploded)

@@ -1,0 +1,218 @@
+"""A printed log becomes a diagnosis: of a training, or of a search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from babysit.errors import InputError
+from babysit.recipe.space import Numeric, Range, log_uniform
+from babysit.records import Edge, Finding, Result, Severity
+from babysit.search.edges import edge_alarms
+from babysit.search.stages import next_box, ranked, ties
+from babysit.watching.logs import events, formats, source, trials
+from babysit.watching.logs.chance import guessed_classes
+from babysit.watching.logs.log import Log, log_of
+from babysit.watching.rules import Context, diagnose
+
+
+@dataclass(frozen=True, slots=True)
+class LogDiagnosis:
+    """What a training's log allows to say.
+
+    Attributes:
+        log: its readings.
+        recognized: what was read, in one line.
+        chance: the chance level in words, and where it comes from; empty when unknown.
+        findings: the gravest first.
+    """
+
+    log: Log
+    recognized: str
+    chance: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """True without a finding of severity warning or worse."""
+        return all(finding.severity is Severity.INFO for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchDiagnosis:
+    """What a search's log allows to say.
+
+    Attributes:
+        recognized: what was read, in one line.
+        ranked: the trials with a score, best first.
+        tied: the best and all within one standard error of it.
+        box: the ranges that were searched, as far as the trials show.
+        edges: alarms for a best value at an edge.
+        positions: hyperparameter -> where the best value lies in its range's scale, from 0 to 1.
+        correlations: hyperparameter -> its rank correlation with the score.
+        ruined: the trials that one large regularization ruined.
+        next: the ranges to search next.
+        reason: why these.
+    """
+
+    recognized: str
+    ranked: tuple[Result, ...]
+    tied: tuple[Result, ...]
+    box: dict[str, Numeric]
+    edges: tuple[Edge, ...]
+    positions: dict[str, float]
+    correlations: dict[str, float]
+    ruined: tuple[Result, ...]
+    next: dict[str, Range]
+    reason: str
+
+    @property
+    def healthy(self) -> bool:
+        """True when no best value sits at an edge."""
+        return not self.edges
+
+
+def diagnose_log(
+    where: str, *, form: str = formats.AUTO, classes: int = 0, chance_loss: float = math.nan
+) -> LogDiagnosis | SearchDiagnosis:
+    """The verdicts that a printed log allows.
+
+    Args:
+        where: a file, a folder of TensorBoard's, or "-" for standard input.
+        form: its format, one of ``watching.logs.formats.NAMES``.
+        classes: how many classes there are; 0 leaves it to the log.
+        chance_loss: the loss of a network that knows nothing; NaN leaves it to the log.
+
+    Raises:
+        InputError: for a log that cannot be read, an unknown format, or an impossible chance level.
+    """
+    _check(form, classes, chance_loss)
+    if form == formats.TENSORBOARD or (form == formats.AUTO and events.is_event_file(Path(where))):
+        log = log_of(events.read(Path(where)))
+        title = "TensorBoard's events"
+        return _of_training(formats.checked(log, title, events.EXAMPLE, where), title, classes, chance_loss)
+    text = source.text_of(where)
+    results = formats.read_search(text) if form in (formats.AUTO, formats.SEARCH) else []
+    if results:
+        return diagnose_search(results)
+    if form == formats.SEARCH:
+        raise InputError(f"{where} holds no trials", cure=f"they look like {trials.EXAMPLE!r}")
+    return _of_training(*formats.read_log(text, where, form), classes, chance_loss)
+
+
+def _check(form: str, classes: int, chance_loss: float) -> None:
+    if form not in formats.NAMES:
+        raise InputError(f"no format is called {form!r}", cure=f"use one of {', '.join(formats.NAMES)}")
+    if classes < 0 or classes == 1:
+        raise InputError(f"--classes {classes}: there must be two or more", cure="e.g. --classes 10")
+    if chance_loss <= 0 or math.isinf(chance_loss):
+        raise InputError(
+            f"--chance-loss {chance_loss:g} is no positive number",
+            cure="give the loss of a network that knows nothing: ln C, or the targets' variance",
+        )
+
+
+def _of_training(log: Log, title: str, classes: int, chance_loss: float) -> LogDiagnosis:
+    told = classes or (0 if math.isfinite(chance_loss) else guessed_classes(log.run))
+    level = math.log(told) if told and math.isnan(chance_loss) else chance_loss
+    origin = "" if classes else ", guessed from the cost; --classes C sets it"
+    chance = "" if math.isnan(level) else f"chance level {level:.4g}"
+    if told:
+        chance += f" ({told} classes{origin})"
+    context = Context(
+        level, 1 / told if told else math.nan, {"learning_rate": log.learning_rate}, unit=log.unit
+    )
+    return LogDiagnosis(log, log.describe(title), chance, tuple(diagnose(log.run, context)))
+
+
+def diagnose_search(results: Sequence[Result]) -> SearchDiagnosis:
+    """The verdicts on the trials of a search.
+
+    Args:
+        results: the trials with their scores, two or more.
+
+    Raises:
+        InputError: when no trial has a score.
+    """
+    order = ranked(results)
+    if not order:
+        raise InputError("no trial of the log has a score", cure="search lower learning rates")
+    examples = _examples([result.score for result in order])
+    names = list(order[0].trial.hyperparameters)
+    values = {name: [float(result.trial.hyperparameters[name]) for result in results] for name in names}
+    box = {name: searched_range(found) for name, found in values.items() if min(found) > 0}
+    following, reason = next_box(results, box, examples)
+    best, edges = order[0].trial.hyperparameters, edge_alarms(order[0], box)
+    following |= {edge.name: log_uniform(edge.new_low, edge.new_high) for edge in edges}
+    return SearchDiagnosis(
+        recognized=f"read {len(results)} trials of {', '.join(names)} from the lines of a search",
+        ranked=tuple(order),
+        tied=tuple(ties(results, examples)),
+        box=box,
+        edges=tuple(edges),
+        positions={name: found.position(float(best[name])) for name, found in box.items()},
+        correlations={name: _rank_correlation(order, name) for name in box},
+        ruined=tuple(_ruined(order)) if "l2" in box else (),
+        next=following,
+        reason=reason,
+    )
+
+
+def searched_range(values: Sequence[float]) -> Numeric:
+    """The logarithmic range that some values were drawn from, most likely.
+
+    Ranges are mostly written in powers of ten. Where the values stay clear of these, the bounds lie beyond
+    the outermost values by the share of the range that so many random values leave on average.
+
+    Example:
+        >>> searched_range([1.028e-4, 3e-4, 9.752e-4])
+        Numeric(low=0.0001, high=0.001, log=True, whole=False)
+    """
+    logs = np.log10(values)
+    low, high = float(logs.min()), float(logs.max())
+    decades = [math.floor(low + 1e-9), math.ceil(high - 1e-9)]
+    width, usual = max(decades[1] - decades[0], 1), 1 / (len(values) + 1)
+    margin = (high - low) * usual
+    bounds = [
+        decade if abs(decade - outermost) <= 4 * usual * width else outermost + side * margin
+        for decade, outermost, side in zip(decades, (low, high), (-1, 1), strict=True)
+    ]
+    if bounds[0] >= bounds[1]:
+        bounds = [bounds[0] - 0.5, bounds[1] + 0.5]
+    return log_uniform(10.0 ** bounds[0], 10.0 ** bounds[1])
+
+
+def _examples(scores: Sequence[float]) -> int:
+    """How many validation examples stand behind accuracies: the fewest that give them all."""
+    for count in (100, 200, 500, 1000, 2000, 5000):
+        if all(abs(score * count - round(score * count)) < 1e-3 for score in scores):
+            return count
+    return 10_000
+
+
+def _rank_correlation(results: Sequence[Result], name: str) -> float:
+    """Spearman's: how far the order of the scores follows that of a hyperparameter."""
+    if len(results) < 3:
+        return math.nan
+    scores = _places([result.score for result in results])
+    values = _places([float(result.trial.hyperparameters[name]) for result in results])
+    if np.ptp(scores) == 0 or np.ptp(values) == 0:
+        return math.nan
+    return float(np.corrcoef(scores, values)[0, 1])
+
+
+def _places(values: Sequence[float]) -> list[float]:
+    """The place of each value in their order; equal values share the mean of theirs."""
+    return [sum(value > other for other in values) + values.count(value) / 2 for value in values]
+
+
+def _ruined(order: Sequence[Result]) -> list[Result]:
+    """Trials at less than half of the middle score whose l2 is above that of every better one."""
+    middle = order[len(order) // 2].score
+    bad = [result for result in order if 0 <= result.score < middle / 2]
+    good = [float(result.trial.hyperparameters["l2"]) for result in order if result not in bad]
+    return [result for result in bad if float(result.trial.hyperparameters["l2"]) > 3 * max(good)]

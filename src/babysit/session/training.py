@@ -1,0 +1,210 @@
+"""One training: a single run with checkpoints, its verdict, and its best weights."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from babysit.errors import CheckpointError
+from babysit.recipe.building import Prepared
+from babysit.recipe.recipe import Recipe
+from babysit.recipe.space import as_data, middle
+from babysit.records import Finding, Reading, Result, Run, Stage, Trial, Value
+from babysit.session.job import (
+    Job,
+    file_stem,
+    fingerprint_of,
+    other_fingerprints,
+    refuse_to_mix,
+    writable,
+)
+from babysit.session.recording import DiagnosingRecorder, Series, closing, context_of
+from babysit.store.writer import Writer
+from babysit.training.checkpoint import load_checkpoint, save_checkpoint
+from babysit.training.population import Tensors
+from babysit.training.trainer import EpochReport, Trainer
+from babysit.watching.rules import diagnose
+
+CHECKPOINT_SECONDS = 2.0
+"""The least time between two checkpoints: what a killed training may lose, with its unfinished epoch."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one training brought.
+
+    Attributes:
+        study: its number in the store.
+        run: the summary.
+        findings: what the rules saw.
+        weights: the file with the weights of the best epoch; None when the run exploded.
+    """
+
+    study: int
+    run: Run
+    findings: tuple[Finding, ...]
+    weights: Path | None
+
+
+def train(
+    job: Job,
+    prepared: Prepared,
+    *,
+    resume: bool = False,
+    show: Callable[[Reading], None] = lambda _: None,
+) -> Trained:
+    """Trains one run.
+
+    Args:
+        job: what the user asked for.
+        prepared: the recipe with its data.
+        resume: go on from the checkpoint of the same command, bit for bit, if there is one.
+        show: called with every reading, those before the checkpoint included.
+
+    Raises:
+        CheckpointError: when the checkpoint is damaged or cannot be written.
+        InputError: when there is a checkpoint of the same command in another precision.
+        StoreError: when the store cannot be written.
+    """
+    recipe = prepared.recipe
+    trial = Trial(0, 0, middle(recipe.full_space()))
+    fingerprint = fingerprint_of(job, recipe, "train", prepared.precision)
+    checkpoint = _checkpoint(job, recipe, fingerprint)
+    if resume and not checkpoint.exists():
+        _refuse_another_precision(job, prepared)
+    trainer = prepared.trainer([(trial.hyperparameters, ("trial", 0, 0))], recipe.epochs, keep_best=True)
+    if resume and checkpoint.exists():
+        trainer.restore(*_checked(checkpoint, fingerprint))
+    with Writer(job.store_url) as writer:
+        study = begin(writer, job, prepared, "train", fingerprint, {})
+        recorder = DiagnosingRecorder(writer, prepared)
+        with closing(writer, study):
+            stage = Stage(0, "train", as_data(recipe.full_space()), 1, recipe.epochs, "as asked")
+            recorder.begin_stage(study, stage)
+            recorder.begin_trials(study, [trial])
+            for reading in trainer.runs()[0].readings:
+                show(reading)
+            reports = prepared.reports(trainer)
+            tail = _follow(trainer, reports, recorder, study, trial, checkpoint, fingerprint, show)
+            run = trainer.runs()[0]
+            recorder.finish_trials(study, [Result(trial, run)], {trial.key: tail})
+            weights = None
+            if run.best is not None:
+                stem = file_stem(job.name or recipe.name, study, fingerprint)
+                weights = job.folder / f"{stem}.safetensors"
+                save_weights(weights, prepared, trial.hyperparameters, trainer.weights(0))
+            checkpoint.unlink(missing_ok=True)  # the run is finished: nothing is left to resume
+            best = None if run.best is None else best_data(Result(trial, run))
+            writer.finish_study(study, run.state, {"best": best, "weights": str(weights or "")})
+    return Trained(study, run, tuple(diagnose(run, context_of(prepared, trial.hyperparameters))), weights)
+
+
+def _checkpoint(job: Job, recipe: Recipe, fingerprint: str) -> Path:
+    return writable(job.folder) / f"{file_stem(recipe.name, 0, fingerprint)}.checkpoint.safetensors"
+
+
+def _refuse_another_precision(job: Job, prepared: Prepared) -> None:
+    for precision, fingerprint in other_fingerprints(job, prepared, "train").items():
+        checkpoint = _checkpoint(job, prepared.recipe, fingerprint)
+        if checkpoint.exists():
+            refuse_to_mix(f"the training behind {checkpoint}", precision, prepared.precision)
+
+
+def _follow(
+    trainer: Trainer,
+    reports: Iterator[EpochReport],
+    recorder: DiagnosingRecorder,
+    study: int,
+    trial: Trial,
+    checkpoint: Path,
+    fingerprint: str,
+    show: Callable[[Reading], None],
+) -> Series:
+    """Trains to the end; returns the costs of an exploded run's last, unfinished epoch."""
+    saved = -math.inf
+    for report in reports:
+        steps, costs = series_of(report, 0)
+        if 0 not in report.readings:
+            return steps, costs
+        recorder.epoch(study, trial, report.readings[0], steps, costs)
+        if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+            tensors, data = trainer.snapshot()
+            save_checkpoint(checkpoint, tensors, {**data, "fingerprint": fingerprint})
+            saved = time.monotonic()
+        show(report.readings[0])
+    return np.empty(0, np.int32), np.empty(0, np.float32)
+
+
+def series_of(report: EpochReport, member: int) -> Series:
+    """An epoch's steps and costs of one member."""
+    costs = report.costs[member]
+    return np.arange(report.first_step, report.first_step + len(costs), dtype=np.int32), costs
+
+
+def _checked(checkpoint: Path, fingerprint: str) -> tuple[Tensors, dict[str, Any]]:
+    tensors, data = load_checkpoint(checkpoint)
+    if data.get("fingerprint") != fingerprint:
+        raise CheckpointError(
+            f"{checkpoint} belongs to another recipe or other settings",
+            cure="repeat the former command exactly, or leave --resume out",
+        )
+    return tensors, data
+
+
+def save_weights(
+    path: Path, prepared: Prepared, hyperparameters: Mapping[str, Value], weights: Tensors
+) -> None:
+    """Writes a model's weights (safetensors) with what is needed to build the model again."""
+    facts = {
+        "recipe": prepared.recipe.name,
+        "dataset": prepared.dataset.name,
+        "classes": list(prepared.dataset.classes),
+        "hyperparameters": dict(hyperparameters),
+    }
+    save_checkpoint(path, weights, facts)
+
+
+def best_data(best: Result) -> dict[str, Any]:
+    """The best trial as plain data, for the store and the machine."""
+    reading = best.run.best
+    return {
+        "stage": best.trial.stage,
+        "number": best.trial.number,
+        "val_accuracy": None if reading is None else reading.val_accuracy,
+        "val_loss": None if reading is None else reading.val_loss,
+        "hyperparameters": dict(best.trial.hyperparameters),
+    }
+
+
+def begin(
+    writer: Writer, job: Job, prepared: Prepared, kind: str, fingerprint: str, asked: Mapping[str, Any]
+) -> int:
+    """Begins a study in the store, with everything that was asked."""
+    recipe = prepared.recipe
+    settings = {
+        "settings": list(job.settings),
+        "loss": recipe.loss,
+        "update": recipe.update,
+        "schedule": recipe.schedule,
+        "epochs": recipe.epochs,
+        "dataset": prepared.dataset.name,
+        "train_examples": len(prepared.dataset.train),
+        "val_examples": len(prepared.dataset.val),
+        "chance_loss": prepared.chance_loss,
+        "precision": prepared.precision,
+        **asked,
+    }
+    return writer.begin_study(
+        name=job.name or recipe.name,
+        recipe=job.recipe,
+        kind=kind,
+        seed=job.seed,
+        fingerprint=fingerprint,
+        settings=settings,
+    )

@@ -1,0 +1,1 @@
+"""Where studies are kept: one writer appends what was measured, many readers turn rows into records."""

@@ -1,0 +1,80 @@
+"""The one place where a database's complaint becomes a StoreError with its cure."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from babysit.errors import StoreError
+
+KEPT = "every trial that had finished is kept; give the same command again to go on from there"
+
+
+@contextmanager
+def store_errors(where: str, path: Path | None) -> Iterator[None]:
+    """Turns whatever the database raises inside the block into a :class:`StoreError`.
+
+    Args:
+        where: the store as the user named it.
+        path: its file; None for a store on a server.
+
+    Raises:
+        StoreError: with the cause in the user's words, and the cure.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise translated(error, where, path) from error
+
+
+def translated(error: Exception, where: str, path: Path | None) -> StoreError:
+    """The StoreError that says the same as a database's own error."""
+    text = str(error.orig if isinstance(error, DBAPIError) else error)
+    if "not a database" in text or "malformed" in text:
+        return StoreError(
+            f"{where} is not a babysit store, or it is damaged ({text})",
+            cure="name another file, or move this one away and start a new store",
+        )
+    if "is full" in text or "disk I/O error" in text or "No space left" in text:
+        return StoreError(
+            f"the disk of {where} is full: {_free(path)} ({text})",
+            cure=f"free some space, or name a store on another disk; {KEPT}",
+        )
+    if "is locked" in text or "busy" in text:
+        return StoreError(
+            f"{where} stayed locked by another program for too long ({text})",
+            cure=f"close the program that holds it open, or name another store; {KEPT}",
+        )
+    return _unreachable(error, text, where) or _unknown(error, text, where)
+
+
+def _unreachable(error: Exception, text: str, where: str) -> StoreError | None:
+    if "readonly" in text or "read-only" in text.lower():
+        return StoreError(
+            f"{where} cannot be written: the file or its folder is read-only ({text})",
+            cure="copy it to a folder that you may write to, or name another store",
+        )
+    if "unable to open" in text or isinstance(error, OSError):
+        return StoreError(
+            f"{where} cannot be opened or created ({text})",
+            cure="name a file in a folder that exists and that you may write to",
+        )
+    return None
+
+
+def _unknown(error: Exception, text: str, where: str) -> StoreError:
+    return StoreError(
+        f"the store {where} failed: {type(error).__name__}: {text}",
+        cure=f"check the disk and the file's permissions; {KEPT}",
+    )
+
+
+def _free(path: Path | None) -> str:
+    if path is None or not path.parent.is_dir():
+        return "free space unknown"
+    return f"{shutil.disk_usage(path.parent).free / 2**20:.1f} MiB free"

@@ -1,0 +1,297 @@
+"""Reading a store: rows to records. Nothing here writes.
+
+Every function takes a :class:`Reader`. A reader may be open in one process while a writer writes in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, Select, select
+
+from babysit.errors import StoreError
+from babysit.records import CheckResult, Explosion, Finding, Result, Stage, State, Study, Trial, Value
+from babysit.store.active import COST
+from babysit.store.engine import BUSY_SECONDS, check_tables, locate, open_engine
+from babysit.store.failures import store_errors
+from babysit.store.points import buckets as buckets  # views draw the same buckets that the summaries hold
+from babysit.store.points import from_chunks, from_spark
+from babysit.store.rows import (
+    check_from,
+    explosion_from,
+    finding_from,
+    reading_from,
+    run_from,
+    stage_from,
+    study_from,
+)
+from babysit.store.schema import checks as checks_table
+from babysit.store.schema import findings as findings_table
+from babysit.store.schema import readings, run_summary, series, trials
+from babysit.store.schema import stages as stages_table
+from babysit.store.schema import studies as studies_table
+
+Key = tuple[int, int]
+"""Stage and number of a trial."""
+
+Curve = tuple[NDArray[np.int32], NDArray[np.float32]]
+"""Steps and the cost at each."""
+
+
+class Reader:
+    """A store opened for reading; use it as a context manager, or close it.
+
+    Args:
+        url: a path, ``sqlite:///path``, or a database server's URL.
+
+    Raises:
+        StoreError: there is no such store, it is not one, or a newer babysit wrote it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._location = locate(url)
+        path = self._location.path
+        if path is not None and not path.is_file():
+            raise StoreError(
+                f"there is no store {self._location.text}", cure="give the path of an existing store"
+            )
+        self._engine = open_engine(self._location, read_only=True, busy_seconds=BUSY_SECONDS)
+        try:
+            with self.connect() as connection:
+                check_tables(connection, self._location)
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._engine.dispose()
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """One consistent view of the store, for one or more statements."""
+        with self._errors(), self._engine.connect() as connection:
+            yield connection
+
+    def rows(self, statement: Select[Any]) -> list[Row[Any]]:
+        """All rows that a statement selects."""
+        with self.connect() as connection:
+            return list(connection.execute(statement))
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return store_errors(self._location.text, self._location.path)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunSummary:
+    """One trial in one row: what a table of a thousand runs shows.
+
+    Attributes:
+        study, stage, number: which trial.
+        hyperparameters: its choice.
+        state: where it stands.
+        epochs, steps: how far it has come.
+        cost: the last mini-batch's cost of its last epoch; NaN before the first.
+        first_cost: its first mini-batch's cost; NaN before the first step.
+        train_accuracy, val_accuracy: after its last epoch, in [0, 1]; NaN where there are none.
+        best_val_accuracy: the best so far, in [0, 1]; NaN where there is none.
+        best_score: what the search maximizes, at its best; minus infinity where there is none.
+        learning_rate: the rate of the last step.
+        explosion: why it was stopped, if it exploded.
+        seconds: wall-clock time of its population.
+        message: why it failed, in words.
+        spark: its costs in at most 60 buckets, shape (buckets, 3): lowest, highest, last.
+        version: the number of the last change; greater than every earlier one in the store.
+    """
+
+    study: int
+    stage: int
+    number: int
+    hyperparameters: Mapping[str, Value]
+    state: State
+    epochs: int
+    steps: int
+    cost: float
+    first_cost: float
+    train_accuracy: float
+    val_accuracy: float
+    best_val_accuracy: float
+    best_score: float
+    learning_rate: float
+    explosion: Explosion | None
+    seconds: float
+    message: str
+    spark: NDArray[np.float32]
+    version: int
+
+    @property
+    def key(self) -> Key:
+        """(stage, number): unique in a study."""
+        return (self.stage, self.number)
+
+
+class Changes(NamedTuple):
+    """What changed since a cursor.
+
+    Attributes:
+        summaries: every run summary that is newer, oldest change first.
+        cursor: give it the next time.
+    """
+
+    summaries: list[RunSummary]
+    cursor: int
+
+
+def studies(reader: Reader) -> list[Study]:
+    """All studies, newest first."""
+    newest_first = select(studies_table).order_by(studies_table.c.id.desc())
+    return [study_from(row) for row in reader.rows(newest_first)]
+
+
+def study(reader: Reader, number: int) -> Study:
+    """One study.
+
+    Raises:
+        StoreError: the store has no such study.
+    """
+    rows = reader.rows(select(studies_table).where(studies_table.c.id == number))
+    if not rows:
+        known = [one.id for one in studies(reader)]
+        raise StoreError(
+            f"there is no study {number} in the store", cure=f"choose one of {known}" if known else ""
+        )
+    return study_from(rows[0])
+
+
+def find_study(reader: Reader, fingerprint: str, kind: str) -> Study | None:
+    """The newest study that the same command made; None when there is none."""
+    same = (studies_table.c.fingerprint == fingerprint) & (studies_table.c.kind == kind)
+    return _newest(reader, select(studies_table).where(same))
+
+
+def latest_study(reader: Reader, kind: str | None = None) -> Study | None:
+    """The newest study, of one kind or of any; None when there is none."""
+    any_kind = select(studies_table)
+    return _newest(reader, any_kind if kind is None else any_kind.where(studies_table.c.kind == kind))
+
+
+def _newest(reader: Reader, statement: Select[Any]) -> Study | None:
+    rows = reader.rows(statement.order_by(studies_table.c.id.desc()).limit(1))
+    return study_from(rows[0]) if rows else None
+
+
+def checks(reader: Reader, study: int) -> list[CheckResult]:
+    """The answers of a study's checks, in the order in which they were asked."""
+    mine = select(checks_table).where(checks_table.c.study == study)
+    return [check_from(row) for row in reader.rows(mine.order_by(checks_table.c.position))]
+
+
+def stages(reader: Reader, study: int) -> list[Stage]:
+    """The stages of a study, first to last."""
+    mine = select(stages_table).where(stages_table.c.study == study)
+    return [stage_from(row) for row in reader.rows(mine.order_by(stages_table.c.position))]
+
+
+def results(reader: Reader, study: int) -> list[Result]:
+    """Every trial of a study with its run, exactly as it was written, in the order of stage and number."""
+    runs = _trials_of(study, run_summary).join(run_summary)
+    measured = _trials_of(study, readings).join(readings).order_by(readings.c.epoch)
+    with reader.connect() as connection:
+        run_rows = list(connection.execute(runs))
+        reading_rows = list(connection.execute(measured))
+    by_key = {key: [reading_from(row) for row in rows] for key, rows in groupby(reading_rows, _key)}
+    return [
+        Result(Trial(row.stage, row.number, row.hyperparameters), run_from(row, by_key.get(_key(row), ())))
+        for row in run_rows
+    ]
+
+
+def costs(reader: Reader, study: int, key: Key) -> Curve:
+    """The cost of every step of one trial, in single precision; empty when none was written."""
+    one = _chunks_of(study).where(trials.c.stage == key[0], trials.c.number == key[1])
+    return from_chunks([row.points for row in reader.rows(one)])
+
+
+def all_costs(reader: Reader, study: int) -> dict[Key, Curve]:
+    """The cost of every step, for every trial of a study that has any."""
+    rows = reader.rows(_chunks_of(study))
+    return {key: from_chunks([row.points for row in chunks]) for key, chunks in groupby(rows, _key)}
+
+
+def _chunks_of(study: int) -> Select[Any]:
+    wanted = _trials_of(study, series).join(series).where(series.c.name == COST)
+    return wanted.order_by(series.c.chunk)
+
+
+def findings(reader: Reader, study: int) -> dict[Key, list[Finding]]:
+    """What the rules found, for every trial of a study in which they found anything."""
+    rows = reader.rows(
+        _trials_of(study, findings_table).join(findings_table).order_by(findings_table.c.position)
+    )
+    return {key: [finding_from(row) for row in found] for key, found in groupby(rows, _key)}
+
+
+def run_summaries(reader: Reader, study: int) -> list[RunSummary]:
+    """One summary for every trial of a study, in the order of stage and number."""
+    return [_summary_from(row) for row in reader.rows(_trials_of(study, run_summary).join(run_summary))]
+
+
+def changes(reader: Reader, since: int) -> Changes:
+    """The summaries, of all studies, that changed after a cursor.
+
+    Args:
+        reader: the store.
+        since: the cursor of the last call; 0 for everything.
+
+    Returns:
+        The changed summaries and the new cursor.
+    """
+    newer = select(trials, run_summary).join(run_summary).where(run_summary.c.version > since)
+    summaries = [_summary_from(row) for row in reader.rows(newer.order_by(run_summary.c.version))]
+    return Changes(summaries, summaries[-1].version if summaries else since)
+
+
+def _trials_of(study: int, table: Any) -> Select[Any]:
+    columns = select(trials.c.study, trials.c.stage, trials.c.number, trials.c.hyperparameters, table)
+    mine = columns.select_from(trials).where(trials.c.study == study)
+    return mine.order_by(trials.c.stage, trials.c.number)
+
+
+def _key(row: Row[Any]) -> Key:
+    return (row.stage, row.number)
+
+
+def _summary_from(row: Row[Any]) -> RunSummary:
+    return RunSummary(
+        study=row.study,
+        stage=row.stage,
+        number=row.number,
+        hyperparameters=row.hyperparameters,
+        state=State(row.state),
+        epochs=row.epochs,
+        steps=row.steps,
+        cost=row.cost,
+        first_cost=row.first_cost,
+        train_accuracy=row.train_accuracy,
+        val_accuracy=row.val_accuracy,
+        best_val_accuracy=row.best_val_accuracy,
+        best_score=row.best_score,
+        learning_rate=row.learning_rate,
+        explosion=explosion_from(row),
+        seconds=row.seconds,
+        message=row.message,
+        spark=from_spark(row.spark),
+        version=row.version,
+    )

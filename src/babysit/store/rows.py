@@ -1,0 +1,183 @@
+"""Records to rows, and rows back to records, side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row
+
+from babysit.records import (
+    CheckResult,
+    Evidence,
+    Explosion,
+    Finding,
+    Reading,
+    Run,
+    Severity,
+    Stage,
+    State,
+    Status,
+    Study,
+    score,
+)
+
+Values = dict[str, Any]
+"""The values of one row, by column."""
+
+
+def study_from(row: Row[Any]) -> Study:
+    """The study in a row of ``studies``."""
+    return Study(
+        id=row.id,
+        name=row.name,
+        recipe=row.recipe,
+        kind=row.kind,
+        seed=int(row.seed),
+        fingerprint=row.fingerprint,
+        settings=row.settings,
+        state=State(row.state),
+        created=row.created,
+        outcome=row.outcome,
+    )
+
+
+def check_values(study: int, position: int, check: CheckResult) -> Values:
+    """The row of a check."""
+    return {
+        "study": study,
+        "position": position,
+        "name": check.name,
+        "status": check.status.value,
+        "value": check.value,
+        "expected": check.expected,
+        "advice": check.advice,
+        "details": check.details,
+    }
+
+
+def check_from(row: Row[Any]) -> CheckResult:
+    """The check in a row of ``checks``."""
+    return CheckResult(row.name, Status(row.status), row.value, row.expected, row.advice, row.details)
+
+
+def stage_values(study: int, stage: Stage) -> Values:
+    """The row of a stage."""
+    return {
+        "study": study,
+        "position": stage.index,
+        "name": stage.name,
+        "box": stage.box,
+        "trials": stage.trials,
+        "epochs": stage.epochs,
+        "reason": stage.reason,
+    }
+
+
+def stage_from(row: Row[Any]) -> Stage:
+    """The stage in a row of ``stages``."""
+    return Stage(row.position, row.name, row.box, row.trials, row.epochs, row.reason)
+
+
+def reading_values(trial: int, readings: Sequence[Reading]) -> list[Values]:
+    """The rows of a run's readings."""
+    return [{"trial": trial, **asdict(reading)} for reading in readings]
+
+
+def reading_from(row: Row[Any]) -> Reading:
+    """The reading in a row of ``readings``."""
+    return Reading(
+        epoch=row.epoch,
+        step=row.step,
+        cost=row.cost,
+        train_accuracy=row.train_accuracy,
+        val_accuracy=row.val_accuracy,
+        learning_rate=row.learning_rate,
+        val_loss=row.val_loss,
+    )
+
+
+def finding_values(trial: int, position: int, finding: Finding) -> Values:
+    """The row of a finding."""
+    return {
+        "trial": trial,
+        "position": position,
+        "rule": finding.rule,
+        "severity": finding.severity.value,
+        "place": finding.where,
+        "since": finding.since,
+        "message": finding.message,
+        "evidence": [asdict(evidence) for evidence in finding.evidence],
+        "advice": finding.advice,
+        "source": finding.source,
+    }
+
+
+def finding_from(row: Row[Any]) -> Finding:
+    """The finding in a row of ``findings``."""
+    return Finding(
+        rule=row.rule,
+        severity=Severity(row.severity),
+        where=row.place,
+        since=row.since,
+        message=row.message,
+        evidence=tuple(Evidence(**evidence) for evidence in row.evidence),
+        advice=row.advice,
+        source=row.source,
+    )
+
+
+def summary_values(run: Run, spark: bytes) -> Values:
+    """The columns of ``run_summary`` that follow from a run.
+
+    An exploded run has no accuracies: NaN scores argmax to class 0, so what was measured says nothing.
+    """
+    last, best = run.last, run.best
+    accurate = last if run.state is not State.EXPLODED else None
+    return {
+        "state": run.state.value,
+        "epochs": last.epoch if last else 0,
+        "steps": run.steps,
+        "cost": last.cost if last else math.nan,
+        "first_cost": run.first_cost,
+        "train_accuracy": accurate.train_accuracy if accurate else math.nan,
+        "val_accuracy": accurate.val_accuracy if accurate else math.nan,
+        "best_val_accuracy": best.val_accuracy if best else math.nan,
+        "best_score": score(best) if best else -math.inf,
+        "learning_rate": last.learning_rate if last else math.nan,
+        **_explosion_values(run.explosion),
+        "seconds": run.seconds,
+        "message": run.message,
+        "spark": spark,
+    }
+
+
+def _explosion_values(explosion: Explosion | None) -> Mapping[str, float | None]:
+    return {
+        "explosion_step": explosion.step if explosion else None,
+        "explosion_epoch": explosion.epoch if explosion else None,
+        "explosion_cost": explosion.cost if explosion else None,
+        "explosion_first_cost": explosion.first_cost if explosion else None,
+    }
+
+
+def explosion_from(row: Row[Any]) -> Explosion | None:
+    """The explosion in a row of ``run_summary``, if there was one."""
+    if row.explosion_step is None:
+        return None
+    return Explosion(row.explosion_step, row.explosion_epoch, row.explosion_cost, row.explosion_first_cost)
+
+
+def run_from(row: Row[Any], readings: Sequence[Reading]) -> Run:
+    """The run in a row of ``run_summary`` and its readings."""
+    return Run(
+        state=State(row.state),
+        readings=tuple(readings),
+        first_cost=row.first_cost,
+        explosion=explosion_from(row),
+        seconds=row.seconds,
+        steps=row.steps,
+        message=row.message,
+    )

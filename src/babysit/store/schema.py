@@ -1,0 +1,246 @@
+"""The tables of a store, and the two column types that keep numbers exact.
+
+meta          the schema's version, and the last version number given to a run summary
+studies       one row per question asked about a recipe
+checks        what was asked before training
+stages        the boxes of ranges of a search
+trials        the hyperparameters that were tried
+run_summary   one row per trial: enough for a table of a thousand runs without touching a series
+readings      one row per trial and epoch, in full precision: a resumed search rebuilds the identical run
+series        one row per 256 points of a per-step quantity, in single precision
+findings      what the rules saw in a trial
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+SCHEMA_VERSION = 1
+"""Raised by one whenever an older babysit could no longer read what a newer one writes."""
+
+_NOT_FINITE = "$float"
+
+
+class Number(TypeDecorator[float]):
+    """A double that may be NaN or infinite.
+
+    SQLite turns NaN into NULL, so NULL stands for NaN on every database and no number column is nullable
+    in any other sense.
+    """
+
+    impl = Double
+    cache_ok = True
+
+    def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
+        """NaN becomes NULL."""
+        return None if value is None or math.isnan(value) else float(value)
+
+    def process_result_value(self, value: float | None, dialect: Dialect) -> float:
+        """NULL becomes NaN."""
+        return math.nan if value is None else float(value)
+
+
+class Plain(TypeDecorator[Any]):
+    """Plain data as standard JSON, which has no NaN and no infinity: both travel as ``{"$float": "nan"}``."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """Plain data to JSON data."""
+        return to_json(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """JSON data to plain data."""
+        return from_json(value)
+
+
+def to_json(value: Any) -> Any:
+    """Data that standard JSON can hold: NumPy becomes Python, NaN and infinity become tagged text.
+
+    Args:
+        value: numbers, text, lists, mappings, dataclasses or NumPy values, nested at will; anything else
+            is kept as its text.
+
+    Returns:
+        The same, of ``dict``, ``list``, ``str``, ``int``, finite ``float``, ``bool`` and ``None`` only.
+
+    Example:
+        >>> to_json({"rate": float("inf"), "sizes": (1, 2)})
+        {'rate': {'$float': 'inf'}, 'sizes': [1, 2]}
+    """
+    if isinstance(value, Mapping):
+        return {str(name): to_json(inner) for name, inner in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return to_json(value.tolist())
+    if isinstance(value, list | tuple):
+        return [to_json(inner) for inner in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_json(dataclasses.asdict(value))
+    if isinstance(value, float) and not math.isfinite(value):
+        return {_NOT_FINITE: repr(float(value))}
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def from_json(value: Any) -> Any:
+    """The inverse of :func:`to_json` for plain data.
+
+    Example:
+        >>> from_json({"rate": {"$float": "-inf"}})
+        {'rate': -inf}
+    """
+    if isinstance(value, dict):
+        if value.keys() == {_NOT_FINITE}:
+            return float(value[_NOT_FINITE])
+        return {name: from_json(inner) for name, inner in value.items()}
+    return [from_json(inner) for inner in value] if isinstance(value, list) else value
+
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("recipe", Text, nullable=False),
+    Column("kind", String(20), nullable=False),
+    # As text: a seed is any integer, and no integer column holds more than 64 bits.
+    Column("seed", Text, nullable=False),
+    Column("fingerprint", String(200), nullable=False),
+    Column("settings", Plain, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("created", Number, nullable=False),
+    Column("outcome", Plain, nullable=False),
+    Index("studies_fingerprint", "fingerprint", "kind"),
+)
+
+checks = Table(
+    "checks",
+    metadata,
+    Column("study", ForeignKey("studies.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("value", Number),
+    Column("expected", Text, nullable=False),
+    Column("advice", Text, nullable=False),
+    Column("details", Plain, nullable=False),
+)
+
+stages = Table(
+    "stages",
+    metadata,
+    Column("study", ForeignKey("studies.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("box", Plain, nullable=False),
+    Column("trials", Integer, nullable=False),
+    Column("epochs", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study", ForeignKey("studies.id"), nullable=False),
+    Column("stage", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("hyperparameters", Plain, nullable=False),
+    UniqueConstraint("study", "stage", "number"),
+)
+
+run_summary = Table(
+    "run_summary",
+    metadata,
+    Column("trial", ForeignKey("trials.id"), primary_key=True),
+    Column("state", String(20), nullable=False),
+    Column("epochs", Integer, nullable=False),
+    Column("steps", BigInteger, nullable=False),
+    Column("cost", Number),
+    Column("first_cost", Number),
+    Column("train_accuracy", Number),
+    Column("val_accuracy", Number),
+    Column("best_val_accuracy", Number),
+    Column("best_score", Number),
+    Column("learning_rate", Number),
+    # NULL in explosion_step says that the run did not explode.
+    Column("explosion_step", BigInteger),
+    Column("explosion_epoch", Integer),
+    Column("explosion_cost", Number),
+    Column("explosion_first_cost", Number),
+    Column("seconds", Number, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("spark", LargeBinary, nullable=False),
+    Column("version", BigInteger, nullable=False, index=True),
+)
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("trial", ForeignKey("trials.id"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("step", BigInteger, nullable=False),
+    Column("cost", Number),
+    Column("train_accuracy", Number),
+    Column("val_accuracy", Number),
+    Column("learning_rate", Number),
+    Column("val_loss", Number),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("trial", ForeignKey("trials.id"), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("chunk", Integer, primary_key=True),
+    Column("first_step", BigInteger, nullable=False),
+    Column("last_step", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("points", LargeBinary, nullable=False),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("trial", ForeignKey("trials.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("severity", String(20), nullable=False),
+    Column("place", Text, nullable=False),
+    Column("since", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("evidence", Plain, nullable=False),
+    Column("advice", Text, nullable=False),
+    Column("source", Text, nullable=False),
+)

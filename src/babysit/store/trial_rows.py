@@ -1,0 +1,89 @@
+"""The rows of trials: found, or made when they are new, and their state."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import Connection, insert, select
+
+from babysit.errors import StoreError
+from babysit.records import Run, State, Trial, Value
+from babysit.store.active import append, forget, next_versions, save_summaries
+from babysit.store.rows import summary_values
+from babysit.store.schema import findings, from_json, readings, run_summary, series, to_json, trials
+
+Key = tuple[int, int]
+"""Stage and number of a trial."""
+
+FINAL_STATES = [state.value for state in State if state.is_final]
+
+
+def ensure_trials(connection: Connection, study: int, wanted: Sequence[Trial]) -> dict[Key, int]:
+    """The rows of trials, made where there are none.
+
+    Args:
+        connection: in a transaction.
+        study: the study's number.
+        wanted: the trials.
+
+    Returns:
+        Key -> row of ``trials``.
+
+    Raises:
+        StoreError: the store knows one of them with other hyperparameters.
+    """
+    mine = (trials.c.study == study) & trials.c.stage.in_({trial.stage for trial in wanted})
+    stored = {(row.stage, row.number): row for row in connection.execute(select(trials).where(mine))}
+    for trial in wanted:
+        if trial.key in stored:
+            _refuse_other(trial, stored[trial.key].hyperparameters)
+    new = {trial.key: trial for trial in wanted if trial.key not in stored}
+    known = {trial.key: int(stored[trial.key].id) for trial in wanted if trial.key in stored}
+    return known | _insert_trials(connection, study, list(new.values()))
+
+
+def _insert_trials(connection: Connection, study: int, new: Sequence[Trial]) -> dict[Key, int]:
+    if not new:
+        return {}
+    rows = [
+        {
+            "study": study,
+            "stage": trial.stage,
+            "number": trial.number,
+            "hyperparameters": dict(trial.hyperparameters),
+        }
+        for trial in new
+    ]
+    inserted = insert(trials).returning(trials.c.id, sort_by_parameter_order=True)
+    ids = [int(row) for row in connection.execute(inserted, rows).scalars()]
+    blank = summary_values(Run(State.WAITING), b"")
+    versions = next_versions(connection, len(ids))
+    summaries = [
+        {"trial": row, **blank, "version": version} for row, version in zip(ids, versions, strict=True)
+    ]
+    append(connection, run_summary, summaries)
+    return dict(zip((trial.key for trial in new), ids, strict=True))
+
+
+def _refuse_other(trial: Trial, stored: Mapping[str, Value]) -> None:
+    # Through JSON and back, so that a NumPy number equals the number it was stored as.
+    asked = from_json(to_json(trial.hyperparameters))
+    # As text, since NaN differs from itself.
+    if repr(sorted(asked.items())) != repr(sorted(stored.items())):
+        raise StoreError(
+            f"trial {trial.key} is in the store with {stored}, and was begun with {asked}",
+            cure="start a new study: the recipe or its space has changed since the stored one",
+        )
+
+
+def unfinished(connection: Connection, rows: Collection[int]) -> list[int]:
+    """Those of some rows of ``trials`` whose run is not final."""
+    final = select(run_summary.c.trial).where(run_summary.c.state.in_(FINAL_STATES))
+    done = set(connection.execute(final.where(run_summary.c.trial.between(min(rows), max(rows)))).scalars())
+    return [row for row in rows if row not in done]
+
+
+def start_over(connection: Connection, rows: Sequence[int], state: State) -> None:
+    """Deletes what was measured in some trials and sets their state."""
+    forget(connection, rows, (readings, series, findings))
+    save_summaries(connection, {row: summary_values(Run(state), b"") for row in rows})

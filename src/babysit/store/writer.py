@@ -1,0 +1,301 @@
+"""Writing a study into a store, in few and large transactions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from types import MappingProxyType
+from typing import Any, Self
+
+from numpy.typing import ArrayLike
+from sqlalchemy import Connection, delete, insert, select, update
+
+from babysit.errors import StoreError
+from babysit.records import CheckResult, Finding, Reading, Result, Stage, State, Trial
+from babysit.store.active import ActiveRun, append, replace, save_finished, save_progress
+from babysit.store.engine import BUSY_SECONDS, create_tables, locate, open_engine
+from babysit.store.failures import store_errors
+from babysit.store.rows import Values, check_values, stage_values
+from babysit.store.schema import checks, stages, studies, trials
+from babysit.store.trial_rows import Key, ensure_trials, start_over, unfinished
+
+FLUSH_SECONDS = 0.5
+"""The longest that a buffered epoch waits for its commit."""
+
+FLUSH_READINGS = 500
+"""The most epochs that are buffered."""
+
+_NO_FINDINGS: Mapping[Key, Sequence[Finding]] = MappingProxyType({})
+_NO_COSTS: Mapping[Key, tuple[ArrayLike, ArrayLike]] = MappingProxyType({})
+
+
+class Writer:
+    """Writes studies into one store; use it as a context manager, or close it.
+
+    Everything is committed when a method returns, except for :meth:`epoch`: epochs are buffered and
+    committed together at most half a second later, by a thread of the writer's own. :meth:`finish_trials`
+    writes a run whole, so a finished trial never depends on that buffer.
+
+    One writer may be used from several threads; several writers, in several processes, take turns.
+
+    Args:
+        url: a path, ``sqlite:///path``, or a database server's URL. The file and its folder are made.
+        busy_seconds: how long to wait for another writer, in seconds; default 30.
+
+    Raises:
+        StoreError: the store cannot be made or opened, or is not a babysit store.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, Writer(f"{folder}/runs.db") as writer:
+        ...     study = writer.begin_study(
+        ...         name="digits", recipe="digits", kind="search", seed=0, fingerprint="f", settings={}
+        ...     )
+        ...     writer.finish_study(study, State.COMPLETE, {"advice": []})
+    """
+
+    def __init__(self, url: str, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._location = locate(url)
+        self._lock = threading.RLock()
+        self._ids: dict[tuple[int, Key], int] = {}
+        self._active: dict[int, ActiveRun] = {}
+        self._failure: StoreError | None = None
+        self._closing = threading.Event()
+        with self._errors():
+            if self._location.path:
+                self._location.path.parent.mkdir(parents=True, exist_ok=True)
+        self._engine = open_engine(self._location, read_only=False, busy_seconds=busy_seconds)
+        try:
+            with self._transaction() as connection:
+                create_tables(connection, self._location)
+        except BaseException:
+            self._engine.dispose()
+            raise
+        self._flusher = threading.Thread(target=self._flush_regularly, name="babysit-store", daemon=True)
+        self._flusher.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Commits what is buffered and lets go of the file; a second call does nothing."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._flusher.join()
+        try:
+            with self._lock:
+                self._commit_progress()
+        finally:
+            self._engine.dispose()
+
+    def flush(self) -> None:
+        """Commits what is buffered, now."""
+        with self._lock:
+            self._ready()
+            self._commit_progress()
+
+    def begin_study(
+        self, *, name: str, recipe: str, kind: str, seed: int, fingerprint: str, settings: Mapping[str, Any]
+    ) -> int:
+        """Starts a study; it is committed on return.
+
+        Args:
+            name: what the user calls it.
+            recipe: the recipe's name or path.
+            kind: "search" or "train".
+            seed: the one seed that everything is derived from.
+            fingerprint: equal for the same command, so that an interrupted study can be found again.
+            settings: everything else that was asked, as plain data.
+
+        Returns:
+            The study's number in this store.
+        """
+        values = {
+            "name": name,
+            "recipe": recipe,
+            "kind": kind,
+            "seed": str(int(seed)),
+            "fingerprint": fingerprint,
+            "settings": settings,
+            "state": State.RUNNING.value,
+            "created": time.time(),
+            "outcome": {},
+        }
+        with self._transaction() as connection:
+            row = connection.execute(insert(studies).values(values)).inserted_primary_key
+        if row is None:
+            raise StoreError(f"{self._location.text} gave the new study no number")
+        return int(row[0])
+
+    def reopen_study(self, study: int) -> None:
+        """Sets an interrupted study running again.
+
+        Finished trials stay. Trials left half-way lose their readings, series and findings and go back to
+        waiting, since they will start again from their first step.
+
+        Raises:
+            StoreError: the store has no such study.
+        """
+        with self._transaction() as connection:
+            self._set_study(connection, study, {"state": State.RUNNING.value, "outcome": {}})
+            mine = list(connection.execute(select(trials.c.id).where(trials.c.study == study)).scalars())
+            left = unfinished(connection, mine) if mine else []
+            start_over(connection, left, State.WAITING)
+            self._drop(left)
+
+    def checks(self, study: int, results: Sequence[CheckResult]) -> None:
+        """Writes the answers of the checks, in the place of earlier ones."""
+        rows = [check_values(study, position, result) for position, result in enumerate(results)]
+        with self._transaction() as connection:
+            connection.execute(delete(checks).where(checks.c.study == study))
+            append(connection, checks, rows)
+
+    def begin_stage(self, study: int, stage: Stage) -> None:
+        """Writes a stage; once more with the same index takes the place of the first."""
+        with self._transaction() as connection:
+            replace(connection, stages, ("study", "position"), [stage_values(study, stage)])
+
+    def begin_trials(self, study: int, trials: Sequence[Trial]) -> None:
+        """Sets trials running, from their first step; trials that have finished are left alone.
+
+        Raises:
+            StoreError: the store knows one of them with other hyperparameters.
+        """
+        if not trials:
+            return
+        with self._transaction() as connection:
+            rows = ensure_trials(connection, study, trials)
+            started = unfinished(connection, rows.values())
+            start_over(connection, started, State.RUNNING)
+            self._drop(started)
+            self._remember(study, rows)
+
+    def epoch(
+        self,
+        study: int,
+        trial: Trial,
+        reading: Reading,
+        steps: ArrayLike,
+        costs: ArrayLike,
+    ) -> None:
+        """Buffers one epoch of one run; it is committed within half a second.
+
+        Args:
+            study: the study's number.
+            trial: the trial; it is begun if it has not been.
+            reading: what was measured at the end of the epoch.
+            steps: the epoch's step numbers, from 1, ascending.
+            costs: the cost at each of them.
+
+        Raises:
+            StoreError: an earlier epoch could not be committed; it is still buffered, and is tried again.
+        """
+        with self._lock:
+            self._ready()
+            if (study, trial.key) not in self._ids:
+                self.begin_trials(study, [trial])
+            row = self._ids[study, trial.key]
+            self._active.setdefault(row, ActiveRun(row)).add(reading, steps, costs)
+            if sum(len(run.pending) for run in self._active.values()) >= FLUSH_READINGS:
+                self._commit_progress()
+
+    def finish_trials(
+        self,
+        study: int,
+        results: Sequence[Result],
+        findings: Mapping[Key, Sequence[Finding]] = _NO_FINDINGS,
+        costs: Mapping[Key, tuple[ArrayLike, ArrayLike]] = _NO_COSTS,
+    ) -> None:
+        """Writes finished runs, whole and in one transaction; they are committed on return.
+
+        Args:
+            study: the study's number.
+            results: the trials and the runs they had.
+            findings: the key of a trial -> what the rules found in it; default none.
+            costs: the key of a trial -> steps and costs since its last full epoch; default none.
+        """
+        # One lock round the commit and the forgetting: in between, the flushing thread would still see the
+        # run as active, and write it back as running.
+        with self._lock:
+            with self._transaction() as connection:
+                ids = self._rows(connection, study, [result.trial for result in results])
+                rows = {ids[result.trial.key]: result for result in results}
+                for key, tail in costs.items():
+                    self._active.setdefault(ids[key], ActiveRun(ids[key])).add_costs(*tail)
+                active = {row: self._active[row] for row in rows if row in self._active}
+                save_finished(connection, rows, active, findings)
+            self._remember(study, ids)
+            self._drop(list(rows))
+
+    def finish_study(self, study: int, state: State, outcome: Mapping[str, Any]) -> None:
+        """Writes how a study ended, and everything still buffered; it is committed on return.
+
+        Args:
+            study: the study's number.
+            state: complete, stopped or failed.
+            outcome: what came of it, as plain data.
+
+        Raises:
+            StoreError: the store has no such study.
+        """
+        self.flush()
+        with self._transaction() as connection:
+            self._set_study(connection, study, {"state": state.value, "outcome": outcome})
+
+    def _rows(self, connection: Connection, study: int, wanted: Sequence[Trial]) -> dict[Key, int]:
+        known = {
+            trial.key: self._ids[study, trial.key] for trial in wanted if (study, trial.key) in self._ids
+        }
+        return known if len(known) == len(wanted) else ensure_trials(connection, study, wanted)
+
+    def _remember(self, study: int, rows: Mapping[Key, int]) -> None:
+        self._ids.update({(study, key): row for key, row in rows.items()})
+
+    def _set_study(self, connection: Connection, study: int, values: Values) -> None:
+        changed = connection.execute(update(studies).where(studies.c.id == study).values(values))
+        if not changed.rowcount:
+            raise StoreError(
+                f"{self._location.text} has no study {study}", cure="babysit list shows the studies"
+            )
+
+    def _drop(self, rows: Sequence[int]) -> None:
+        for row in rows:
+            self._active.pop(row, None)
+
+    def _commit_progress(self) -> None:
+        waiting = [run for run in self._active.values() if run.pending]
+        if not waiting:
+            return
+        with self._transaction() as connection:
+            save_progress(connection, waiting)
+        for run in waiting:
+            run.mark_committed()
+
+    def _flush_regularly(self) -> None:
+        while not self._closing.wait(FLUSH_SECONDS):
+            with self._lock:
+                try:
+                    self._commit_progress()
+                except StoreError as error:
+                    self._failure = error  # raised by the next call, in the thread that can act on it
+
+    def _ready(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        if self._closing.is_set():
+            raise StoreError(f"{self._location.text} is closed", cure="open a new Writer")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._lock, self._errors(), self._engine.begin() as connection:
+            yield connection
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return store_errors(self._location.text, self._location.path)

@@ -1,0 +1,77 @@
+"""Checkpoints that resume bit for bit: tensors as safetensors, the rest as JSON inside it, no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from babysit.errors import CheckpointError
+
+_FORMAT = "babysit-checkpoint-1"
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], data: Mapping[str, Any]) -> None:
+    """Writes a checkpoint; a crash at any moment leaves the former file or the new one, never half of one.
+
+    Args:
+        path: the file, usually ``*.safetensors``.
+        tensors: name -> tensor.
+        data: plain data; floats survive exactly, NaN and infinity too.
+
+    Raises:
+        CheckpointError: when the file cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    metadata = {"format": _FORMAT, "data": json.dumps(data)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: value.contiguous() for name, value in tensors.items()}, part, metadata)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"cannot write the checkpoint {path}: {error}",
+            cure="choose a folder that can be written and has room, with --out",
+        ) from error
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Reads a checkpoint.
+
+    Returns:
+        The tensors and the plain data as they were given to ``save_checkpoint``.
+
+    Raises:
+        CheckpointError: when the file is missing, damaged or none of babysit's.
+
+    Example:
+        >>> import tempfile, torch
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name) / "weights.safetensors"
+        >>> save_checkpoint(path, {"w": torch.ones(2)}, {"epoch": 3})
+        >>> load_checkpoint(path)
+        ({'w': tensor([1., 1.])}, {'epoch': 3})
+        >>> folder.cleanup()
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}", cure="leave --resume out to start afresh")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"the checkpoint {path} is damaged: {error}", cure="delete it and start afresh"
+        ) from error
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} is no babysit checkpoint", cure="give a file that babysit wrote")
+    return tensors, json.loads(metadata["data"])

@@ -1,0 +1,65 @@
+"""What the accuracies of a population are measured on, and the measuring."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from babysit.data.batches import evaluation_tensors
+from babysit.data.dataset import Dataset
+from babysit.training.losses import Loss, accuracy
+from babysit.training.lowering import Forward
+from babysit.training.population import Population
+
+_ROWS = 1000
+
+
+class Evaluation(NamedTuple):
+    """The rows for the accuracies, as tensors: a sample of the training split, and validation."""
+
+    train_x: Tensor
+    train_y: Tensor
+    val_x: Tensor
+    val_y: Tensor
+
+    def to(self, device: torch.device | str) -> Evaluation:
+        """The same rows on a device."""
+        return Evaluation(*(rows.to(device) for rows in self))
+
+
+class Score(NamedTuple):
+    """How every member does on some rows, [P] each: accuracy in [0, 1] and mean data loss."""
+
+    accuracy: list[float]
+    loss: list[float]
+
+
+def evaluation_of(dataset: Dataset, *, seed: int, train_rows: int = 1000) -> Evaluation:
+    """The rows for the accuracies: a fixed sample of the training split and the whole validation split.
+
+    Args:
+        dataset: the data.
+        seed: the run's seed; the sample depends on nothing else.
+        train_rows: how many training rows, default 1000 (the lecture's: three decimals).
+
+    Example:
+        >>> from babysit.data.sources import digits
+        >>> [len(rows) for rows in evaluation_of(digits(), seed=0)]
+        [1000, 1000, 180, 180]
+    """
+    sample = dataset.sample(dataset.train, train_rows, seed)
+    return Evaluation(*evaluation_tensors(dataset, sample), *evaluation_tensors(dataset, dataset.val))
+
+
+@torch.no_grad()
+def measure(population: Population, forward: Forward, loss: Loss, x: Tensor, y: Tensor) -> Score:
+    """Accuracy and mean data loss of every member on all rows, in pieces that bound the memory."""
+    hits = torch.zeros(population.size, dtype=torch.float64)
+    total = torch.zeros(population.size, dtype=torch.float64, device=x.device)
+    for part, wanted in zip(torch.split(x, _ROWS), torch.split(y, _ROWS), strict=True):
+        outputs = forward(population.parameters, population.buffers, part)
+        hits += accuracy(loss, outputs, wanted) * len(part)
+        total += loss.per_example(outputs, wanted).double().sum(1)
+    return Score((hits / len(x)).tolist(), (total / len(x)).tolist())

@@ -1,0 +1,74 @@
+"""What happened to one member so far, and its place in a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from babysit.records import Explosion, Reading, Run, State
+from babysit.training.population import Tensors
+
+
+@dataclass(slots=True)
+class History:
+    """The growing history of one member of a population.
+
+    Attributes:
+        readings: one per finished epoch.
+        first_cost: its first mini-batch's cost.
+        explosion: set when it exploded.
+        steps: update steps done.
+        seconds: wall-clock time of its population.
+        dropped: how it was ended early, if it was.
+        best_score, best: the best validation score and the weights that gave it.
+    """
+
+    readings: list[Reading] = field(default_factory=list)
+    first_cost: float = math.nan
+    explosion: Explosion | None = None
+    steps: int = 0
+    seconds: float = 0.0
+    dropped: State | None = None
+    best_score: float = -math.inf
+    best: Tensors = field(default_factory=dict)
+
+    def begin(self, cost: float, step: int) -> None:
+        """Remembers the first cost, if this is the cost of the first step."""
+        if step == 1:
+            self.first_cost = cost
+
+    def run(self, finished: bool) -> Run:
+        """The summary; ``finished`` says whether the population has done all its epochs."""
+        state = State.COMPLETE if finished else State.RUNNING
+        if self.explosion is not None:
+            state = State.EXPLODED
+        elif self.dropped is not None:
+            state = self.dropped
+        return Run(state, tuple(self.readings), self.first_cost, self.explosion, self.seconds, self.steps)
+
+    def as_data(self) -> dict[str, Any]:
+        """All but the weights, as plain data."""
+        return {
+            "readings": [asdict(reading) for reading in self.readings],
+            "first_cost": self.first_cost,
+            "explosion": None if self.explosion is None else asdict(self.explosion),
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "dropped": self.dropped,
+            "best_score": self.best_score,
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> History:
+        """The inverse of ``as_data``; the weights are put back by the trainer."""
+        return cls(
+            [Reading(**reading) for reading in data["readings"]],
+            data["first_cost"],
+            None if data["explosion"] is None else Explosion(**data["explosion"]),
+            data["steps"],
+            data["seconds"],
+            None if data["dropped"] is None else State(data["dropped"]),
+            data["best_score"],
+        )

@@ -1,0 +1,214 @@
+"""The losses, each with the value that a network which knows nothing must give.
+
+cost = data loss + 1/2 * l2 * sum(W^2), over weights, not biases. A loss here is the data part, one value
+per member and example; the trainer averages over the batch and *sums* over members, so that no member's
+gradient depends on how many others train beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from babysit.errors import RecipeError
+
+
+class Loss(NamedTuple):
+    """One loss as plain functions.
+
+    Attributes:
+        name: the name used in a recipe.
+        per_example: (outputs [P, B, ...], targets [B, ...]) -> [P, B].
+        chance: (number of classes, training targets) -> the loss of a network that knows nothing.
+        predict: outputs [P, B, ...] -> class indices [P, B]; None for regression.
+        width: number of classes, targets -> how many outputs the network must have.
+        about: formula and chance level, in words.
+    """
+
+    name: str
+    per_example: Callable[[Tensor, Tensor], Tensor]
+    chance: Callable[[int, Tensor], float]
+    predict: Callable[[Tensor], Tensor] | None
+    width: Callable[[int, Tensor], int]
+    about: str
+
+    @property
+    def is_classification(self) -> bool:
+        """True when the loss scores classes, so that an accuracy exists."""
+        return self.predict is not None
+
+
+def softmax_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Softmax cross-entropy of every member and example, -log softmax(outputs)[target], in nats.
+
+    Args:
+        outputs: logits, [P, B, C].
+        targets: class indices, [B].
+
+    Returns:
+        [P, B], each >= 0.
+
+    Example:
+        >>> softmax_cross_entropy(torch.zeros(1, 1, 10), torch.tensor([3])).item()
+        2.302585...
+
+    Source: CS231n lecture 6, "Double check that the loss is reasonable".
+    """
+    # Classes before examples, which is how a fused network lays them out: the sum over so few neighbours
+    # in memory would take several times as long.
+    return F.cross_entropy(outputs.transpose(1, 2), targets.expand(outputs.shape[0], -1), reduction="none")
+
+
+def hinge(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Multiclass hinge (SVM) loss, sum over j != y of max(0, s_j - s_y + 1).
+
+    Args:
+        outputs: scores, [P, B, C].
+        targets: class indices, [B].
+
+    Returns:
+        [P, B], each >= 0.
+
+    Example:
+        >>> hinge(torch.zeros(1, 1, 10), torch.tensor([3])).item()
+        9.0
+
+    Source: CS231n notes, linear classification.
+    """
+    index = targets.expand(outputs.shape[0], -1).unsqueeze(-1)
+    margins = (outputs - outputs.gather(-1, index) + 1).clamp_min(0)
+    return margins.sum(-1) - 1  # the true class always contributes a margin of exactly 1
+
+
+def binary_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy on logits, in nats.
+
+    Args:
+        outputs: logits, [P, B, 1] or [P, B].
+        targets: 0 or 1, [B].
+
+    Returns:
+        [P, B], each >= 0.
+
+    Example:
+        >>> binary_cross_entropy(torch.zeros(1, 1, 1), torch.tensor([1])).item()
+        0.693147...
+    """
+    logits = outputs.flatten(1)
+    return F.binary_cross_entropy_with_logits(
+        logits, targets.to(logits.dtype).expand_as(logits), reduction="none"
+    )
+
+
+def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Squared error averaged over the targets of an example.
+
+    Args:
+        outputs: predictions, [P, B] or [P, B, T].
+        targets: [B] or [B, T].
+
+    Returns:
+        [P, B], each >= 0.
+
+    Example:
+        >>> mean_squared_error(torch.zeros(1, 2, 1), torch.tensor([1.0, 2.0])).tolist()
+        [[1.0, 4.0]]
+    """
+    predictions = outputs.flatten(2) if outputs.dim() > 2 else outputs.unsqueeze(-1)
+    wanted = targets.flatten(1) if targets.dim() > 1 else targets.unsqueeze(-1)
+    return (predictions - wanted).square().mean(-1)
+
+
+def _variance(_: int, targets: Tensor) -> float:
+    return targets.double().var(0, correction=0).mean().item()
+
+
+def _argmax(outputs: Tensor) -> Tensor:
+    # The first of equals, as argmax gives it, in a fifth of its time on outputs laid out classes first.
+    return outputs.max(-1).indices
+
+
+LOSSES: dict[str, Loss] = {
+    loss.name: loss
+    for loss in (
+        Loss(
+            "softmax",
+            softmax_cross_entropy,
+            chance=lambda classes, _: math.log(classes),
+            predict=_argmax,
+            width=lambda classes, _: classes,
+            about="softmax cross-entropy, -log p(true class); chance level ln C",
+        ),
+        Loss(
+            "hinge",
+            hinge,
+            chance=lambda classes, _: classes - 1.0,
+            predict=_argmax,
+            width=lambda classes, _: classes,
+            about="multiclass hinge, sum of max(0, s_j - s_y + 1); chance level C - 1",
+        ),
+        Loss(
+            "binary",
+            binary_cross_entropy,
+            chance=lambda *_: math.log(2),
+            predict=lambda outputs: (outputs.flatten(1) > 0).long(),
+            width=lambda *_: 1,
+            about="binary cross-entropy on one logit; chance level ln 2",
+        ),
+        Loss(
+            "mse",
+            mean_squared_error,
+            chance=_variance,
+            predict=None,
+            width=lambda _, targets: 1 if targets.dim() == 1 else targets.shape[1],
+            about="mean squared error; chance level = the variance of the targets (predict the mean)",
+        ),
+    )
+}
+
+
+def loss_named(name: str) -> Loss:
+    """The loss of that name.
+
+    Raises:
+        RecipeError: when there is none; the message lists the names.
+
+    Example:
+        >>> loss_named("softmax").chance(10, torch.empty(0))
+        2.302585...
+    """
+    if name not in LOSSES:
+        raise RecipeError(f"there is no loss named {name!r}", cure=f"use one of {', '.join(LOSSES)}")
+    return LOSSES[name]
+
+
+def accuracy(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
+    """The share of examples whose class is predicted, per member.
+
+    A member with a non-finite output has no accuracy: NaN scores all argmax to class 0, and the share of
+    class 0 would then be reported as if it had been learned (CS231n lecture 6, the 1e6 run: 0.087).
+
+    Args:
+        loss: a classification loss, or a regression loss.
+        outputs: [P, N, ...].
+        targets: [N].
+
+    Returns:
+        [P] in [0, 1]; NaN for regression and for members with non-finite outputs.
+
+    Example:
+        >>> outputs = torch.tensor([[[0.0, 1.0], [1.0, 0.0]], [[float("nan"), 0.0], [0.0, 0.0]]])
+        >>> accuracy(LOSSES["softmax"], outputs, torch.tensor([1, 1])).tolist()
+        [0.5, nan]
+    """
+    nothing = torch.full((outputs.shape[0],), math.nan, dtype=torch.float64)
+    if loss.predict is None:
+        return nothing
+    hits = (loss.predict(outputs) == targets).double().mean(1).cpu()
+    finite = outputs.flatten(1).isfinite().all(1).cpu()
+    return torch.where(finite, hits, nothing)

@@ -1,0 +1,119 @@
+"""How far a search has come: a live line on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from babysit.records import Result
+from babysit.views.words import MISSING, duration_text, score_text
+
+PLAIN_SECONDS = 10.0
+"""The longest silence where there is no terminal, in seconds."""
+
+SETTLING_SECONDS = 2.0
+"""How long a stage must have run before the time left is estimated."""
+
+PLAIN_SHARE = 0.1
+"""The share of the search after which a plain line is due anyway."""
+
+
+class SearchProgress:
+    """Shows trials done, the best so far, how many exploded, and the time left.
+
+    Use it as a context manager. On a terminal one line is redrawn in place; otherwise (a pipe, a log file)
+    a plain line is printed at every tenth of the search, or after ten seconds, and no control code at all.
+
+    Args:
+        console: where to write.
+        clock: seconds that only go forward; for tests.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._begun = clock()
+        self._stage = ""
+        self._printed_at = self._begun
+        self._printed_share = 0.0
+        self._stage = ""
+        self._progress: Progress | None = None
+        if console.is_terminal:
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.fields[status]}"),
+            )
+            self._progress = Progress(*columns, console=console, expand=True)
+            self._task = self._progress.add_task("search", total=None, status="")
+
+    def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def update(
+        self,
+        done_trials: int,
+        total_trials: int,
+        epochs_done: int,
+        total_epochs: int,
+        best: Result | None,
+        exploded_count: int,
+        stage_name: str,
+    ) -> None:
+        """Shows the newest numbers.
+
+        Args:
+            done_trials, total_trials: finished trials of the stage, and all of them.
+            epochs_done, total_epochs: epochs of all trials together, by which the time left is judged.
+            best: the best result so far; None before the first.
+            exploded_count: how many trials exploded.
+            stage_name: "coarse", "fine", ...
+        """
+        if stage_name != self._stage:
+            self._stage, self._begun, self._printed_share = stage_name, self._clock(), 0.0
+        if stage_name != self._stage:  # each stage has its own pace, so its own estimate
+            self._stage, self._begun, self._printed_share = stage_name, self._clock(), 0.0
+        share = epochs_done / total_epochs if total_epochs else 1.0
+        status = self._status(done_trials, total_trials, share, best, exploded_count)
+        if self._progress is None:
+            self._print_when_due(f"{stage_name}: {status}", share)
+        else:
+            self._progress.update(
+                self._task,
+                completed=epochs_done,
+                total=total_epochs,
+                description=stage_name[:16],
+                status=status,
+            )
+
+    def _status(self, done: int, total: int, share: float, best: Result | None, exploded: int) -> str:
+        parts = [
+            f"{done}/{total} trials",
+            f"best {score_text(best) if best else MISSING}",
+            f"{exploded} exploded",
+        ]
+        return ", ".join(parts if share >= 1 else [*parts, f"{self._time_left(share)} left"])
+
+    def _time_left(self, share: float) -> str:
+        spent = self._clock() - self._begun
+        if spent < SETTLING_SECONDS:
+            return MISSING  # the first epochs include the workers' start: no estimate yet
+        return duration_text(spent * (1 - share) / share if share > 0 else float("nan"))
+
+    def _print_when_due(self, line: str, share: float) -> None:
+        now = self._clock()
+        step = share - self._printed_share >= PLAIN_SHARE - 1e-9
+        finished = share >= 1 > self._printed_share
+        if step or finished or now - self._printed_at >= PLAIN_SECONDS:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._printed_at, self._printed_share = now, share

@@ -1,0 +1,298 @@
+"""A study as one HTML file that needs nothing else: no request goes out, no font or script is fetched."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from babysit.errors import InputError
+from babysit.records import Finding, Reading, Result, Run, Severity, Stage, State
+from babysit.views import figures
+from babysit.views.scatter import range_strip, scatter
+from babysit.views.series import loss_curves, run_costs, run_scores
+from babysit.views.study import Costs, Key, StudyView
+from babysit.views.table import trial_table
+from babysit.views.words import (
+    duration_text,
+    is_searched,
+    moment_text,
+    number_text,
+    percent_text,
+    range_text,
+    score_text,
+    value_text,
+)
+
+Data = TypeVar("Data")
+SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+NO_COSTS: Costs = (np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32))
+
+
+class Headline(NamedTuple):
+    """The answer, in the largest letters: what, how much, and the choice that gave it."""
+
+    label: str
+    score: str
+    facts: tuple[tuple[str, str], ...]
+    choice: tuple[tuple[str, str], ...]
+
+
+class Alarm(NamedTuple):
+    """A best value at the edge of its range."""
+
+    message: str
+    proposal: str
+    figure: str
+
+
+class FoundGroup(NamedTuple):
+    """The same finding in one trial or many."""
+
+    finding: Finding
+    trials: str
+    size: int
+
+
+def render_report(view: StudyView) -> str:
+    """The report of a study as HTML.
+
+    Args:
+        view: the study; whatever of it is missing, as in an interrupted one, is left out of the report.
+
+    Returns:
+        One self-contained page.
+    """
+    environment = Environment(
+        loader=PackageLoader("babysit.views"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=number_text, percent=percent_text, value=value_text, duration=duration_text, moment=moment_text
+    )
+    return environment.get_template("report.html.j2").render(_contents(view))
+
+
+def write_report(view: StudyView, path: str | os.PathLike[str]) -> Path:
+    """Writes the report of a study to a file.
+
+    Args:
+        view: the study.
+        path: the file; its folder is made.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    target = Path(path)
+    page = render_report(view)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(page, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(
+            f"the report {target} cannot be written ({error.strerror})",
+            cure="name a file that you may write to",
+        ) from error
+    return target
+
+
+def _contents(view: StudyView) -> dict[str, Any]:
+    outcome = view.study.outcome
+    ties = _keys(outcome.get("ties"))
+    alarms = [_alarm(edge) for edge in _mappings(outcome.get("edges"))]
+    return {
+        "study": view.study,
+        "headline": _headline(view),
+        "alarms": alarms,
+        "advice": _advice(outcome, alarms),
+        "tie_text": _tie_text(view, ties),
+        "found": _found(view),
+        "checks": view.checks,
+        "stages": [(stage, _ranges(stage)) for stage in view.stages],
+        "scatter": _figure(scatter(view), figures.scatter_svg),
+        "losses": _figure(loss_curves(view), figures.loss_curves_svg),
+        **_curves(view),
+        "table": trial_table(view, ties),
+        "spark": figures.spark_svg,
+        "settings": _settings(view),
+        "finite": math.isfinite,
+    }
+
+
+def _figure(data: Data | None, draw: Callable[[Data], str]) -> str:
+    return draw(data) if data is not None else ""
+
+
+def _headline(view: StudyView) -> Headline:
+    best = view.best
+    outcome = view.study.outcome
+    if best is None:
+        exploded = view.results and all(result.run.state is State.EXPLODED for result in view.results)
+        label = (
+            "Every trial exploded: lower the learning rates"
+            if exploded
+            else "No trial has a validation score"
+        )
+        return Headline(label, "", _facts(view), ())
+    reading = best.run.best
+    accuracy = reading is not None and math.isfinite(reading.val_accuracy)
+    choice = _choice(best, view.stages)
+    final = outcome.get("final") or {}
+    test = _tested(view, final) if isinstance(final, Mapping) else ()
+    label = "best validation accuracy" if accuracy else "lowest validation loss"
+    return Headline(label, score_text(best), (*test, *_facts(view)), choice)
+
+
+def _tested(view: StudyView, final: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The score on the test split, of the retrained trial it was measured on."""
+    accuracy, loss, trial = final.get("test_accuracy"), final.get("test_loss"), final.get("trial")
+    name = f" of {view.trial_name((trial[0], trial[1]))}, retrained" if trial else ""
+    if isinstance(accuracy, int | float) and math.isfinite(accuracy):
+        return ((f"test accuracy{name}", percent_text(accuracy)),)
+    return ((f"test loss{name}", number_text(loss)),) if isinstance(loss, int | float) else ()
+
+
+def _choice(best: Result, stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
+    """The best hyperparameters, those that were searched first."""
+    searched = {name for stage in stages for name, box in stage.box.items() if is_searched(box)}
+    names = sorted(best.trial.hyperparameters, key=lambda name: name not in searched)
+    return tuple((name, value_text(best.trial.hyperparameters[name])) for name in names)
+
+
+def _facts(view: StudyView) -> tuple[tuple[str, str], ...]:
+    states = [result.run.state for result in view.results]
+    counts = [f"{states.count(state)} {state.value}" for state in State if states.count(state)]
+    trials = f"{len(states)} ({', '.join(counts)})" if counts else "none"
+    facts = [("trials", trials)]
+    wall = view.study.outcome.get("wall_seconds")
+    if isinstance(wall, int | float):
+        facts.append(("took", duration_text(wall)))
+    speed = view.study.outcome.get("trial_steps_per_second")
+    if isinstance(speed, int | float) and math.isfinite(speed):
+        facts.append(("speed", f"{speed:,.0f} trial-steps/s"))
+    return tuple(facts)
+
+
+def _alarm(edge: Mapping[str, Any]) -> Alarm:
+    strip = range_strip(edge)
+    ends = [edge.get("new_low"), edge.get("new_high")]
+    name = edge.get("name", "")
+    proposal = f"Search {name} from {value_text(ends[0])} to {value_text(ends[1])} next." if strip else ""
+    return Alarm(str(edge.get("message", "")), proposal, _figure(strip, figures.range_strip_svg))
+
+
+def _advice(outcome: Mapping[str, Any], alarms: Sequence[Alarm]) -> list[str]:
+    """The advice that no alarm gives already."""
+    told = {alarm.message for alarm in alarms}
+    return [str(line) for line in outcome.get("advice") or () if line not in told]
+
+
+def _tie_text(view: StudyView, ties: set[Key]) -> str:
+    tied = [key for key in sorted(ties) if view.best is not None and key != view.best.trial.key]
+    return f"Within one standard error of the best, so a tie: {view.trial_names(tied)}." if tied else ""
+
+
+def _found(view: StudyView) -> list[FoundGroup]:
+    """Findings, worst first, the same rule at the same place told once."""
+    groups: dict[tuple[str, str], list[tuple[Key, Finding]]] = {}
+    for key, findings in view.findings.items():
+        for finding in findings:
+            groups.setdefault((finding.rule, finding.where), []).append((key, finding))
+    found = [_group(view, members) for members in groups.values()]
+    return sorted(found, key=lambda group: (SEVERITIES.index(group.finding.severity), -group.size))
+
+
+def _group(view: StudyView, members: Sequence[tuple[Key, Finding]]) -> FoundGroup:
+    return FoundGroup(members[0][1], view.trial_names([key for key, _ in members]), len(members))
+
+
+def _ranges(stage: Stage) -> list[tuple[str, str, bool]]:
+    return [
+        (name, range_text(box) if isinstance(box, Mapping) else str(box), is_searched(box))
+        for name, box in stage.box.items()
+    ]
+
+
+def _curves(view: StudyView) -> dict[str, Any]:
+    """The curves of the final training where there was one, else those of the best trial."""
+    final = view.study.outcome.get("final") or {}
+    if isinstance(final, Mapping) and final.get("readings"):
+        return _run_curves("the final training", *_final_run(final))
+    if view.best is None:
+        return _run_curves("", Run(State.WAITING), NO_COSTS)
+    key = view.best.trial.key
+    return _run_curves(
+        f"the best trial, {view.trial_name(key)},", view.best.run, view.costs.get(key, NO_COSTS)
+    )
+
+
+def _run_curves(name: str, run: Run, costs: Costs) -> dict[str, Any]:
+    scores = run_scores(run.readings)
+    return {
+        "curves_of": name,
+        "cost_curve": _figure(run_costs(run, costs), figures.run_costs_svg),
+        "score_curve": _figure(scores, figures.scores_svg),
+        "gap": scores.gap if scores else math.nan,
+        "gap_text": _gap_text(scores.gap, run.readings[-1].train_accuracy) if scores else "",
+    }
+
+
+def _gap_text(gap: float, train_accuracy: float) -> str:
+    """What the gap between training and validation accuracy says (CS231n lecture 6, row 111).
+
+    Example:
+        >>> _gap_text(0.01, 0.6)
+        'small, so a larger network may do better.'
+    """
+    if gap > 0.1:
+        return "large, so the network overfits: more regularization or more data."
+    if gap >= 0.02:
+        return "moderate."
+    # A network that fits all its training data has capacity enough.
+    return "small, so a larger network may do better." if train_accuracy < 0.95 else "small."
+
+
+def _final_run(final: Mapping[str, Any]) -> tuple[Run, Costs]:
+    names = {field.name for field in fields(Reading)}
+    kept = [{name: one[name] for name in names & one.keys()} for one in _mappings(final["readings"])]
+    costs = np.array([float(cost) for cost in final.get("costs") or ()], dtype=np.float32)
+    first = float(costs[0]) if len(costs) else math.nan
+    run = Run(State.COMPLETE, tuple(Reading(**reading) for reading in kept), first_cost=first)
+    return run, (np.arange(1, len(costs) + 1, dtype=np.int32), costs)
+
+
+def _settings(view: StudyView) -> list[tuple[str, str]]:
+    """Everything needed to ask the same question again."""
+    study = view.study
+    shown = [("recipe", study.recipe), ("seed", str(study.seed)), ("fingerprint", study.fingerprint)]
+    return shown + [(str(name), _setting_text(value)) for name, value in study.settings.items()]
+
+
+def _setting_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        if "kind" in value:
+            return range_text(value)
+        return ", ".join(f"{name} {_setting_text(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(_setting_text(inner) for inner in value)
+    return value_text(value)
+
+
+def _keys(pairs: Any) -> set[Key]:
+    return {(int(pair[0]), int(pair[1])) for pair in pairs or ()}
+
+
+def _mappings(values: Any) -> list[Mapping[str, Any]]:
+    return [value for value in values or () if isinstance(value, Mapping)]

@@ -1,0 +1,77 @@
+"""Everything about one study that a page about it needs, loaded at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from babysit.records import CheckResult, Finding, Result, Stage, Study
+from babysit.store import queries
+
+Key = tuple[int, int]
+"""Stage and number of a trial."""
+
+Costs = tuple[NDArray[np.int32], NDArray[np.float32]]
+"""Steps and the cost at each."""
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """One study with all that belongs to it.
+
+    Attributes:
+        study: the question that was asked, and its outcome.
+        checks: the answers of the checks before training.
+        stages: the boxes of ranges, first to last.
+        results: every trial with its run.
+        costs: trial key -> steps and costs.
+        findings: trial key -> what the rules found.
+    """
+
+    study: Study
+    checks: Sequence[CheckResult] = ()
+    stages: Sequence[Stage] = ()
+    results: Sequence[Result] = ()
+    costs: Mapping[Key, Costs] = field(default_factory=dict)
+    findings: Mapping[Key, Sequence[Finding]] = field(default_factory=dict)
+
+    @cached_property
+    def best(self) -> Result | None:
+        """The result with the best validation score; None when no trial has one."""
+        scored = [result for result in self.results if np.isfinite(result.score)]
+        return max(scored, key=lambda result: result.score, default=None)
+
+    def trial_name(self, key: Key) -> str:
+        """A trial as people call it: its stage and its number, "fine 12"."""
+        stages = {stage.index: stage.name for stage in self.stages}
+        return f"{stages.get(key[0], key[0])} {key[1]}"
+
+    def trial_names(self, keys: Sequence[Key], most: int = 12) -> str:
+        """Some trials in words, the first ``most`` of them by name."""
+        named = ", ".join(self.trial_name(key) for key in keys[:most])
+        return named if len(keys) <= most else f"{named} and {len(keys) - most} more"
+
+
+def load_study_view(url: str, study_id: int) -> StudyView:
+    """Loads a study from a store.
+
+    Args:
+        url: the store's path or URL.
+        study_id: the study's number in it.
+
+    Raises:
+        StoreError: the store cannot be read, or has no such study.
+    """
+    with queries.Reader(url) as reader:
+        return StudyView(
+            study=queries.study(reader, study_id),
+            checks=queries.checks(reader, study_id),
+            stages=queries.stages(reader, study_id),
+            results=queries.results(reader, study_id),
+            costs=queries.all_costs(reader, study_id),
+            findings=queries.findings(reader, study_id),
+        )

@@ -1,0 +1,133 @@
+"""Numbers and times in words, the same in the terminal and in a report."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from babysit.records import Result, Value
+
+MISSING = "–"
+"""Stands where there is no number."""
+
+
+def value_text(value: Value | None) -> str:
+    """One hyperparameter in at most four significant digits.
+
+    Example:
+        >>> value_text(0.00075123), value_text(50), value_text(0.9), value_text("sgd"), value_text(True)
+        ('7.512e-4', '50', '0.9', 'sgd', 'yes')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or isinstance(value, str):
+        return MISSING if value is None else value
+    return str(value) if isinstance(value, int) else number_text(value)
+
+
+def number_text(value: float, digits: int = 4) -> str:
+    """A number, short: with an exponent when it is far from one.
+
+    Example:
+        >>> number_text(2.302585), number_text(1e-4), number_text(123456.0), number_text(float("nan"))
+        ('2.303', '1e-4', '1.235e5', 'nan')
+    """
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    if 1e-2 <= abs(value) < 1e5:
+        return f"{value:.{digits}g}" if abs(value) < 1e4 else f"{value:.0f}"
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def percent_text(share: float) -> str:
+    """A share of one as a percentage, or a dash where there is none.
+
+    Example:
+        >>> percent_text(0.531), percent_text(float("nan"))
+        ('53.1 %', '–')
+    """
+    return f"{100 * share:.1f} %" if math.isfinite(share) else MISSING
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in its two largest units.
+
+    Example:
+        >>> duration_text(0.42), duration_text(75), duration_text(7322), duration_text(float("nan"))
+        ('0.4 s', '1 min 15 s', '2 h 2 min', '–')
+    """
+    if not math.isfinite(seconds):
+        return MISSING
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment_text(seconds: float) -> str:
+    """A moment, given in seconds since 1970, as local date and time."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def choice_text(hyperparameters: Mapping[str, Value], names: Iterable[str]) -> str:
+    """A choice of hyperparameters in one line.
+
+    Example:
+        >>> choice_text({"learning_rate": 1e-3, "l2": 0.1}, ["learning_rate", "l2"])
+        'learning_rate 1e-3, l2 0.1'
+    """
+    return ", ".join(f"{name} {value_text(hyperparameters.get(name))}" for name in names)
+
+
+def score_text(result: Result) -> str:
+    """The best validation accuracy as a percentage; for regression the lowest validation loss."""
+    best = result.run.best
+    if best is None:
+        return MISSING
+    return percent_text(best.val_accuracy) if math.isfinite(best.val_accuracy) else number_text(best.val_loss)
+
+
+def range_text(box: Mapping[str, Any]) -> str:
+    """A searched range in words.
+
+    Example:
+        >>> range_text({"kind": "log_uniform", "low": 1e-6, "high": 1e-3, "log": True})
+        '1e-6 to 1e-3, log'
+        >>> range_text({"kind": "choice", "choices": ["sgd", "adam"]})
+        'sgd or adam'
+    """
+    if "choices" in box:
+        return " or ".join(value_text(choice) for choice in box["choices"])
+    if "low" in box and "high" in box:
+        log = ", log" if box.get("log") else ""
+        return f"{value_text(box['low'])} to {value_text(box['high'])}{log}"
+    return value_text(box.get("value"))
+
+
+def is_searched(box: Any) -> bool:
+    """True for a range that leaves something to choose."""
+    if not isinstance(box, Mapping) or box.get("kind") == "fixed":
+        return False
+    return len(box.get("choices", ())) > 1 or ("low" in box and box.get("low") != box.get("high"))
+
+
+def searched_names(boxes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The hyperparameters that any of some boxes leaves open, in the order in which they appear.
+
+    Example:
+        >>> searched_names([{"l2": {"kind": "uniform", "low": 1, "high": 2}, "hidden": {"kind": "fixed"}}])
+        ['l2']
+    """
+    names = [name for box in boxes for name, searched in box.items() if is_searched(searched)]
+    return list(dict.fromkeys(names))
+
+
+def varied_names(results: Iterable[Result]) -> list[str]:
+    """The hyperparameters that differ between trials; for trials that are all alike, every one."""
+    choices = [result.trial.hyperparameters for result in results]
+    names = list(dict.fromkeys(name for choice in choices for name in choice))
+    varied = [name for name in names if len({repr(choice.get(name)) for choice in choices}) > 1]
+    return varied or names

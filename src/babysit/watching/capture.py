@@ -1,0 +1,283 @@
+"""Hooks that cannot disturb: they look, return nothing, never raise, and are gone when their step is over.
+
+A forward hook only keeps a reference. Statistics are computed when the backward pass begins, so that a
+validation batch that happens to come between is never taken for a training batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from babysit.watching.quantities import active_units, layer_scalars, output_scalars, target_scalars
+
+RELUS = (nn.ReLU, nn.ReLU6)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+MOODY = (*NORMS, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+"""Layers that behave otherwise in eval mode."""
+_SQUASHING = (nn.Sigmoid, nn.Tanh)
+_MOST_OUTPUTS = 8
+
+
+class Removable(Protocol):
+    """What PyTorch returns for a hook."""
+
+    def remove(self) -> None:
+        """Takes the hook away."""
+
+
+class Guard:
+    """Swallows every exception, counts them and remembers the first.
+
+    Attributes:
+        failures: how many.
+        first: the first in words.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.first = ""
+
+    def __call__(self, function: Callable[..., object], *args: object) -> None:
+        """Calls the function; whatever it returns or raises goes no further.
+
+        Example:
+            >>> guard = Guard()
+            >>> guard(int, "no number")
+            >>> guard.failures
+            1
+        """
+        try:
+            function(*args)
+        except Exception as error:
+            self.failures += 1
+            self.first = self.first or f"{type(error).__name__}: {error}"
+
+
+class Scalars:
+    """Small tensors under names, read with one transfer.
+
+    Example:
+        >>> scalars = Scalars()
+        >>> scalars.add("loss", [torch.tensor(2.0), torch.tensor(3.0)])
+        >>> scalars.read()
+        {'loss': [2.0, 3.0]}
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[Hashable, list[Tensor]] = {}
+
+    def add(self, name: Hashable, values: list[Tensor]) -> None:
+        """Puts scalars under a name, in place of those already there."""
+        self._values[name] = values
+
+    def read(self) -> dict[Any, list[float]]:
+        """All as numbers, by name."""
+        flat = [value.reshape(-1) for values in self._values.values() for value in values]
+        if not flat:
+            return {}
+        device = flat[0].device
+        numbers = iter(torch.cat([_alike(value, device) for value in flat]).tolist())
+        sizes = {name: sum(value.numel() for value in values) for name, values in self._values.items()}
+        return {name: list(islice(numbers, size)) for name, size in sizes.items()}
+
+
+def _alike(value: Tensor, device: torch.device) -> Tensor:
+    same = value.dtype is torch.float32 and value.device == device
+    return value if same else value.detach().to(device, torch.float32)
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether torch.compile made the module, or was told to compile its call: hooks inside are of no use."""
+    return hasattr(model, "_orig_mod") or getattr(model, "_compiled_call_impl", None) is not None
+
+
+def watched_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers whose outputs are measured: those with parameters of their own, and activations.
+
+    Args:
+        model: any module; compiled and scripted parts of it are left alone.
+
+    Example:
+        >>> list(watched_layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Dropout())))
+        ['0', '1']
+    """
+    return {name or "model": layer for name, layer in _leaves("", model) if _is_telling(layer)}
+
+
+def _leaves(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    if is_compiled(module) or isinstance(module, torch.jit.ScriptModule):
+        return
+    children = list(module.named_children())
+    if not children:
+        yield name, module
+    for child, inner in children:
+        yield from _leaves(f"{name}.{child}" if name else child, inner)
+
+
+def _is_telling(layer: nn.Module) -> bool:
+    own = any(True for _ in layer.parameters(recurse=False))
+    return own or isinstance(layer, (*RELUS, *_SQUASHING)) or "activation" in type(layer).__module__
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors in an output: a tensor, or any nest of tuples, lists and mappings of them.
+
+    Example:
+        >>> [tensor.shape[0] for tensor in tensors_in((torch.ones(1), {"h": [torch.ones(2), None]}))]
+        [1, 2]
+    """
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (tensor for inner in value.values() for tensor in tensors_in(inner))
+    elif isinstance(value, (tuple, list)):
+        yield from (tensor for inner in value for tensor in tensors_in(inner))
+
+
+def first_float(value: Any) -> Tensor | None:
+    """The first tensor of floating-point numbers with a batch dimension in an output."""
+    found = (
+        tensor.detach() for tensor in tensors_in(value) if tensor.is_floating_point() and tensor.dim() > 0
+    )
+    return next((tensor for tensor in found if tensor.numel() > 0), None)
+
+
+class Capture:
+    """The hooks of one sampled step.
+
+    Args:
+        model: the module that the user calls.
+        criterion: the loss, if it is a module.
+        guard: swallows what goes wrong.
+        began: called when the backward pass of a batch begins.
+    """
+
+    def __init__(
+        self, model: nn.Module, criterion: nn.Module | None, guard: Guard, began: Callable[[], None]
+    ) -> None:
+        self.model, self.criterion, self.guard, self.began = model, criterion, guard, began
+        self.layers = watched_layers(model)
+        self._hooks: list[Removable] = []
+        self.forget()
+
+    def forget(self) -> None:
+        """Lets go of everything that was kept."""
+        self.kept: dict[str, Tensor] = {}
+        self.given: Tensor | None = None
+        self.output: Tensor | None = None
+        self.judged: tuple[Tensor, Tensor] | None = None
+        self.loss: Tensor | None = None
+        self.training: bool | None = None
+        self._current: object = None
+
+    def arm(self, inside: bool = True) -> None:
+        """Sets the hooks.
+
+        Args:
+            inside: also those on the layers; without, only the model's own output is waited for.
+        """
+        self.disarm()
+        self.forget()
+        hooks: list[Removable] = [self.model.register_forward_hook(self._guarded(self._on_model))]
+        if inside:
+            hooks += [
+                layer.register_forward_hook(self._guarded(self._on_layer(name)))
+                for name, layer in self.layers.items()
+                if layer is not self.model
+            ]
+        if inside and self.criterion is not None:
+            hooks.append(self.criterion.register_forward_hook(self._guarded(self._on_criterion)))
+        self._hooks = hooks
+
+    def disarm(self) -> None:
+        """Removes the hooks."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def _guarded(self, function: Callable[..., None]) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if torch.is_grad_enabled():
+                self.guard(function, module, inputs, output)
+
+        return hook
+
+    def _on_layer(self, name: str) -> Callable[..., None]:
+        def keep(_: nn.Module, __: Any, output: Any) -> None:
+            found = first_float(output)
+            if found is not None:
+                self.kept[name] = found
+
+        return keep
+
+    def _on_model(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        asking = [tensor for tensor in tensors_in(output) if tensor.requires_grad][:_MOST_OUTPUTS]
+        self.training, self.given, self.output = module.training, first_float(inputs), first_float(output)
+        if len(self.layers) == 1 and self.model in self.layers.values() and self.output is not None:
+            self.kept[next(iter(self.layers))] = self.output
+        self._current = token = object()
+        for tensor in asking:
+            tensor.register_hook(self._on_backward(token))  # type: ignore[no-untyped-call]
+
+    def _on_backward(self, token: object) -> Callable[[Tensor], None]:
+        """Only the newest forward's backward counts, and of its outputs only the first to be reached."""
+
+        def began(_: Tensor) -> None:
+            if self._current is token:
+                self._current = None
+                self.guard(self.began)
+
+        return began
+
+    def _on_criterion(self, _: nn.Module, inputs: Any, output: Any) -> None:
+        given = list(tensors_in(inputs))[:2]
+        if len(given) == 2:
+            self.judged = (given[0].detach(), given[1].detach())
+        self.loss = output if isinstance(output, Tensor) else None
+
+    @torch.no_grad()
+    def measure(self, scalars: Scalars) -> dict[str, Tensor]:
+        """Statistics of what was kept.
+
+        Args:
+            scalars: where they go.
+
+        Returns:
+            Which units were active, by layer; for layers without units of that kind nothing.
+        """
+        active = {}
+        maps = False
+        for name, output in self.kept.items():
+            layer = self.layers[name]
+            scalars.add(("layer", name), layer_scalars(type(layer), output))
+            if isinstance(layer, (nn.Linear, *CONVOLUTIONS, *NORMS)):
+                maps = not isinstance(layer, nn.Linear)
+            if isinstance(layer, (nn.Linear, *CONVOLUTIONS, *NORMS, *RELUS)) and output.dim() > 1:
+                active[name] = active_units(output, maps)
+        self._measure_ends(scalars)
+        return active
+
+    def _measure_ends(self, scalars: Scalars) -> None:
+        if self.output is not None and self.output.dim() > 1:
+            ends = [_finite(self.given, self.output), _finite(self.output, self.output)]
+            scalars.add(("output",), [*output_scalars(self.output), *ends])
+        if self.judged is not None and _comparable(*self.judged):
+            name = "moments" if self.judged[1].is_floating_point() else "classes"
+            scalars.add((name,), target_scalars(*self.judged))
+
+
+def _finite(tensor: Tensor | None, like: Tensor) -> Tensor:
+    return like.new_tensor(1.0) if tensor is None else tensor.sum(dtype=torch.float32).isfinite()
+
+
+def _comparable(output: Tensor, targets: Tensor) -> bool:
+    """Class numbers beside one score a class, or numbers beside numbers."""
+    if targets.is_floating_point():
+        return True
+    return output.dim() == 2 and targets.dim() == 1 and output.shape[1] <= 1000

@@ -1,0 +1,251 @@
+"""Faults of the loop and its wiring that no statistic names."""
+
+from __future__ import annotations
+
+import math
+
+from babysit.records import Evidence, Severity
+from babysit.watching.evidence import ENOUGH, Seen, late, named, stepped
+from babysit.watching.quantities import Log, Sample, middle
+
+
+def graph_cut(log: Log) -> Seen | None:
+    """The loss does not lead back to the parameters."""
+    samples = [sample for sample in stepped(log) if sample.tensors]
+    dry = len(samples) >= ENOUGH and all(_without_gradient(sample) for sample in samples)
+    if not dry and not (log.graph is not None and log.graph.cut):
+        return None
+    what = (
+        "the loss comes from no operation" if log.graph and log.graph.cut else "no parameter gets a gradient"
+    )
+    return Seen(
+        Severity.ERROR,
+        "loss",
+        1,
+        f"the graph is cut between the parameters and the loss: {what}",
+        "look for .item(), .detach(), .data, torch.tensor(...), numpy() or no_grad() on the way to the loss",
+        0.97,
+        (Evidence("parameters with a gradient", 0.0, "all that train", "no gradient, no learning"),),
+    )
+
+
+def _without_gradient(sample: Sample) -> bool:
+    return all(math.isnan(stat.gradient) and not stat.update for stat in sample.tensors.values())
+
+
+def parameters_unreached(log: Log) -> Seen | None:
+    """Some parameters never get a gradient though others do."""
+    samples = [sample for sample in stepped(log) if sample.tensors]
+    if len(samples) < ENOUGH or all(_without_gradient(sample) for sample in samples):
+        return None
+    names = [name for name in samples[-1].tensors if all(_dry(sample, name) for sample in samples)]
+    ran = [name for name in names if any(name.rpartition(".")[0] in sample.layers for sample in samples)]
+    if not names:
+        return None
+    return Seen(
+        Severity.WARNING if ran else Severity.INFO,
+        (ran or names)[0],
+        samples[0].step,
+        f"{named(ran or names)} never got a gradient"
+        + (", though the layer ran: the graph is cut behind it" if ran else ": the loss does not use it"),
+        "look for .detach(), .data or no_grad() behind that layer"
+        if ran
+        else "freeze or remove what is not used",
+        0.85 if ran else 0.5,
+        (Evidence("tensors without a gradient", len(names), "0", "they never learn"),),
+    )
+
+
+def _dry(sample: Sample, name: str) -> bool:
+    return name in sample.tensors and math.isnan(sample.tensors[name].gradient)
+
+
+def optimizer_never_steps(log: Log) -> Seen | None:
+    """Many steps were told, none was made."""
+    # Gradients may be accumulated over many batches; not over more than an epoch or 200 batches.
+    # A loss that falls well says that something else makes the steps.
+    seen = log.setup.optimizers and not log.failures[0] and not log.fall > 0.5
+    if log.updates or not seen or log.steps < 20 or not (log.epochs or log.steps >= 200):
+        return None
+    return Seen(
+        Severity.ERROR,
+        "optimizer",
+        1,
+        f"the optimizer made no step in {log.steps} steps of the loop",
+        "call optimizer.step() after loss.backward(), on the optimizer that the watch was given",
+        0.97,
+        (Evidence("optimizer steps", 0.0, "about one a batch", "only a step changes weights"),),
+    )
+
+
+def foreign_parameters(log: Log) -> Seen | None:
+    """The optimizer works on tensors that are not this model's."""
+    setup = log.setup
+    if not setup.trainable or set(setup.left_out) != set(setup.trainable):
+        return None
+    return Seen(
+        Severity.ERROR,
+        "optimizer",
+        1,
+        f"the optimizer holds none of the model's parameters ({setup.foreign} tensors of something else)",
+        "make the optimizer after the model, from this model's parameters()",
+        0.97,
+        (Evidence("model tensors in the optimizer", 0.0, f"{len(setup.trainable)}", "the rest never moves"),),
+    )
+
+
+def parameters_left_out(log: Log) -> Seen | None:
+    """Some trainable parameters are in no optimizer; of the last layer that is a fault."""
+    setup = log.setup
+    if not setup.left_out or set(setup.left_out) == set(setup.trainable):
+        return None
+    head = setup.trainable[-1] in setup.left_out
+    return Seen(
+        Severity.WARNING if head else Severity.INFO,
+        setup.left_out[0],
+        1,
+        f"{named(setup.left_out)} asks for gradients, but no optimizer holds it",
+        "make the optimizer when the model is complete; freeze what shall not train (requires_grad_(False))",
+        0.8 if head else 0.4,
+        (Evidence("tensors left out", len(setup.left_out), "0", "they keep their first values"),),
+    )
+
+
+def gradients_not_zeroed(log: Log) -> Seen | None:
+    """The last step's gradients are still there when the next backward pass begins."""
+    checked = [sample for sample in log.samples if sample.leftover is not None]
+    left = [sample for sample in checked if sample.leftover]
+    if len(left) < ENOUGH or len(left) < 0.8 * len(checked):
+        return None
+    return Seen(
+        Severity.ERROR,
+        "gradients",
+        left[0].step,
+        "gradients are not zeroed: after each optimizer step the next backward pass adds to the old gradient",
+        "call optimizer.zero_grad() once before each backward pass (or each accumulation of them)",
+        0.97,
+        (Evidence("sampled steps with old gradients", len(left), "0", "sums of stale gradients overshoot"),),
+    )
+
+
+def eval_mode(log: Log) -> Seen | None:
+    """Training batches go through the model in eval mode."""
+    known = [sample for sample in log.samples if sample.training is not None]
+    wrong = [sample for sample in known if not sample.training]
+    if not log.setup.moody or len(wrong) < ENOUGH or any(sample.training for sample in known[-ENOUGH:]):
+        return None
+    return Seen(
+        Severity.WARNING,
+        "model",
+        wrong[0].step,
+        "the model trains in eval mode: dropout is off and batch norm uses its stored statistics",
+        "call model.train() at the start of every epoch, after each evaluation",
+        0.9,
+        (Evidence("training batches in eval mode", len(wrong), "0", "eval() is for evaluation"),),
+    )
+
+
+def broadcasting(log: Log) -> Seen | None:
+    """Every prediction is compared with every target."""
+    if log.graph is None or log.graph.stretched is None:
+        return None
+    small, large = log.graph.stretched
+    return Seen(
+        Severity.ERROR,
+        "loss",
+        1,
+        f"predictions of shape {small} were stretched to {large} against the targets: "
+        "every prediction is compared with every target, and the best answer is their mean",
+        "give both the same shape: squeeze(1) the predictions or unsqueeze(1) the targets",
+        0.97,
+        (Evidence("compared pairs", math.prod(large), f"{math.prod(small)}", "one target a prediction"),),
+    )
+
+
+def sign_flipped(log: Log) -> Seen | None:
+    """A loss that cannot be negative is, or an optimizer climbs."""
+    graph = log.graph
+    known = graph is not None and graph.alone and graph.fed_by != "no logarithm"
+    # One step to -1e-9 is rounding.
+    below = [step for step, loss in enumerate(log.losses, 1) if loss < -1e-6]
+    if not known or not (len(below) >= ENOUGH or log.setup.maximize):
+        return None
+    return Seen(
+        Severity.ERROR,
+        "loss",
+        below[0] if below else 1,
+        f"the sign is flipped: the {graph.kind if graph else 'loss'} is made larger, not smaller",
+        "remove the minus before the loss (or maximize=True in the optimizer)",
+        0.97,
+        (Evidence("loss", log.last, "0 or more", f"a {graph.kind if graph else 'loss'} has a floor of 0"),),
+    )
+
+
+_MISFED = {
+    "softmax": "a softmax already made probabilities of the scores, and the loss squashes them once more",
+    "sigmoid": "a sigmoid already squashed the scores, and the loss squashes them once more",
+    "relu": "a ReLU cuts off all negative scores before the loss",
+    "no logarithm": "the negative log-likelihood was given probabilities, not their logarithms",
+}
+
+
+def output_loss_mismatch(log: Log) -> Seen | None:
+    """The last activation does not fit the loss."""
+    if log.graph is None or not log.graph.fed_by:
+        return None
+    return Seen(
+        Severity.WARNING,
+        "output",
+        1,
+        _MISFED[log.graph.fed_by],
+        "give CrossEntropyLoss and BCEWithLogitsLoss the raw scores of the last linear layer; "
+        "NLLLoss wants log_softmax",
+        0.93,
+        (Evidence("loss", log.last, "able to reach 0", "squashed twice it has a higher floor"),),
+    )
+
+
+def rate_is_zero(log: Log) -> Seen | None:
+    """The learning rate is zero, or its schedule ended long before the run."""
+    samples = stepped(log)
+    rates = [max((rate for rate in sample.rates if rate == rate), default=math.nan) for sample in samples]
+    top = max((rate for rate in rates if rate == rate), default=math.nan)
+    # A cosine ends at zero too, but spends under 2% of its way below this share of its peak.
+    over = [sample for sample, rate in zip(samples, rates, strict=True) if rate <= 1e-4 * top]
+    if len(over) < ENOUGH or len(over) < 0.4 * len(samples) or rates[-1] > 1e-4 * top:
+        return None
+    return Seen(
+        Severity.ERROR if top == 0 else Severity.WARNING,
+        "learning rate",
+        over[0].step,
+        "the learning rate is zero: no weight moves"
+        if top == 0
+        else f"the schedule brought the learning rate down to {rates[-1]:.2g} at step {over[0].step}, "
+        "and the rest of the run changes nothing",
+        "set a learning rate above zero"
+        if top == 0
+        else "count the schedule in the steps you call it with: epochs or batches",
+        0.95,
+        (Evidence("learning rate", rates[-1], f"near its peak of {top:.2g}", "it scales every step"),),
+    )
+
+
+def constant_output(log: Log) -> Seen | None:
+    """All examples of a batch get the same answer."""
+    outputs = [sample.output for sample in late(list(log.samples)) if sample.output is not None]
+    judged = [each for each in outputs if each.examples >= 4 and each.finite]
+    if len(judged) < ENOUGH:
+        return None
+    share = middle(each.spread / (abs(each.mean) + each.std or math.inf) for each in judged)
+    # Rounding leaves about 1e-7; a net that tells its examples apart is orders above.
+    if not share < 1e-5:
+        return None
+    return Seen(
+        Severity.WARNING,
+        "output",
+        log.samples[len(log.samples) // 2].step,
+        "the model gives every example of a batch the same answer",
+        "look for dead or saturated layers, constant or lost inputs, and a batch dimension that mixes",
+        0.7,
+        (Evidence("spread over examples", share, "above 1e-5 of the output", "answers depend on inputs"),),
+    )

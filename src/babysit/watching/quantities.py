@@ -1,0 +1,369 @@
+"""The statistics of a watched run: what is computed on the device, and the frozen values that rules read.
+
+Statistics are scalar tensors gathered under names; one transfer a sample turns them into numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+
+import torch
+from torch import Tensor, nn
+
+from babysit.watching.graph import LossGraph
+
+EXAMPLES, NUMBERS, FEWEST = 64, 1 << 15, 8
+"""A batch's first examples enter a layer's statistics: at most 64 of them, and not many more numbers than
+32,768 unless eight examples have more: enough for a mean, cheap on any batch."""
+SATURATED = 0.97
+"""A tanh beyond this, or a sigmoid as close to its ends, passes on less than 6% of its gradient."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStat:
+    """One layer's output in one batch.
+
+    Attributes:
+        mean, std: over examples and units.
+        saturated: the share of outputs at the ends of a sigmoid or tanh; NaN for other layers.
+    """
+
+    mean: float
+    std: float
+    saturated: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class TensorStat:
+    """One parameter tensor around one optimizer step.
+
+    Attributes:
+        weight: its norm before the step.
+        gradient: the norm of the gradient that the optimizer used; NaN if it had none.
+        update: the norm of the actual change, momentum and decay included; NaN if no step was seen.
+        size: how many numbers it holds.
+        dims: its number of dimensions.
+    """
+
+    weight: float
+    gradient: float
+    update: float
+    size: int
+    dims: int
+
+    @property
+    def ratio(self) -> float:
+        """|change of W| / |W|; NaN for biases, gains, single units and tensors that are (nearly) zero.
+
+        Example:
+            >>> TensorStat(weight=10.0, gradient=1.0, update=0.01, size=100, dims=2).ratio
+            0.001
+        """
+        fresh = self.weight <= 1e-8 * math.sqrt(self.size)
+        return math.nan if self.dims < 2 or fresh else self.update / self.weight
+
+    @property
+    def rms_gradient(self) -> float:
+        """The gradient of a typical single weight, comparable between tensors of different sizes."""
+        return self.gradient / math.sqrt(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputStat:
+    """The model's output for one batch.
+
+    Attributes:
+        examples: the batch's size.
+        mean, std: over everything.
+        spread: the mean over outputs of the standard deviation over examples; zero if all get one answer.
+        input_finite, finite: whether what went in, and what came out, were numbers.
+    """
+
+    examples: int
+    mean: float
+    std: float
+    spread: float
+    input_finite: bool = True
+    finite: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStat:
+    """The targets of one batch as the criterion saw them.
+
+    Attributes:
+        shares: the share of each class; empty for other targets.
+        mean, square: moments of targets that are numbers; NaN for classes.
+    """
+
+    shares: tuple[float, ...] = ()
+    mean: float = math.nan
+    square: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was measured around one step.
+
+    Attributes:
+        step: the step, counted from 1 by ``watch.step``.
+        stepped: an optimizer made a step.
+        rates: the learning rate of every parameter group.
+        training: whether the model was in training mode when this batch went forward; None if not seen.
+        leftover: the last step's gradients were still there when the next backward began; None if not seen.
+        layers, tensors: by name, in forward order and in the model's order.
+        output, targets: of the batch; None if not seen.
+    """
+
+    step: int
+    stepped: bool
+    rates: tuple[float, ...] = ()
+    training: bool | None = None
+    leftover: bool | None = None
+    layers: Mapping[str, LayerStat] = field(default_factory=dict)
+    tensors: Mapping[str, TensorStat] = field(default_factory=dict)
+    output: OutputStat | None = None
+    targets: TargetStat | None = None
+
+    @property
+    def ratio(self) -> float:
+        """The median update ratio over the weight tensors; NaN without any."""
+        return middle(stat.ratio for stat in self.tensors.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """How many units of a layer were silent in every sampled batch.
+
+    Attributes:
+        dead: silent in all of them.
+        units: all units.
+        batches: how many batches.
+        since: the first of their steps.
+    """
+
+    dead: int
+    units: int
+    batches: int
+    since: int
+
+    @property
+    def share(self) -> float:
+        """The share of units that are dead."""
+        return self.dead / self.units
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What the user reported at the end of an epoch; NaN where nothing was."""
+
+    step: int
+    train_accuracy: float = math.nan
+    val_accuracy: float = math.nan
+    val_loss: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What was so before the first step.
+
+    Attributes:
+        optimizers: class names.
+        trainable: names of the parameters that ask for gradients.
+        left_out: those of them that no optimizer holds.
+        foreign: how many tensors the optimizers hold that are not the model's.
+        moody: names of the trainable parts whose layers behave otherwise in eval mode.
+        lookups: names of embedding tables: most of their rows get no gradient in a batch.
+        maximize: an optimizer climbs instead of descending.
+        compiled: activations cannot be seen.
+    """
+
+    optimizers: tuple[str, ...] = ()
+    trainable: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    foreign: int = 0
+    moody: tuple[str, ...] = ()
+    lookups: tuple[str, ...] = ()
+    maximize: bool = False
+    compiled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Everything that the rules may read about a watched run.
+
+    Attributes:
+        setup: what was so before the first step.
+        losses: one a step.
+        updates: optimizer steps made.
+        samples: the sampled steps, oldest first.
+        epochs: what was reported, oldest first.
+        units: dead units by layer.
+        graph: what the loss's graph said; None if no loss with a graph was seen.
+        failures: exceptions inside the watch, and the first one in words.
+        seconds: per step, the median over the sampled stretches.
+    """
+
+    setup: Setup
+    losses: tuple[float, ...] = ()
+    updates: int = 0
+    samples: tuple[Sample, ...] = ()
+    epochs: tuple[Epoch, ...] = ()
+    units: Mapping[str, Units] = field(default_factory=dict)
+    graph: LossGraph | None = None
+    failures: tuple[int, str] = (0, "")
+    seconds: float = math.nan
+
+    @property
+    def steps(self) -> int:
+        """Steps done."""
+        return len(self.losses)
+
+    @property
+    def first(self) -> float:
+        """The loss at the start: a mean over steps, for one batch may be an odd one.
+
+        Where the first step changed the weights by half of themselves, only what came before it counts.
+        """
+        violent = any(sample.ratio > 0.5 for sample in self.samples[:1])
+        count = 1 if violent else max(3, self.window // 2)
+        return fmean(self.losses[:count]) if self.losses else math.nan
+
+    @property
+    def last(self) -> float:
+        """The loss now: the mean of the last tenth of the run, at most 50 steps."""
+        return fmean(self.losses[-self.window :]) if self.losses else math.nan
+
+    @property
+    def window(self) -> int:
+        """How many steps make one smoothed loss."""
+        return max(1, min(50, self.steps // 10))
+
+    @property
+    def fall(self) -> float:
+        """The share of itself that the loss lost: 1 is all of it, below zero it rose."""
+        return (self.first - self.last) / abs(self.first) if self.first else math.nan
+
+    @property
+    def chance(self) -> float:
+        """The loss of the best constant answer to the sampled targets; NaN if the loss is not a known one."""
+        return self.chance_in(self.samples)
+
+    def chance_in(self, samples: Sequence[Sample]) -> float:
+        """The same for the targets of some samples.
+
+        For classes it is the entropy of their shares, for squared errors the variance of the targets.
+
+        Args:
+            samples: those that count.
+        """
+        seen = [sample.targets for sample in samples if sample.targets is not None]
+        if not seen or self.graph is None or not self.graph.alone:
+            return math.nan
+        if self.graph.kind == "cross-entropy" and all(stat.shares for stat in seen):
+            return _entropy([fmean(column) for column in zip(*(stat.shares for stat in seen), strict=True)])
+        if self.graph.kind == "squared error":
+            return fmean(stat.square for stat in seen) - fmean(stat.mean for stat in seen) ** 2
+        return math.nan
+
+
+def middle(values: Iterable[float]) -> float:
+    """The median of the numbers among the values; NaN if there are none.
+
+    Example:
+        >>> middle([1.0, math.nan, 3.0])
+        2.0
+    """
+    known = [value for value in values if math.isfinite(value)]
+    return median(known) if known else math.nan
+
+
+def _entropy(shares: Sequence[float]) -> float:
+    return -math.fsum(share * math.log(share) for share in shares if share > 0)
+
+
+def layer_scalars(kind: type[nn.Module], output: Tensor) -> list[Tensor]:
+    """Mean, root mean square and, of a sigmoid or tanh, saturated share of a layer's output.
+
+    Args:
+        kind: the layer's class.
+        output: what it returned; only its first examples count.
+    """
+    values = first_examples(output).float()
+    return [*_moments(values), *_saturated(kind, values)]
+
+
+def first_examples(output: Tensor) -> Tensor:
+    """The examples that enter statistics.
+
+    Args:
+        output: of a layer, one example a row.
+
+    Example:
+        >>> first_examples(torch.zeros(100, 3)).shape[0], first_examples(torch.zeros(100, 8, 32, 32)).shape[0]
+        (64, 8)
+    """
+    each = output[0].numel() if len(output) else 1
+    return output[: min(EXAMPLES, max(FEWEST, NUMBERS // max(each, 1)))]
+
+
+def _moments(values: Tensor) -> list[Tensor]:
+    """Mean and root mean square: ``torch.std_mean`` takes ten times as long on a CPU."""
+    return [values.mean(), torch.linalg.vector_norm(values) * values.numel() ** -0.5]
+
+
+def spread_of(mean: float, root_mean_square: float) -> float:
+    """The standard deviation.
+
+    Example:
+        >>> spread_of(3.0, 5.0)
+        4.0
+    """
+    square = root_mean_square**2 - mean**2
+    return math.sqrt(square) if square > 0 else square * 0
+
+
+def _saturated(kind: type[nn.Module], values: Tensor) -> list[Tensor]:
+    if issubclass(kind, nn.Tanh):
+        return [(values.abs() > SATURATED).float().mean()]
+    if issubclass(kind, nn.Sigmoid):
+        return [((2 * values - 1).abs() > SATURATED).float().mean()]
+    return []
+
+
+def active_units(output: Tensor, units_first: bool) -> Tensor:
+    """Which units gave anything above zero for any example.
+
+    Args:
+        output: (examples, units), (examples, channels, ...) or (examples, ..., units).
+        units_first: the units lie in dimension 1 (convolutions) rather than in the last.
+
+    Example:
+        >>> active_units(torch.tensor([[0.0, 1.0], [0.0, 0.0]]), units_first=True).tolist()
+        [False, True]
+    """
+    values = first_examples(output)
+    axis = 1 if units_first else values.dim() - 1
+    return values.movedim(axis, -1).flatten(0, -2).amax(0) > 0
+
+
+def output_scalars(output: Tensor) -> list[Tensor]:
+    """Mean, root mean square and spread over examples of the model's output."""
+    values = output[:EXAMPLES].float().flatten(1)
+    return [*_moments(values), (values - values.mean(0)).square().mean(0).sqrt().mean()]
+
+
+def target_scalars(output: Tensor, targets: Tensor) -> list[Tensor]:
+    """Class shares where the targets are class numbers, else mean and mean square.
+
+    Args:
+        output: what the criterion was given first; its second dimension counts the classes.
+        targets: what it was given second.
+    """
+    if targets.is_floating_point():
+        return [targets.float().mean(), targets.float().square().mean()]
+    classes = torch.arange(output.shape[1], device=targets.device)
+    return [(targets.flatten()[:, None] == classes).float().mean(0)]

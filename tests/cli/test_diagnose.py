@@ -1,0 +1,119 @@
+"""`babysit diagnose` and `babysit rules` from the command line: what is shown, exit codes, bad input."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from babysit.views.rules import rules_page
+from babysit.watching.rules import RULES
+from cli.test_bad_input import assert_refused
+
+ROOT = Path(__file__).parents[2]
+LECTURE = ROOT / "tests" / "watching" / "logs" / "lecture"
+
+
+def words(text):
+    return " ".join(text.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("row76_overfit", 0, ["read 25 epochs of cost, train accuracy", "memorizes", "healthy"]),
+        ("row82_slow", 1, ["lecture-style lines", "learning rate is too low", "10 classes"]),
+        ("row85_nan", 1, ["read 3 epochs", "too high"]),
+        ("row88_exploding", 1, ["epoch 5", "too high"]),
+        ("row97_coarse", 0, ["read 11 trials", "2 trials with l2 from 1200 on ruined", "search next"]),
+        ("row101_fine", 1, ["best at 0.976 of 1e-4 to 1e-3", "worrying", "l2: best at 0.289", "ties: 5"]),
+    ],
+)
+def test_the_lectures_logs(babysit, name, code, said):
+    answer = babysit("diagnose", LECTURE / f"{name}.txt")
+    assert answer.code == code
+    for part in said:
+        assert part in words(answer.out)
+    assert len(answer.out.splitlines()) < 30
+
+
+def test_a_log_on_standard_input(babysit, monkeypatch):
+    text = io.TextIOWrapper(io.BytesIO((LECTURE / "row88_exploding.txt").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", text)
+    assert babysit("diagnose", "-").code == 1
+
+
+def test_json_holds_the_findings_and_nothing_else(babysit):
+    answer = babysit("diagnose", LECTURE / "row88_exploding.txt", "--json")
+    assert answer.code == 1
+    assert answer.data["healthy"] is False
+    assert answer.data["findings"][0]["rule"] == "exploded"
+    assert len(answer.data["readings"]) == 4
+
+
+def test_json_of_a_search(babysit):
+    data = babysit("diagnose", LECTURE / "row101_fine.txt", "--json").data
+    assert data["kind"] == "search"
+    assert data["best"]["score"] == 0.531
+    assert [edge["name"] for edge in data["edges"]] == ["learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty"),
+        (b"  \n", "empty"),
+        (b"nothing here\n", "Finished epoch"),
+        (b"\x00\x01\x02\xff", "no text"),
+        (b"epoch,loss\n", "no line"),
+        (b"epoch,loss\n1,abc\n", "no reading"),
+        (b'{"loss": ', "no line"),
+        (b"[1, 2, 3]", "no line"),
+        (b"\xff\xfeloss", "no line"),
+        (b"val_acc: nan, lr: 1e-3, reg: 1, (1 / 2)\nval_acc: nan, lr: 1e-2, reg: 1, (2 / 2)\n", "no trial"),
+    ],
+)
+def test_a_log_that_cannot_be_read(babysit, tmp_path, content, said):
+    (tmp_path / "log").write_bytes(content)
+    assert_refused(babysit("diagnose", "log"), said)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("nowhere.txt",), "nowhere.txt"),
+        ((".",), "folder"),
+        (("log", "--format", "yaml"), "yaml"),
+        (("log", "--classes", "1"), "--classes"),
+        (("log", "--chance-loss", "-2"), "--chance-loss"),
+        (("log", "--format", "keras"), "Keras"),
+        (("log", "--format", "search"), "no trials"),
+        (("-", "--format", "tensorboard"), "there is no -"),
+        (("run.tfevents.1",), "run.tfevents.1"),
+    ],
+)
+def test_what_cannot_be_asked(babysit, tmp_path, options, said):
+    (tmp_path / "log").write_text("epoch 1 loss 0.5\n")
+    assert_refused(babysit("diagnose", *options), said)
+
+
+def test_the_rules_are_printed(babysit):
+    answer = babysit("rules", "--json")
+    assert answer.code == 0
+    assert [rule["name"] for rule in answer.data["rules"]] == [rule.name for rule in RULES]
+    assert all(rule["about"] and rule["reason"] and rule["source"] for rule in answer.data["rules"])
+    assert "exploded" in babysit("rules").out
+
+
+def test_the_page_of_the_rules_is_made_from_the_table():
+    assert (ROOT / "docs" / "rules.md").read_text() == rules_page(RULES), "run `python -m docs.rules`"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_every_rule_is_documented(rule):
+    assert f"| {rule.name} | {rule.severity.value} |" in (ROOT / "docs" / "rules.md").read_text()
+    assert len(rule.about) > 20
+    assert len(rule.reason) > 20
+    assert rule.source

@@ -1,0 +1,20 @@
+"""Settings that hold for all tests."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+from hypothesis import HealthCheck, settings
+
+# How long hypothesis takes to make an example says how busy the machine is (the first text it makes builds a
+# table of all characters), and nothing about babysit. What an example must satisfy is untouched.
+settings.register_profile("babysit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("babysit")
+
+# What a machine remembers of its measurements is not for tests to read or to write.
+_CACHE = tempfile.mkdtemp(prefix="babysit-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE
+atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)

@@ -1,0 +1,101 @@
+"""Folders of images: classes from subfolders, and every kind of damage."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from babysit.data.images import image_folder
+from babysit.errors import DataError
+
+Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+
+
+def paint(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (4, 6)) -> None:
+    """Writes an image of one colour; size is (height, width)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((*size, 3), colour, dtype=np.uint8)).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten red and ten blue images of 4 x 6 pixels."""
+    root = tmp_path / "colours"
+    for number in range(10):
+        paint(root / "red" / f"{number}.png", (250, 10, number))
+        paint(root / "blue" / f"{number}.PNG", (10, number, 250))
+    (root / "red" / "notes.txt").write_text("no image")
+    (root / "red" / ".hidden.png").write_text("no image")
+    (root / ".cache").mkdir()
+    return root
+
+
+def test_subfolders_are_classes(folder):
+    data = image_folder(folder, val=0.2, test=0.1)
+    assert (data.name, data.classes, data.input_shape) == ("colours", ("blue", "red"), (3, 4, 6))
+    assert (len(data.train), len(data.val), len(data.test)) == (14, 4, 2)
+    assert np.bincount(data.val.y).tolist() == [2, 2]
+    assert data.train.x.dtype == np.uint8
+    assert np.array_equal(data.train.x[:, 0, 0, 0] == 250, data.train.y == 1)
+
+
+def test_the_split_is_seeded(folder):
+    first, second, other = (image_folder(folder, seed=seed).train.x for seed in (0, 0, 1))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_grayscale_has_one_channel(folder):
+    assert image_folder(folder, grayscale=True).input_shape == (1, 4, 6)
+
+
+def test_images_of_different_sizes_need_a_size(folder):
+    paint(folder / "red" / "large.jpg", (250, 0, 0), size=(9, 8))
+    with pytest.raises(DataError, match=r"large.jpg is 9 x 8 pixels .* is 4 x 6") as caught:
+        image_folder(folder)
+    assert caught.value.cure == "pass size=(4, 6) to resize them all"
+    assert image_folder(folder, (5, 7)).input_shape == (3, 5, 7)
+
+
+def test_a_damaged_image_is_named(folder):
+    whole = (folder / "red" / "3.png").read_bytes()
+    for content in (b"", b"no image", whole[:40]):
+        (folder / "red" / "3.png").write_bytes(content)
+        with pytest.raises(DataError, match=r"3.png cannot be read as an image"):
+            image_folder(folder)
+
+
+def test_folders_that_hold_no_classes_are_refused(folder, tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        image_folder(tmp_path / "absent")
+    with pytest.raises(DataError, match="is a file"):
+        image_folder(folder / "red" / "1.png")
+    with pytest.raises(DataError, match="has 0 subfolders"):
+        image_folder(folder / "red")
+    with pytest.raises(DataError, match="has 1 subfolders"):
+        image_folder(tmp_path)
+    (folder / "green").mkdir()
+    with pytest.raises(DataError, match="green holds no image"):
+        image_folder(folder)
+
+
+def test_splits_are_not_taken_for_classes(tmp_path):
+    for name in ("train", "test"):
+        paint(tmp_path / name / "cat" / "1.png", (0, 0, 0))
+    with pytest.raises(DataError, match="these are splits, not classes"):
+        image_folder(tmp_path)
+
+
+def test_without_pillow_the_error_names_it(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(DataError, match="pip install pillow"):
+        image_folder(folder)
+
+
+@pytest.mark.usefixtures("refuse_open")
+def test_an_unreadable_image_is_refused(folder):
+    with pytest.raises(DataError, match="may not be read"):
+        image_folder(folder)

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from babysit.errors import SpaceError
+from babysit.recipe.space import Choice, Fixed, Numeric, choice, integer, log_uniform, uniform
+from babysit.records import Reading, Result, Run, State, Trial
+from babysit.search.edges import EDGE_SHARE
+from babysit.search.stages import Budget, draw_trials, next_box, parse_stages, ranked, standard_error, ties
+
+SPACE = {
+    "act": choice("relu", "tanh", "elu"),
+    "hidden": integer(10, 99),
+    "l2": log_uniform(1e-5, 1e5),
+    "learning_rate": log_uniform(1e-6, 1e-3),
+}
+
+
+def test_stages_are_read_with_or_without_spaces():
+    expected = [Budget("coarse", 100, 5), Budget("fine-2", 50, 10), Budget("final", 1, 30)]
+    assert parse_stages("coarse:100x5,fine-2:50x10,final:1x30") == expected
+    assert parse_stages(" coarse : 100 x 5 , fine-2:50x10,final:1x30 ") == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "coarse",
+        "coarse:100",
+        "coarse:100x",
+        "coarse:x5",
+        "coarse:0x5",
+        "coarse:5x0",
+        "coarse:-5x5",
+        "coarse:1.5x5",
+        "coarse:5*5",
+        "coarse:5x5,",
+        ",coarse:5x5",
+        "coarse:5x5;fine:5x5",
+        "5x5",
+        ":5x5",
+        "1st:5x5",
+        "final:1x30",
+        "final:1x30,coarse:5x5",
+        "coarse:5x5,final:1x9,fine:5x5",
+        "coarse:5x5,final:1x9,final:1x9",
+    ],
+)
+def test_stages_that_make_no_sense_are_refused_with_a_cure(text):
+    with pytest.raises(SpaceError) as caught:
+        parse_stages(text)
+    assert caught.value.cure
+
+
+@given(st.integers(0, 2**40), st.integers(0, 5), st.integers(1, 20), st.integers(1, 20))
+def test_a_trial_does_not_depend_on_how_many_are_drawn(seed, stage, few, more):
+    first = draw_trials(SPACE, stage=stage, count=few, seed=seed)
+    second = draw_trials(SPACE, stage=stage, count=few + more, seed=seed)
+    assert second[:few] == first
+    assert [trial.key for trial in second] == [(stage, number) for number in range(few + more)]
+
+
+def test_trials_of_other_stages_and_seeds_are_others():
+    def values(stage, seed):
+        return [t.hyperparameters["l2"] for t in draw_trials(SPACE, stage=stage, count=5, seed=seed)]
+
+    drawn = values(0, 0) + values(1, 0) + values(0, 1)
+    assert len(set(drawn)) == 15
+
+
+def test_trials_do_not_depend_on_the_order_of_the_names():
+    turned = dict(reversed(SPACE.items()))
+    first, second = (draw_trials(s, stage=0, count=9, seed=3) for s in (SPACE, turned))
+    assert [dict(t.hyperparameters) for t in first] == [dict(t.hyperparameters) for t in second]
+
+
+def test_the_best_comes_first_and_equals_stay_in_order(make):
+    results = [make.completed(Trial(0, n, {}), score) for n, score in enumerate((0.3, 0.5, 0.5, 0.4))]
+    assert [result.trial.number for result in ranked(reversed(results))] == [1, 2, 3, 0]
+
+
+@pytest.mark.parametrize("state", [s for s in State if s is not State.COMPLETE])
+def test_only_complete_trials_are_ranked(make, state):
+    readings = (Reading(1, 10, 1.0, 0.9, 0.9, 1e-3, 1.0),)
+    best = make.completed(Trial(0, 0, {}), 0.2)
+    assert ranked([Result(Trial(0, 1, {}), Run(state, readings)), best]) == [best]
+
+
+def test_an_explosion_that_read_well_before_is_never_best(make):
+    assert ranked([make.exploded(Trial(0, 0, {}))]) == []
+    assert make.exploded(Trial(0, 0, {})).score == -math.inf
+
+
+def test_a_reading_that_is_no_number_loses_to_any_number(make):
+    nothing = make.completed(Trial(0, 0, {}), math.nan)
+    lost = Result(
+        nothing.trial, Run(State.COMPLETE, (Reading(1, 1, 1.0, math.nan, math.nan, 1e-3, math.nan),))
+    )
+    worst = make.completed(Trial(0, 1, {}), 0.0)
+    assert ranked([lost, worst])[0] is worst
+
+
+def test_regression_ranks_by_the_lowest_validation_loss():
+    def result(number, loss):
+        reading = Reading(1, 10, 1.0, math.nan, math.nan, 1e-3, val_loss=loss)
+        return Result(Trial(0, number, {}), Run(State.COMPLETE, (reading,)))
+
+    assert [r.trial.number for r in ranked([result(0, 4.0), result(1, 0.5), result(2, 9.0)])] == [1, 0, 2]
+
+
+def test_the_lectures_best_fine_result_is_a_tie_of_five(fine):
+    tied = ties(fine, 1000)
+    assert sorted(round(result.score, 3) for result in tied) == [0.516, 0.522, 0.527, 0.530, 0.531]
+    assert standard_error(0.531, 1000) == pytest.approx(0.01578, abs=1e-5)
+
+
+def test_more_examples_make_fewer_ties(fine):
+    assert len(ties(fine, 100)) > len(ties(fine, 1000)) > len(ties(fine, 10**6)) == 1
+
+
+def test_the_lectures_coarse_rows_lead_near_the_lecturers_box(coarse, coarse_box):
+    box, reason = next_box(coarse, coarse_box, 1000)
+    rate, l2 = box["learning_rate"], box["l2"]
+    # The lecturer chose 1e-4 to 1e-3 and 1e-4 to 1.
+    assert rate.log
+    assert l2.log
+    assert 3e-5 <= rate.low <= 2e-4
+    assert 4.3e-4 <= rate.high <= 1.01e-3
+    assert l2.low <= 2e-4
+    assert l2.high >= 0.66
+    assert l2.high < 10
+    assert "3 best of 11" in reason
+    assert "widened" not in reason
+
+
+def test_the_lectures_fine_rows_widen_the_learning_rate_upwards(fine, fine_box):
+    box, reason = next_box(fine, fine_box, 1000)
+    assert box["learning_rate"].high > 1e-3
+    assert box["learning_rate"].low > 1e-4
+    assert box["l2"].high <= 1
+    assert box["l2"].low >= 1e-4
+    assert "learning_rate beyond its upper edge" in reason
+    assert "l2" not in reason
+
+
+def test_exploded_trials_do_not_shape_the_next_box(coarse, coarse_box, make):
+    wild = [make.exploded(Trial(0, 50 + n, {"learning_rate": 1e-3, "l2": 1e5})) for n in range(30)]
+    assert next_box(coarse + wild, coarse_box, 1000)[0] == next_box(coarse, coarse_box, 1000)[0]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_without_a_complete_trial_the_box_stays(coarse_box, make, count):
+    results = [make.exploded(Trial(0, n, {"learning_rate": 1e-3, "l2": 1.0})) for n in range(count)]
+    box, reason = next_box(results, coarse_box, 1000)
+    assert box == coarse_box
+    assert "no trial completed" in reason
+
+
+def test_a_single_result_gives_a_box_around_it(make):
+    space = {"l2": log_uniform(1e-4, 1e4)}
+    box, _ = next_box([make.completed(Trial(0, 0, {"l2": 1.0}), 0.5)], space, 100)
+    assert box["l2"].low < 1 < box["l2"].high
+    assert box["l2"].high / box["l2"].low < 100
+
+
+def test_of_a_choice_only_the_options_of_the_best_remain_in_their_order(make):
+    space = {"act": choice("elu", "relu", "tanh"), "fixed": Fixed(3)}
+    options = ["tanh", "elu", "tanh", "elu", "elu", *["relu"] * 5]
+    results = [
+        make.completed(Trial(0, n, {"act": option, "fixed": 3}), 0.9 - 0.1 * n if n < 5 else 0.1)
+        for n, option in enumerate(options)
+    ]
+    box, _ = next_box(results, space, 10**6)
+    assert box == {"act": Choice(("elu", "tanh")), "fixed": Fixed(3)}
+
+
+def test_momentum_is_never_widened_to_one_or_more(make):
+    space = {"momentum": uniform(0.0, 0.95)}
+    results = [make.completed(Trial(0, n, {"momentum": 0.94 - 0.1 * n}), 0.9 - n / 10) for n in range(6)]
+    found = next_box(results, space, 1000)[0]["momentum"]
+    assert 0.95 < found.high < 1
+
+
+def test_dropout_is_never_widened_below_zero_or_to_one(make):
+    space = {"dropout": uniform(0.1, 0.9)}
+    for best in (0.11, 0.89):
+        results = [make.completed(Trial(0, n, {"dropout": best}), 0.5) for n in range(5)]
+        found = next_box(results, space, 1000)[0]["dropout"]
+        assert 0 <= found.low < found.high < 1
+
+
+def test_whole_numbers_stay_whole_and_above_zero(make):
+    space = {"hidden": integer(2, 40)}
+    results = [make.completed(Trial(0, n, {"hidden": 2 + n}), 0.9 - n / 100) for n in range(5)]
+    found = next_box(results, space, 1000)[0]["hidden"]
+    assert found.whole
+    assert found.low >= 1
+    assert found.low == int(found.low)
+    assert found.high == int(found.high)
+
+
+RANGES = st.one_of(
+    st.builds(log_uniform, st.floats(1e-9, 1), st.floats(1.001, 1e9)),
+    st.builds(uniform, st.floats(-1e3, 0), st.floats(1e-3, 1e3)),
+    st.builds(uniform, st.floats(1.0, 1.0001), st.floats(1.0002, 1.0003)),
+    st.builds(integer, st.integers(-9, 12_000), st.integers(12_001, 99_999)),
+    st.builds(integer, st.integers(1, 9), st.integers(10, 99), log=st.booleans()),
+)
+
+
+@given(RANGES, st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=12))
+def test_the_next_box_stays_in_the_old_one_except_beyond_an_alarmed_edge(found, scored):
+    results = []
+    for number, (position, accuracy) in enumerate(scored):
+        reading = Reading(1, 10, 1.0, accuracy, accuracy, 1e-3, 1.0)
+        trial = Trial(0, number, {"x": found.at(position)})
+        results.append(Result(trial, Run(State.COMPLETE, (reading,))))
+    (new,) = next_box(results, {"x": found}, 100)[0].values()
+    best = ranked(results)[0].trial.hyperparameters["x"]
+    low, high = (new.low, new.high) if isinstance(new, Numeric) else (new.value, new.value)
+    slack = 1e-9 * max(abs(found.low), abs(found.high))
+    if found.position(best) >= EDGE_SHARE:
+        assert low >= found.low - slack
+    if found.position(best) <= 1 - EDGE_SHARE:
+        assert high <= found.high + slack
+    width = 0.02 * abs(found.high - found.low) + slack
+    assert low - width <= best <= high + width  # the best one is never lost

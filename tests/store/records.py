@@ -1,0 +1,110 @@
+"""Records as a search would make them, and a comparison in which NaN equals NaN."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from babysit.records import (
+    CheckResult,
+    Evidence,
+    Explosion,
+    Finding,
+    Reading,
+    Result,
+    Run,
+    Severity,
+    Stage,
+    State,
+    Status,
+    Trial,
+)
+
+NAN = math.nan
+STEPS_PER_EPOCH = 100
+
+STAGE = Stage(
+    0,
+    "coarse",
+    {
+        "learning_rate": {"kind": "log_uniform", "low": 1e-6, "high": 1e-3, "log": True},
+        "hidden": {"kind": "fixed"},
+    },
+    trials=3,
+    epochs=5,
+    reason="wide ranges first",
+)
+CHECKS = [
+    CheckResult("initial_loss", Status.PASS, 2.302576, "2.302585", "the loss is ln 10", {"classes": 10}),
+    CheckResult(
+        "gradients",
+        Status.FAIL,
+        NAN,
+        "below 1e-7",
+        "look at the layer",
+        {"worst": math.inf, "layers": ["a", "b"]},
+    ),
+]
+FINDING = Finding(
+    rule="learning_rate_too_low",
+    severity=Severity.WARNING,
+    where="cost",
+    since=2,
+    message="The cost barely moves.",
+    evidence=(
+        Evidence("relative fall", 7e-5, "at least 1e-2", "a healthy run falls at once"),
+        Evidence("x", NAN, "", ""),
+    ),
+    advice="Raise the learning rate ten-fold.",
+    source="lecture row 82",
+)
+
+
+def trial(number: int = 0, stage: int = 0) -> Trial:
+    """A trial with one value of every kind."""
+    choice = {
+        "learning_rate": 10.0 ** -(3 + number / 7),
+        "l2": 0.1,
+        "hidden": 50,
+        "update": "sgd",
+        "nesterov": True,
+    }
+    return Trial(stage, number, choice)
+
+
+def reading(epoch: int, cost: float = 2.3, val_accuracy: float = 0.25) -> Reading:
+    """The reading at the end of an epoch."""
+    return Reading(epoch, epoch * STEPS_PER_EPOCH, cost, 0.1 + 0.2, val_accuracy, 1e-4 * 0.95**epoch, 1 / 3)
+
+
+def complete(number: int = 0, stage: int = 0, epochs: int = 3) -> Result:
+    """A trial that ran to its end."""
+    readings = tuple(reading(epoch, 2.3 / epoch, 0.1 * epoch) for epoch in range(1, epochs + 1))
+    steps = epochs * STEPS_PER_EPOCH
+    return Result(trial(number, stage), Run(State.COMPLETE, readings, 2.302576, None, 1.25, steps))
+
+
+def exploded(number: int = 1) -> Result:
+    """A trial that exploded in its second epoch, to NaN."""
+    run = Run(State.EXPLODED, (reading(1, 5.0, 0.087),), 2.3, Explosion(142, 2, NAN, 2.3), 0.5, 142)
+    return Result(trial(number), run)
+
+
+def epoch_costs(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and costs of an epoch."""
+    steps = np.arange(1, STEPS_PER_EPOCH + 1) + (epoch - 1) * STEPS_PER_EPOCH
+    return steps, 2.3 / np.sqrt(steps)
+
+
+def same(first: object, second: object) -> bool:
+    """True for equal records; the text of a float is exact, and NaN reads as NaN."""
+    return repr(first) == repr(second)
+
+
+def feed(writer: object, study: int, result: Result) -> None:
+    """Gives a writer every epoch of a run, as a search would."""
+    readings: Sequence[Reading] = result.run.readings
+    for one in readings:
+        writer.epoch(study, result.trial, one, *epoch_costs(one.epoch))  # type: ignore[attr-defined]

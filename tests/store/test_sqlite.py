@@ -1,0 +1,270 @@
+"""The contract on an SQLite file, and what only a file can do: be killed over, be shared, be refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from babysit.errors import StoreError
+from babysit.records import State
+from babysit.store import engine, queries
+from babysit.store.queries import Reader
+from babysit.store.writer import Writer
+from store.conftest import begin
+from store.contract import StoreContract
+from store.records import complete, epoch_costs, feed, reading, same, trial
+
+TESTS = Path(__file__).parents[1]
+READ_IN_ANOTHER_PROCESS = """
+import sys
+from babysit.store import queries
+with queries.Reader(sys.argv[1]) as reader:
+    print(len(queries.results(reader, 1)), len(queries.costs(reader, 1, (0, 0))[0]))
+"""
+WRITE_UNTIL_KILLED = """
+import itertools, sys
+from store.conftest import begin
+from store.records import complete, feed
+from babysit.store.writer import Writer
+writer = Writer(sys.argv[1])
+study = begin(writer)
+for number in itertools.count():
+    feed(writer, study, complete(number))
+    writer.finish_trials(study, [complete(number)])
+    print(number, flush=True)
+"""
+BEGIN_A_STUDY = """
+import sys
+from store.conftest import begin
+from store.records import complete
+from babysit.store.writer import Writer
+sys.stdin.readline()
+for _ in range(10):
+    with Writer(sys.argv[1]) as writer:
+        writer.finish_trials(begin(writer), [complete(0)])
+"""
+
+
+def python(script: str, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", script, *arguments], env=environment, text=True, **pipes)
+
+
+class TestSQLite(StoreContract):
+    pass
+
+
+def test_a_plain_path_is_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.db"
+    with Writer(str(path)) as writer:
+        begin(writer)
+    assert [file.name for file in path.parent.iterdir()] == ["b.db"]
+    with Reader(f"sqlite:///{path}") as reader:
+        assert len(queries.studies(reader)) == 1
+
+
+def test_another_process_reads_while_one_writes(writer: Writer, url: str, study: int) -> None:
+    feed(writer, study, complete(0))
+    writer.flush()
+    # A transaction that is under way does not keep readers out.
+    with writer._transaction(), python(READ_IN_ANOTHER_PROCESS, url) as process:
+        output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output) == (0, "1 300\n")
+
+
+def test_a_killed_writer_loses_no_finished_trial(url: str) -> None:
+    with python(WRITE_UNTIL_KILLED, url) as process:
+        assert process.stdout is not None
+        finished = [int(process.stdout.readline()) for _ in range(25)]
+        process.send_signal(signal.SIGKILL)
+        finished += [int(line) for line in process.stdout.read().splitlines()]
+    with Writer(url) as writer, Reader(url) as reader:
+        results = {result.trial.number: result for result in queries.results(reader, 1)}
+        for number in finished:
+            assert same(results[number], complete(number))
+            assert len(queries.costs(reader, 1, (0, number))[0]) == 300
+        writer.reopen_study(1)
+        states = {result.run.state for result in queries.results(reader, 1)}
+        assert states <= {State.COMPLETE, State.WAITING}
+
+
+def test_several_processes_make_and_share_one_store(url: str) -> None:
+    processes = [python(BEGIN_A_STUDY, url) for _ in range(2)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        with process:
+            process.communicate(timeout=60)
+        assert process.returncode == 0
+    with Reader(url) as reader:
+        assert len(queries.studies(reader)) == 20
+        changed = queries.changes(reader, 0)
+        assert len({summary.version for summary in changed.summaries}) == 20
+
+
+def test_what_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no store"):
+        Reader(str(tmp_path / "none.db"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("opened", [Reader, Writer])
+class TestRefused:
+    def test_a_file_of_something_else(self, opened: type[Reader] | type[Writer], tmp_path: Path) -> None:
+        path = tmp_path / "notes.txt"
+        path.write_text("these are my notes, not a database\n" * 50)
+        with pytest.raises(StoreError, match=r"not a babysit store[\s\S]*cure"):
+            opened(str(path))
+        assert path.read_text().startswith("these are my notes")
+
+    def test_a_database_of_something_else(self, opened: type[Reader] | type[Writer], tmp_path: Path) -> None:
+        path = tmp_path / "other.db"
+        _execute(path, "CREATE TABLE meta (name TEXT, value INTEGER)")
+        with pytest.raises(StoreError, match="not a babysit store"):
+            opened(str(path))
+
+    def test_a_newer_schema(self, opened: type[Reader] | type[Writer], tmp_path: Path) -> None:
+        path = tmp_path / "new.db"
+        Writer(str(path)).close()
+        _execute(path, "UPDATE meta SET value = 99 WHERE name = 'schema_version'")
+        with pytest.raises(StoreError, match=r"newer babysit[\s\S]*upgrade"):
+            opened(str(path))
+
+    @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
+    def test_a_network_filesystem(
+        self, opened: type[Reader] | type[Writer], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mounts, path = tmp_path / "mounts", tmp_path / "on the net" / "runs.db"
+        path.parent.mkdir()
+        path.touch()
+        point = str(path.parent).replace(" ", "\\040")
+        mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {point} {kind} rw 0 0\n")
+        monkeypatch.setattr(engine, "MOUNTS", mounts)
+        with pytest.raises(StoreError, match=rf"{kind}[\s\S]*PostgreSQL"):
+            opened(str(path))
+
+    @pytest.mark.parametrize("url", ["", "sqlite://", ":memory:", "sqlite:///:memory:", "no such://thing"])
+    def test_an_address_of_nothing(self, opened: type[Reader] | type[Writer], url: str) -> None:
+        with pytest.raises(StoreError, match="cure"):
+            opened(url)
+
+    def test_a_server_without_its_driver(self, opened: type[Reader] | type[Writer]) -> None:
+        with pytest.raises(StoreError, match=r"driver[\s\S]*pip install"):
+            opened("firebird://localhost/x")
+
+    def test_a_folder(self, opened: type[Reader] | type[Writer], tmp_path: Path) -> None:
+        with pytest.raises(StoreError, match="cure"):
+            opened(str(tmp_path))
+
+
+def test_unknown_filesystems_are_trusted() -> None:
+    mounts = "overlay / overlay rw 0 0\nnet /data nfs rw 0 0\ntmpfs /data/fast madeupfs rw 0 0\n"
+    assert engine.network_filesystem(Path("/data/runs.db"), mounts) == "nfs"
+    assert engine.network_filesystem(Path("/data/fast/runs.db"), mounts) is None
+    assert engine.network_filesystem(Path("/home/runs.db"), mounts) is None
+    assert engine.network_filesystem(Path("/home/runs.db"), "") is None
+
+
+def test_the_later_mount_on_one_point_counts() -> None:
+    assert engine.network_filesystem(Path("/d/x"), "a /d nfs rw\nb /d ext4 rw\n") is None
+
+
+@pytest.mark.parametrize("folder", ["a file", "/proc/none", "/proc"])
+def test_a_folder_that_cannot_be(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    with pytest.raises(StoreError, match=r"cannot be[\s\S]*cure: name a file in a folder"):
+        Writer(str(tmp_path / folder / "runs.db"))
+
+
+def test_a_locked_store_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    with Writer(str(path), busy_seconds=0.1) as writer:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match=r"locked[\s\S]*finished is kept"):
+            begin(writer)
+        other.execute("COMMIT")
+        other.close()
+        begin(writer)
+
+
+def test_a_late_commit_is_reported_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("babysit.store.writer.FLUSH_SECONDS", 0.05)
+    path = tmp_path / "runs.db"
+    with Writer(str(path), busy_seconds=0.0) as writer, Reader(str(path)) as reader:
+        study = begin(writer)
+        writer.begin_trials(study, [trial()])
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        writer.epoch(study, trial(), reading(1), *epoch_costs(1))
+        while writer._failure is None:
+            pass
+        with pytest.raises(StoreError, match="locked"):
+            writer.epoch(study, trial(), reading(2), *epoch_costs(2))
+        other.execute("COMMIT")
+        other.close()
+        while writer._active[1].pending:
+            pass
+        assert len(queries.results(reader, study)[0].run.readings) == 1
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small filesystem")
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets no one mount a filesystem")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def write_until_full(path: Path, finished: list[int]) -> None:
+    with Writer(str(path)) as writer:
+        study = begin(writer)
+        for number in range(1000):
+            writer.epoch(study, trial(number), reading(1), np.arange(5000), np.ones(5000))
+            writer.finish_trials(study, [complete(number)])
+            finished.append(number)
+
+
+def test_a_full_disk_keeps_what_had_finished(mount: Path) -> None:
+    path = mount / "runs.db"
+    finished: list[int] = []
+    with pytest.raises(StoreError, match=r"full: [\d.]+ MiB free[\s\S]*finished is kept"):
+        write_until_full(path, finished)
+    assert len(finished) > 3
+    with Reader(str(path)) as reader:
+        complete_ones = [one for one in queries.results(reader, 1) if one.run.state is State.COMPLETE]
+        assert len(complete_ones) == len(finished)
+
+
+def test_a_read_only_disk_can_be_read(mount: Path) -> None:
+    path = mount / "runs.db"
+    with Writer(str(path)) as writer:
+        writer.finish_trials(begin(writer), [complete(0)])
+    subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
+    with Reader(str(path)) as reader:
+        assert same(queries.results(reader, 1), [complete(0)])
+    with pytest.raises(StoreError, match=r"cure"):
+        Writer(str(path))
+
+
+def _execute(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()

@@ -1,0 +1,108 @@
+"""What `import babysit` offers, and what it must not cost."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import babysit
+from babysit.cli import main as command_line
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {
+    "sqlalchemy",
+    "optuna",
+    "matplotlib",
+    "starlette",
+    "typer",
+    "ray",
+    "sklearn",
+    "rich",
+    "jinja2",
+    "pyarrow",
+}
+
+
+def test_importing_babysit_loads_no_heavy_package():
+    code = "import sys, babysit; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not HEAVY & {name.partition(".")[0] for name in loaded.split()}
+    assert "torch" in loaded.split()
+
+
+def test_the_test_above_can_fail():
+    code = "import sys, babysit.store.writer; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "sqlalchemy" in loaded.split()
+
+
+def test_a_search_loads_no_optimizer_of_torchs():
+    """torch.optim brings in torch._dynamo, which costs seconds that a short search cannot repay."""
+    code = (
+        "import sys; from babysit.session.searching import *; from babysit.session.job import *\n"
+        "from pathlib import Path; import tempfile\n"
+        "with tempfile.TemporaryDirectory() as folder:\n"
+        "    job = Job('digits', folder=Path(folder))\n"
+        "    run_search(job, open_job(job), Ask('coarse:2x1'))\n"
+        "print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "torch._dynamo" not in loaded.split()
+    assert "sklearn" not in loaded.split()
+
+
+def test_the_public_names():
+    public = {name for name in vars(babysit) if not name.startswith("_")}
+    rooms = {path.name.removesuffix(".py") for path in (ROOT / "src" / "babysit").iterdir()}
+    assert public - rooms == {
+        "BabysitError",
+        "CheckReport",
+        "Hyperparameters",
+        "InputError",
+        "Recipe",
+        "check",
+        "choice",
+        "integer",
+        "log_uniform",
+        "uniform",
+        "verify",
+        "watch",
+    }
+    assert {"data", "nn"} <= public
+
+
+def test_every_command_is_in_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    names = {command.name or command.callback.__name__ for command in command_line.app.registered_commands}
+    assert names == {
+        "demo",
+        "check",
+        "train",
+        "search",
+        "report",
+        "new",
+        "runs",
+        "lab",
+        "verify",
+        "diagnose",
+        "rules",
+    }
+    missing = {name for name in names if f"babysit {name}" not in readme and f"make {name}" not in readme}
+    assert not missing
+
+
+def test_every_make_target_that_the_docs_name_exists():
+    texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    named = set(re.findall(r"`make ([a-z-]+)`", "\n".join(path.read_text() for path in texts)))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named <= targets
+    assert named
+
+
+def test_every_rule_has_a_source_and_a_threshold_in_words():
+    from babysit.watching.rules import RULES
+
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert all(rule.source and rule.about for rule in RULES)

@@ -1,0 +1,141 @@
+"""The table of the live watch: well formed, and right on logs made for one question each."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from babysit.records import Severity
+from babysit.watching.graph import read_loss
+from babysit.watching.live_rules import LIVE_RULES, judge
+from babysit.watching.quantities import Epoch, LayerStat, Log, OutputStat, Sample, Setup, TensorStat
+
+
+def falling(steps=200, first=2.3, last=0.2):
+    return tuple(first * (last / first) ** (step / steps) for step in range(steps))
+
+
+def rules(log):
+    return [cause.finding.rule for cause in judge(log).causes]
+
+
+def test_names_are_unique_and_every_rule_is_documented():
+    assert len({rule.name for rule in LIVE_RULES}) == len(LIVE_RULES)
+    assert all(rule.about and rule.reason and rule.source for rule in LIVE_RULES)
+
+
+def test_rules_explain_each_other_but_never_in_a_circle():
+    causes = {rule.name: set(rule.symptom_of) for rule in LIVE_RULES}
+    assert set().union(*causes.values()) <= set(causes)
+    while causes:
+        roots = {name for name, known in causes.items() if not known & set(causes)}
+        assert roots, f"a circle among {set(causes)}"
+        causes = {name: known for name, known in causes.items() if name not in roots}
+
+
+def test_a_rule_that_breaks_does_not_end_the_report():
+    samples = (Sample(1, True, rates=("fast",)),) * 5
+    report = judge(Log(Setup(), falling(), samples=samples))
+    assert report.healthy
+    assert report.causes[-1].finding.rule == "watch_failed"
+
+
+def test_nan_names_the_first_bad_layer_and_what_grew():
+    def sample(step, weight, std):
+        layers = {"0": LayerStat(0.0, 1.0), "1": LayerStat(0.0, std), "2": LayerStat(std, std)}
+        tensors = {"1.weight": TensorStat(weight, 1.0, weight, 100, 2)}
+        return Sample(step, True, (0.1,), layers=layers, tensors=tensors)
+
+    samples = (sample(1, 1.0, 1.0), sample(17, 1e6, 1e9), sample(33, math.nan, math.nan))
+    losses = (2.0,) * 20 + (50.0,) * 4 + (math.nan,) * 16
+    finding = judge(Log(Setup(), losses, samples=samples)).causes[0].finding
+    assert (finding.rule, finding.where, finding.since) == ("not_finite", "1", 25)
+    assert "|1.weight| grew 1e+06 times" in finding.message
+    assert "learning rate is too high" in finding.advice
+
+
+def test_nan_in_the_input_is_not_blamed_on_the_rate():
+    output = OutputStat(32, math.nan, math.nan, math.nan, input_finite=False, finite=False)
+    log = Log(Setup(), (2.0, math.nan), samples=(Sample(2, True, output=output),))
+    finding = judge(log).causes[0].finding
+    assert finding.where == "input"
+    assert "clean the data" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "losses", "expected"),
+    [
+        ((0.7, 0.9, 1.0), (0.65, 0.7, 0.7), (math.nan,) * 3, ["overfitting"]),
+        ((0.7, 0.9, 0.99), (0.7, 0.88, 0.9), (math.nan,) * 3, []),
+        ((math.nan,) * 3, (math.nan,) * 3, (0.8, 0.7, 1.2, 1.3), ["overfitting"]),
+        ((math.nan,) * 3, (math.nan,) * 3, (0.8, 0.7, 0.72), []),
+    ],
+)
+def test_overfitting_is_a_gap_that_costs_something(train, val, losses, expected):
+    rows = range(max(len(train), len(losses)))
+    pick = [
+        (*each, math.nan)[: len(rows)] if len(each) < len(rows) else each for each in (train, val, losses)
+    ]
+    epochs = tuple(Epoch(50 * (row + 1), *(column[row] for column in pick)) for row in rows)
+    assert rules(Log(Setup(), falling(), epochs=epochs)) == expected
+
+
+def test_underfitting_is_a_remark():
+    epochs = tuple(Epoch(40 * (row + 1), 0.6, 0.6) for row in range(5))
+    losses = falling(50, last=1.0) + (1.0,) * 150
+    report = judge(Log(Setup(), losses, epochs=epochs))
+    assert "underfitting" in rules(Log(Setup(), losses, epochs=epochs))
+    assert report.healthy
+
+
+def test_a_loss_that_swings_to_and_fro():
+    losses = tuple(1.0 + 0.3 * (-1) ** step for step in range(200))
+    tensors = {"w": TensorStat(1.0, 1.0, 1e-2, 100, 2)}
+    samples = tuple(Sample(step, True, (0.1,), tensors=tensors) for step in range(1, 200, 16))
+    assert rules(Log(Setup(), losses, samples=samples))[0] == "oscillation"
+
+
+def test_a_spike_that_is_recovered_from_is_no_explosion():
+    losses = list(falling())
+    losses[60:66] = [30.0] * 6
+    assert judge(Log(Setup(), tuple(losses))).healthy
+
+
+def test_symptoms_stand_under_their_cause():
+    losses = falling(40, first=1.0, last=50.0) + (60.0,) * 60
+    samples = tuple(Sample(step, True, (0.1,), leftover=True) for step in range(1, 100, 16))
+    cause, *rest = judge(Log(Setup(), losses, samples=samples)).causes
+    assert cause.finding.rule == "gradients_not_zeroed"
+    assert [symptom.rule for symptom in cause.symptoms] == ["exploded", "rate_too_high"]
+    assert not [other for other in rest if other.finding.severity is not Severity.INFO]
+
+
+@pytest.mark.parametrize(
+    ("loss", "fed"),
+    [
+        (lambda z, y: F.cross_entropy(z, y), ""),
+        (lambda z, y: F.cross_entropy(z.log_softmax(1), y), ""),
+        (lambda z, y: F.cross_entropy(z, y, label_smoothing=0.1), ""),
+        (lambda z, y: F.cross_entropy(z.softmax(1), y, label_smoothing=0.1), "softmax"),
+        (lambda z, y: F.cross_entropy(z.softmax(1).squeeze(), y) + 1e-3 * z.square().sum(), "softmax"),
+        (lambda z, y: F.cross_entropy(z.relu(), y), "relu"),
+        (lambda z, y: F.nll_loss(z.softmax(1), y), "no logarithm"),
+        (lambda z, y: F.binary_cross_entropy_with_logits(z.sigmoid(), z.detach().sigmoid()), "sigmoid"),
+        (lambda z, y: F.binary_cross_entropy(z.sigmoid(), z.detach().sigmoid()), ""),
+    ],
+)
+def test_the_graph_tells_what_feeds_a_loss(loss, fed):
+    scores = nn.Linear(5, 3)(torch.randn(8, 5))
+    assert read_loss(loss(scores, torch.randint(0, 3, (8,)))).fed_by == fed
+
+
+def test_pairs_that_are_meant_are_not_called_stretched():
+    points = nn.Linear(5, 1)(torch.randn(8, 5))
+    assert read_loss((points - points.T).square().mean()).stretched is None
+    assert read_loss((points - torch.randn(8, 1)).square().mean()).stretched is None
+    assert read_loss((points - torch.randn(8)).abs().mean()).stretched == ((8, 1), (8, 8))
+    assert read_loss((torch.randn(8, 1) - points[:, 0]).square().mean()).stretched == ((8,), (8, 8))
