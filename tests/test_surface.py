@@ -58,14 +58,15 @@ def test_the_public_names():
     rooms = {path.name.removesuffix(".py") for path in (ROOT / "src" / "babysit").iterdir()}
     assert public - rooms == {
         "BabysitError",
-        "CheckReport",
         "Hyperparameters",
         "InputError",
         "Recipe",
+        "Report",
         "check",
         "choice",
         "integer",
         "log_uniform",
+        "save_report",
         "uniform",
         "verify",
         "watch",

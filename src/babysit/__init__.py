@@ -6,7 +6,6 @@ The public names are these; inside the package everyone imports the module that 
 from babysit import data as data
 from babysit import nn as nn
 from babysit.checks.program_check import check as check
-from babysit.checks.report import CheckReport as CheckReport
 from babysit.errors import BabysitError as BabysitError
 from babysit.errors import InputError as InputError
 from babysit.recipe.recipe import Hyperparameters as Hyperparameters
@@ -16,6 +15,8 @@ from babysit.recipe.space import integer as integer
 from babysit.recipe.space import log_uniform as log_uniform
 from babysit.recipe.space import uniform as uniform
 from babysit.session.verifying import verify as verify
+from babysit.session.watching import save_report as save_report
+from babysit.verdict.report import Report as Report
 from babysit.watching.own_loop import watch as watch
 
 __version__ = "0.1.0"

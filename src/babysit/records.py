@@ -229,17 +229,18 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a rule saw in the readings.
+    """What a rule saw in a program, a run or a log.
 
     Attributes:
         rule: the rule's name, e.g. "learning_rate_too_low".
         severity: how much it matters.
         where: the layer, tensor or quantity it concerns.
-        since: the epoch from which it holds.
+        since: the epoch, step or line from which it holds; 0 where there is none, as before training.
         message: the verdict in one sentence.
         evidence: the values it rests on.
         advice: what to do next.
         source: the lecture row or paper behind it.
+        unit: what ``since`` counts: "epoch", "step", or the "line" of a log that names neither.
     """
 
     rule: str
@@ -250,6 +251,17 @@ class Finding:
     evidence: tuple[Evidence, ...]
     advice: str
     source: str
+    unit: str = "epoch"
+
+    @property
+    def moment(self) -> str:
+        """From when it holds, in words; empty where there is no such moment.
+
+        Example:
+            >>> Finding("plateau", Severity.INFO, "cost", 7, "", (), "", "", unit="step").moment
+            'since step 7'
+        """
+        return f"since {self.unit} {self.since}" if self.since else ""
 
     def as_data(self) -> dict[str, Any]:
         """The finding as plain data that JSON can hold; a value that is no number becomes null."""

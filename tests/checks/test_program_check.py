@@ -177,8 +177,9 @@ def test_a_healthy_report():
     report = babysit.check(network(), nn.CrossEntropyLoss(), [data()])
     report.raise_if_unhealthy()
     assert report
-    assert str(report) == "healthy: nothing looks wrong before training"
-    assert report.as_data() == {"healthy": True, "causes": [], "findings": []}
+    assert str(report) == "Sequential: healthy, nothing looks wrong before training"
+    found = report.as_data()
+    assert (found["healthy"], found["causes"], found["findings"]) == (True, [], [])
 
 
 def test_validation_examples_among_the_training_examples():

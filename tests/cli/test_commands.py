@@ -25,15 +25,21 @@ def test_check_prints_one_json_document_and_nothing_else(babysit):
         "gradients_match",
     ]
     assert {check["status"] for check in checks} == {"pass"}
+    assert (answer.data["healthy"], answer.data["causes"]) == (True, [])
     assert all({"name", "status", "value", "expected", "advice"} <= set(check) for check in checks)
     assert "initial loss" in answer.err
 
 
 def test_a_failed_check_exits_with_1_and_says_what_to_do(babysit):
-    answer = babysit("check", "digits", "-s", "learning_rate=1e-9")
+    files = ("--sarif", "found.sarif", "--html", "found.html")
+    answer = babysit("check", "digits", "-s", "learning_rate=1e-9", *files)
     assert answer.code == 1
     assert "fail" in answer.out
     assert "search there" in " ".join(answer.out.split())
+    assert "digits: not healthy before training: 1 error" in answer.out
+    (result,) = json.loads(Path("found.sarif").read_text())["runs"][0]["results"]
+    assert (result["ruleId"], result["level"]) == ("learning_rate_bracket", "error")
+    assert "search there" in Path("found.html").read_text()
 
 
 def test_train_prints_the_lectures_line_each_epoch(babysit):
@@ -43,7 +49,7 @@ def test_train_prints_the_lectures_line_each_epoch(babysit):
     pattern = r"Finished epoch \d / 3: cost \d\.\d{6}, train: \d\.\d{6}, val \d\.\d{6}, lr \d\.\d{6}e[+-]\d\d"
     assert len(lines) == 3
     assert all(re.fullmatch(pattern, line) for line in lines)
-    assert "no findings" in answer.out
+    assert "healthy, nothing looks wrong" in answer.out
     assert "middle of its range" not in answer.out
 
 

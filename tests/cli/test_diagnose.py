@@ -1,15 +1,14 @@
-"""`babysit diagnose` and `babysit rules` from the command line: what is shown, exit codes, bad input."""
+"""`babysit diagnose` from the command line: what is shown, exit codes, bad input."""
 
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from babysit.views.rules import rules_page
-from babysit.watching.rules import RULES
 from cli.test_bad_input import assert_refused
 
 ROOT = Path(__file__).parents[2]
@@ -99,21 +98,23 @@ def test_what_cannot_be_asked(babysit, tmp_path, options, said):
     assert_refused(babysit("diagnose", *options), said)
 
 
-def test_the_rules_are_printed(babysit):
-    answer = babysit("rules", "--json")
-    assert answer.code == 0
-    assert [rule["name"] for rule in answer.data["rules"]] == [rule.name for rule in RULES]
-    assert all(rule["about"] and rule["reason"] and rule["source"] for rule in answer.data["rules"])
-    assert "exploded" in babysit("rules").out
+def test_a_diagnosis_as_sarif_names_the_log(babysit, tmp_path):
+    answer = babysit("diagnose", LECTURE / "row88_exploding.txt", "--sarif", "out/found.sarif")
+    assert answer.code == 1
+    run = json.loads((tmp_path / "out" / "found.sarif").read_text())["runs"][0]
+    assert [result["ruleId"] for result in run["results"]] == ["exploded"]
+    assert run["artifacts"][0]["location"]["uri"].endswith("lecture/row88_exploding.txt")
+    assert run["tool"]["driver"]["rules"][0]["help"]["text"]
 
 
-def test_the_page_of_the_rules_is_made_from_the_table():
-    assert (ROOT / "docs" / "rules.md").read_text() == rules_page(RULES), "run `python -m docs.rules`"
+def test_a_search_at_the_edge_is_a_warning_in_sarif(babysit, tmp_path):
+    assert babysit("diagnose", LECTURE / "row101_fine.txt", "--sarif", "found.sarif").code == 1
+    (result,) = json.loads((tmp_path / "found.sarif").read_text())["runs"][0]["results"]
+    assert (result["ruleId"], result["level"]) == ("best_at_edge", "warning")
+    assert result["locations"][0]["logicalLocations"][0]["name"] == "learning_rate"
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_every_rule_is_documented(rule):
-    assert f"| {rule.name} | {rule.severity.value} |" in (ROOT / "docs" / "rules.md").read_text()
-    assert len(rule.about) > 20
-    assert len(rule.reason) > 20
-    assert rule.source
+def test_sarif_that_cannot_be_written(babysit, tmp_path):
+    assert_refused(
+        babysit("diagnose", LECTURE / "row88_exploding.txt", "--sarif", tmp_path), "cannot be written"
+    )

@@ -171,9 +171,9 @@ def test_settings_say_how_to_do_it_again() -> None:
 
 def test_a_thousand_trials_stay_small_and_quick() -> None:
     view = search(1000)
-    begun = time.perf_counter()
+    begun = time.process_time()
     page = parsed(view)
-    assert time.perf_counter() - begun < 3
+    assert time.process_time() - begun < 3
     assert len(page.encode()) < 3_000_000
     assert page.count('class="spark"') == 1000
 

@@ -9,11 +9,11 @@ from io import StringIO
 import pytest
 from rich.console import Console, RenderableType
 
-from babysit.records import Reading, Result, Severity, Stage, Status, Trial
+from babysit.records import Reading, Result, Stage, Status, Trial
 from babysit.views import terminal
 from babysit.views.table import tied_with_best
 from babysit.views.terminal import SearchProgress, epoch_line, trial_line
-from views.studies import CHECKS, EDGE, EVIL, FINDING, NAN, complete, exploded, regression, search, study
+from views.studies import CHECKS, EDGE, EVIL, NAN, complete, exploded, regression, search, study
 
 
 def shown(content: RenderableType, width: int = 80) -> str:
@@ -62,13 +62,11 @@ def test_user_names_are_not_markup() -> None:
         Result(Trial(0, number, {EVIL: number, "[/]": EVIL}), complete(0, 0.3).run) for number in range(2)
     ]
     check = replace(CHECKS[0], name=EVIL, expected=EVIL, advice=EVIL)
-    finding = replace(FINDING, message=EVIL, where=EVIL, advice=EVIL)
     stage = Stage(0, EVIL, {EVIL: {"kind": "choice", "choices": [EVIL, "b"]}, "odd": "[/]"}, 1, 1, EVIL)
     edge = replace(EDGE, name=EVIL, message=EVIL)
     contents: list[RenderableType] = [
         terminal.results_table(results),
         terminal.checks_table([check]),
-        terminal.findings_panel([finding]),
         terminal.stage_panel(stage),
         terminal.edges_panel([edge]),
         terminal.studies_table([study(name=EVIL)], {7: 3}),
@@ -82,7 +80,6 @@ def test_nothing_is_wider_than_the_terminal() -> None:
     contents: list[RenderableType] = [
         terminal.results_table(view.results, 10),
         terminal.checks_table(view.checks),
-        terminal.findings_panel([FINDING] * 2),
         terminal.stage_panel(view.stages[0]),
         terminal.edges_panel([EDGE, EDGE]),
         terminal.studies_table([view.study]),
@@ -100,16 +97,7 @@ def test_checks_say_what_was_expected() -> None:
     assert set(terminal.STATUS_MARKS) == set(Status)
 
 
-def test_the_worst_finding_comes_first() -> None:
-    text = shown(
-        terminal.findings_panel([FINDING, replace(FINDING, severity=Severity.ERROR, message="It diverged.")])
-    )
-    assert text.index("error: It diverged.") < text.index("warning: The cost barely moves.")
-    assert "fall 7e-5, expected 1e-2: why" in text
-
-
 def test_silence_is_said() -> None:
-    assert "nothing looks wrong" in shown(terminal.findings_panel([]))
     assert "inside the searched ranges" in shown(terminal.edges_panel([]))
 
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from babysit.checks.faults import FAULTS, UNANSWERED
 from babysit.checks.measuring import Measured, measure
 from babysit.checks.program import Batch, copied
-from babysit.checks.report import CheckReport, report
+from babysit.checks.report import report
 from babysit.checks.seen import Fault, Seen
+from babysit.verdict.report import Report
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -26,7 +27,7 @@ def check(
     val_batches: Iterable[Batch] | None = None,
     num_classes: int | None = None,
     seed: int = 0,
-) -> CheckReport:
+) -> Report:
     """Looks for what keeps a network from learning, before it trains: causes ranked, symptoms under them.
 
     Everything is tried on copies: the model with its gradients, the optimizer and every random stream are
@@ -59,7 +60,7 @@ def check(
     """
     given = {"val_batches": val_batches, "num_classes": num_classes, "seed": seed}
     with copied(model, loss, batches, optimizer, **given) as program:  # type: ignore[arg-type]
-        return report(list(_looked(measure(program))))
+        return report(list(_looked(measure(program))), type(model).__name__)
 
 
 def _looked(measured: Measured) -> Iterator[tuple[Fault, Seen]]:

@@ -2,95 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from babysit.checks.seen import Fault, Seen
-from babysit.records import Cause, Finding, Severity
+from babysit.records import Cause, CheckResult, Evidence, Finding, Severity, Status
+from babysit.verdict.cards import RuleCard, spoken
+from babysit.verdict.report import Report, ranked
 
-_ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """What :func:`babysit.check` found.
-
-    Attributes:
-        findings: everything that was seen, worst first.
-        causes: the findings of severity warning or error that no other explains, the likeliest first.
-
-    Example:
-        >>> report = CheckReport((), ())
-        >>> report.healthy, str(report)
-        (True, 'healthy: nothing looks wrong before training')
-    """
-
-    findings: tuple[Finding, ...]
-    causes: tuple[Cause, ...]
-
-    @property
-    def healthy(self) -> bool:
-        """True when nothing of severity warning or error was found."""
-        return not self.causes
-
-    def __bool__(self) -> bool:
-        return self.healthy
-
-    def as_data(self) -> dict[str, Any]:
-        """The report as plain data that JSON takes; numbers that are none become null."""
-        return {
-            "healthy": self.healthy,
-            "causes": [cause.as_data() for cause in self.causes],
-            "findings": [finding.as_data() for finding in self.findings],
-        }
-
-    def raise_if_unhealthy(self) -> None:
-        """Raises when something is wrong.
-
-        Raises:
-            AssertionError: with the report as its message.
-        """
-        if not self.healthy:
-            raise AssertionError(str(self))
-
-    def __str__(self) -> str:
-        lines = [line for number, cause in enumerate(self.causes, 1) for line in _cause_lines(number, cause)]
-        lines = lines or ["healthy: nothing looks wrong before training"]
-        return "\n".join([*lines, *_quiet_lines(self.findings)])
+BEFORE = "before training"
 
 
-def _cause_lines(number: int, cause: Cause) -> list[str]:
-    finding = cause.finding
-    lines = [f"{number}. {finding.severity}: {finding.message} [{finding.rule}, {cause.confidence:.0%} sure]"]
-    for item in finding.evidence:
-        why = f": {item.why}" if item.why else ""
-        lines.append(f"   {item.what} {item.value:.4g}, expected {item.expected}{why}")
-    if cause.symptoms:
-        lines.append(
-            f"   it explains: {', '.join(symptom.rule.replace('_', ' ') for symptom in cause.symptoms)}"
-        )
-    return [*lines, f"   → {finding.advice}"]
-
-
-def _quiet_lines(findings: Sequence[Finding]) -> list[str]:
-    quiet = [finding for finding in findings if finding.severity is Severity.INFO]
-    return [f"info: {finding.message} ({finding.advice})" for finding in quiet]
-
-
-def report(seen: Sequence[tuple[Fault, Seen]]) -> CheckReport:
+def report(seen: Sequence[tuple[Fault, Seen]], name: str = "") -> Report:
     """Ranks what was seen.
 
     A peculiarity (severity info) becomes a warning where it explains a symptom that nothing worse does.
+
+    Args:
+        seen: the faults and what was seen of them, in the table's order.
+        name: what was looked at.
+
+    Example:
+        >>> print(report([], "Sequential"))
+        Sequential: healthy, nothing looks wrong before training
     """
     faults = {fault.name: fault for fault, _ in seen}
     found = _escalated({fault.name: _finding(fault, one) for fault, one in seen}, faults)
     serious = [name for name, finding in found.items() if finding.severity is not Severity.INFO]
     roots = [name for name in serious if not _explained(name, serious, faults)]
-    causes = [_cause(found[name], [found[each] for each in serious], faults) for name in roots]
-    causes.sort(key=lambda cause: (_ORDER.index(cause.finding.severity), -cause.confidence))
-    findings = sorted(found.values(), key=lambda finding: _ORDER.index(finding.severity))
-    return CheckReport(tuple(findings), tuple(causes))
+    causes = ranked(_cause(found[name], [found[each] for each in serious], faults) for name in roots)
+    told = {each.rule for cause in causes for each in (cause.finding, *cause.symptoms)}
+    remarks = tuple(finding for finding in found.values() if finding.rule not in told)
+    return Report(name, causes, remarks, when=BEFORE, rules=tuple(map(card, faults.values())))
+
+
+def card(fault: Fault, table: Iterable[Fault] = ()) -> RuleCard:
+    """What a fault tells of itself.
+
+    Args:
+        fault: a row of the table.
+        table: all rows, to name those that explain it away.
+    """
+    return RuleCard(
+        name=fault.name,
+        applies="check",
+        severity=fault.severity,
+        about=fault.about,
+        reason="",
+        advice=fault.advice,
+        source=fault.source,
+        symptom_of=tuple(other.name for other in table if fault.name in other.explains),
+    )
+
+
+_CERTAINTY = {Status.FAIL: 0.9, Status.WARN: 0.5}
+"""A failed check was measured; one in doubt lies where healthy set-ups may lie too."""
+
+
+def report_of_checks(results: Iterable[CheckResult], name: str = "") -> Report:
+    """The answers of a recipe's checks as a report: each that failed is a cause.
+
+    One in doubt is a remark, and a warning only beside one that failed, which it may explain.
+
+    Args:
+        results: the answers.
+        name: the recipe's.
+
+    Example:
+        >>> result = CheckResult("initial_loss", Status.FAIL, 9.1, "2.303", "scale the inputs")
+        >>> report_of_checks([result], "mine").exit_code
+        1
+    """
+    answers = [result for result in results if result.status is not Status.PASS]
+    doubt = Severity.WARNING if any(each.status is Status.FAIL for each in answers) else Severity.INFO
+    causes = ranked(Cause(_answer(each, doubt), _CERTAINTY[each.status]) for each in answers)
+    return Report(name, causes, when=BEFORE)
+
+
+def _answer(result: CheckResult, doubt: Severity) -> Finding:
+    what, failed = spoken(result.name), result.status is Status.FAIL
+    return Finding(
+        rule=result.name,
+        severity=Severity.ERROR if failed else doubt,
+        where="recipe",
+        since=0,
+        message=f'the check "{what}" {"failed" if failed else "is in doubt"}',
+        evidence=(Evidence(what, result.value, result.expected, ""),),
+        advice=result.advice,
+        source="CS231n lecture 6, the checks before training",
+    )
 
 
 def _finding(fault: Fault, seen: Seen) -> Finding:

@@ -45,8 +45,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="Start with [bold]babysit demo[/bold]. Exit codes: 0 done, 1 a check failed or a run exploded, "
-    "2 bad input, 130 interrupted.",
+    epilog="Start with [bold]babysit demo[/bold]. Exit codes: 0 done; 1 a check or a log is not healthy, or "
+    "a run exploded; 2 bad input; 130 interrupted.",
 )
 
 
@@ -68,6 +68,13 @@ SeedOption = Annotated[int, typer.Option(help="The one seed that everything rand
 StoreOption = Annotated[str, typer.Option(help="Where studies are kept: a path or a database URL.")]
 OutOption = Annotated[Path, typer.Option(help="The folder for reports and weights.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+SarifOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Also write the findings as SARIF 2.1.0, for code hosts and editors."),
+]
+HtmlOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Also write one self-contained HTML page.")
+]
 NameOption = Annotated[str, typer.Option(help="What to call the study; default the recipe's name.")]
 ResumeOption = Annotated[bool, typer.Option(help="Go on with the interrupted run of the same command.")]
 StagesOption = Annotated[

@@ -1,4 +1,4 @@
-"""`babysit diagnose` and `babysit rules`: a printed log's verdicts, and what is looked for."""
+"""`babysit diagnose`: a printed log's verdicts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from babysit.cli.app import JsonOption, app, console_for, emit
+from babysit.cli.app import JsonOption, SarifOption, app, console_for, emit
 from babysit.records import Result
 from babysit.session.diagnosing import LogDiagnosis, SearchDiagnosis, diagnose_log
-from babysit.views import diagnosis, rules
+from babysit.views import diagnosis
+from babysit.views.pages import write_page
 from babysit.views.words import range_text
 from babysit.watching.logs.formats import AUTO, NAMES
-from babysit.watching.rules import RULES, Rule
 
 
 @app.command("diagnose", epilog="Example: python train.py | tee log.txt; babysit diagnose log.txt")
@@ -27,21 +27,27 @@ def diagnose_file(
         float,
         typer.Option(help="The loss of a network that knows nothing: ln C, or the targets' variance."),
     ] = math.nan,
+    sarif: SarifOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read the log of any training, or of a search, and say what is wrong; exit code 1 if something is."""
+    """Read the log of any training, or of a search, and say what is wrong.
+
+    Exit code 1 if there is a warning or an error.
+    """
     found = diagnose_log(log, form=form, classes=classes, chance_loss=chance_loss)
     console_for(as_json).print(_view(found), highlight=False)
+    if sarif is not None:
+        write_page(found.report.as_sarif("" if log == "-" else log), sarif)
     if as_json:
         emit(_training_data(found) if isinstance(found, LogDiagnosis) else _search_data(found))
-    raise typer.Exit(0 if found.healthy else 1)
+    raise typer.Exit(found.report.exit_code)
 
 
 def _view(found: LogDiagnosis | SearchDiagnosis) -> RenderableType:
     if isinstance(found, SearchDiagnosis):
         return _search_view(found)
     log = found.log
-    return diagnosis.training_view(found.recognized, found.chance, log.run, log.unit, found.findings)
+    return diagnosis.training_view(found.recognized, found.chance, log.run, log.unit, found.report)
 
 
 def _search_view(found: SearchDiagnosis) -> RenderableType:
@@ -60,21 +66,20 @@ def _search_view(found: SearchDiagnosis) -> RenderableType:
 
 def _training_data(found: LogDiagnosis) -> dict[str, Any]:
     return {
+        **found.report.as_data(),
         "kind": "training",
         "recognized": found.recognized,
         "chance": found.chance,
-        "healthy": found.healthy,
         "unit": found.log.unit,
-        "findings": [asdict(finding) for finding in found.findings],
         "readings": [asdict(reading) for reading in found.log.run.readings],
     }
 
 
 def _search_data(found: SearchDiagnosis) -> dict[str, Any]:
     return {
+        **found.report.as_data(),
         "kind": "search",
         "recognized": found.recognized,
-        "healthy": found.healthy,
         "best": _trial_data(found.ranked[0]),
         "ties": [_trial_data(result) for result in found.tied],
         "searched": {name: box.as_data() for name, box in found.box.items()},
@@ -92,23 +97,4 @@ def _trial_data(result: Result) -> dict[str, Any]:
         "number": result.trial.number,
         "score": result.score,
         "hyperparameters": dict(result.trial.hyperparameters),
-    }
-
-
-@app.command("rules", epilog="Example: babysit rules --json")
-def list_rules(as_json: JsonOption = False) -> None:
-    """List what is looked for in a run or a log: each rule with its threshold, reason and source."""
-    console_for(as_json).print(rules.rules_table(RULES))
-    if as_json:
-        emit({"rules": [_rule_data(rule) for rule in RULES]})
-
-
-def _rule_data(rule: Rule) -> dict[str, Any]:
-    return {
-        "name": rule.name,
-        "severity": str(rule.severity),
-        "about": rule.about,
-        "reason": rule.reason,
-        "source": rule.source,
-        "symptom_of": list(rule.symptom_of),
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from babysit.cli import diagnose, lab, runs, search, studies, verify
+from babysit.cli import diagnose, lab, rules, runs, search, studies, verify
 from babysit.cli.app import app
 
-COMMAND_MODULES = (search, runs, studies, lab, verify, diagnose)
+COMMAND_MODULES = (search, runs, studies, lab, verify, diagnose, rules)
 
 
 def main() -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from babysit.checks.report import report_of_checks
 from babysit.cli.app import (
     DeviceOption,
     DownloadOption,
+    HtmlOption,
     JsonOption,
     NameOption,
     OutOption,
     PrecisionOption,
     RecipeArgument,
     ResumeOption,
+    SarifOption,
     SeedOption,
     SettingOption,
     StoreOption,
@@ -30,12 +33,15 @@ from babysit.cli.app import (
 )
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import Choice, number
-from babysit.records import CheckResult, Reading, State, Status
+from babysit.records import CheckResult, Reading, State
 from babysit.session.job import DEFAULT_FOLDER, Job, check, guessed, open_job
 from babysit.session.training import Trained, train
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32
 from babysit.views import terminal
+from babysit.views.pages import write_page
+from babysit.views.verdict import headline_view, verdict_view
+from babysit.views.verdict_page import verdict_page
 
 
 @app.command("check", epilog="Example: babysit check cifar10 -s hidden=100")
@@ -44,13 +50,32 @@ def check_recipe(
     settings: SettingOption = None,
     seed: SeedOption = 0,
     download: DownloadOption = False,
+    sarif: SarifOption = None,
+    html: HtmlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask before training: first loss, regularization, twenty examples, learning rates, gradients."""
-    results = run_checks(open_job(Job(recipe, tuple(settings or ()), seed)), console_for(as_json))
+    """Ask before training: first loss, regularization, twenty examples, learning rates, gradients.
+
+    Exit code 1 if a check failed; one merely in doubt is a remark.
+    """
+    console = console_for(as_json)
+    prepared = open_job(Job(recipe, tuple(settings or ()), seed))
+    results = run_checks(prepared, console)
+    report = report_of_checks(results, prepared.recipe.name)
+    console.print(headline_view(report), highlight=False)
+    if sarif is not None:
+        write_page(report.as_sarif(_recipe_file(recipe)), sarif)
+    if html is not None:
+        write_page(verdict_page(report, checks=results), html)
     if as_json:
-        emit({"checks": [_check_data(result) for result in results]})
-    raise typer.Exit(1 if any(result.status is Status.FAIL for result in results) else 0)
+        emit({**report.as_data(), "checks": [_check_data(result) for result in results]})
+    raise typer.Exit(report.exit_code)
+
+
+def _recipe_file(recipe: str) -> str:
+    """The file that a recipe is in; empty for a built-in one."""
+    file = recipe.partition(":")[0]
+    return file if Path(file).is_file() else ""
 
 
 def run_checks(prepared: Prepared, console: Console) -> list[CheckResult]:
@@ -118,10 +143,7 @@ def _tell_verdict(trained: Trained, console: Console) -> None:
         console.print(f"best validation accuracy {best.val_accuracy:.3f} at epoch {best.epoch}")
     elif best is not None:
         console.print(f"best validation loss {best.val_loss:.4g} at epoch {best.epoch}")
-    if trained.findings:
-        console.print(terminal.findings_panel(trained.findings))
-    else:
-        console.print("[green]no findings:[/green] nothing in this run looks wrong")
+    console.print(verdict_view(trained.report), highlight=False)
     if trained.weights:
         console.print(f"weights of the best epoch: {escape(str(trained.weights))}", soft_wrap=True)
 
@@ -136,6 +158,8 @@ def _train_data(trained: Trained) -> dict[str, Any]:
         "train_accuracy": best.train_accuracy if best else None,
         "val_accuracy": best.val_accuracy if best else None,
         "epochs": len(run.readings),
-        "findings": [asdict(finding) for finding in trained.findings],
+        "healthy": trained.report.healthy,
+        "causes": [cause.as_data() for cause in trained.report.causes],
+        "findings": [finding.as_data() for finding in trained.report.findings],
         "weights": str(trained.weights) if trained.weights else None,
     }

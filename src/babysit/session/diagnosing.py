@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from babysit.errors import InputError
-from babysit.recipe.space import Numeric, Range, log_uniform
-from babysit.records import Edge, Finding, Result, Severity
-from babysit.search.edges import edge_alarms
+from babysit.recipe.space import Numeric, Range, log_uniform, number
+from babysit.records import Cause, Edge, Evidence, Finding, Result, Severity
+from babysit.search.edges import EDGE_SHARE, edge_alarms
 from babysit.search.stages import next_box, ranked, ties
+from babysit.verdict.report import Report
+from babysit.watching.diagnosis import report_on
 from babysit.watching.logs import events, formats, source, trials
 from babysit.watching.logs.chance import guessed_classes
 from babysit.watching.logs.log import Log, log_of
-from babysit.watching.rules import Context, diagnose
+from babysit.watching.rules import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +30,23 @@ class LogDiagnosis:
         log: its readings.
         recognized: what was read, in one line.
         chance: the chance level in words, and where it comes from; empty when unknown.
-        findings: the gravest first.
+        report: what the rules found.
     """
 
     log: Log
     recognized: str
     chance: str
-    findings: tuple[Finding, ...]
+    report: Report
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The gravest first."""
+        return self.report.findings
 
     @property
     def healthy(self) -> bool:
         """True without a finding of severity warning or worse."""
-        return all(finding.severity is Severity.INFO for finding in self.findings)
+        return self.report.healthy
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,29 @@ class SearchDiagnosis:
     def healthy(self) -> bool:
         """True when no best value sits at an edge."""
         return not self.edges
+
+    @property
+    def report(self) -> Report:
+        """The verdict: every best value at an edge of its range is a warning."""
+        causes = tuple(Cause(_at_edge(edge, self.box[edge.name]), 0.7) for edge in self.edges)
+        return Report("search", causes, when="in this log")
+
+
+def _at_edge(edge: Edge, searched: Numeric) -> Finding:
+    expected = f"from {EDGE_SHARE:g} to {1 - EDGE_SHARE:g}"
+    return Finding(
+        rule="best_at_edge",
+        severity=Severity.WARNING,
+        where=edge.name,
+        since=0,
+        message=f"the best {edge.name}, {number(edge.value)}, sits next to the {edge.side} edge of its "
+        "range: the optimum may lie outside",
+        evidence=(
+            Evidence("place in the range", searched.position(edge.value), expected, "0 is its low end"),
+        ),
+        advice=f"search {edge.name} from {edge.new_low:.3g} to {edge.new_high:.3g} next",
+        source="CS231n lecture 6, row 101",
+    )
 
 
 def diagnose_log(
@@ -126,7 +156,8 @@ def _of_training(log: Log, title: str, classes: int, chance_loss: float) -> LogD
     context = Context(
         level, 1 / told if told else math.nan, {"learning_rate": log.learning_rate}, unit=log.unit
     )
-    return LogDiagnosis(log, log.describe(title), chance, tuple(diagnose(log.run, context)))
+    report = report_on(log.run, context, "training", "in this log")
+    return LogDiagnosis(log, log.describe(title), chance, report)
 
 
 def diagnose_search(results: Sequence[Result]) -> SearchDiagnosis:

@@ -29,7 +29,8 @@ from babysit.store.writer import Writer
 from babysit.training.checkpoint import load_checkpoint, save_checkpoint
 from babysit.training.population import Tensors
 from babysit.training.trainer import EpochReport, Trainer
-from babysit.watching.rules import diagnose
+from babysit.verdict.report import Report
+from babysit.watching.diagnosis import report_on
 
 CHECKPOINT_SECONDS = 2.0
 """The least time between two checkpoints: what a killed training may lose, with its unfinished epoch."""
@@ -42,14 +43,19 @@ class Trained:
     Attributes:
         study: its number in the store.
         run: the summary.
-        findings: what the rules saw.
+        report: what the rules saw.
         weights: the file with the weights of the best epoch; None when the run exploded.
     """
 
     study: int
     run: Run
-    findings: tuple[Finding, ...]
+    report: Report
     weights: Path | None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the rules saw, the gravest first."""
+        return self.report.findings
 
 
 def train(
@@ -102,7 +108,9 @@ def train(
             checkpoint.unlink(missing_ok=True)  # the run is finished: nothing is left to resume
             best = None if run.best is None else best_data(Result(trial, run))
             writer.finish_study(study, run.state, {"best": best, "weights": str(weights or "")})
-    return Trained(study, run, tuple(diagnose(run, context_of(prepared, trial.hyperparameters))), weights)
+    context = context_of(prepared, trial.hyperparameters)
+    report = report_on(run, context, job.name or recipe.name, f"after {len(run.readings)} epochs")
+    return Trained(study, run, report, weights)
 
 
 def _checkpoint(job: Job, recipe: Recipe, fingerprint: str) -> Path:

@@ -10,8 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from babysit.records import Edge, Finding, Result, Run, Severity
+from babysit.records import Edge, Result, Run
+from babysit.verdict.report import Report
 from babysit.views import terminal
+from babysit.views.verdict import verdict_view
 from babysit.views.words import number_text, range_text
 
 _SHOWN = 5
@@ -46,9 +48,7 @@ def memorized(run: Run) -> bool:
     return bool(last) and same and last is not None and last.train_accuracy >= 1 and last.cost < 0.1
 
 
-def training_view(
-    recognized: str, chance: str, run: Run, unit: str, findings: Sequence[Finding]
-) -> RenderableType:
+def training_view(recognized: str, chance: str, run: Run, unit: str, report: Report) -> RenderableType:
     """The diagnosis of a training.
 
     Args:
@@ -56,18 +56,14 @@ def training_view(
         chance: the chance level in words; empty when unknown.
         run: its readings.
         unit: what they count.
-        findings: what the rules found.
+        report: what the rules found.
     """
     parts: list[RenderableType] = [Text(recognized, style="dim")]
     parts += [Text(chance, style="dim")] if chance else []
     parts += [Text(headline(run, unit))] if run.readings else []
     if memorized(run):
         parts.append(Text("It memorizes its examples: the test on a tiny subset passes.", style="green"))
-    if findings:
-        parts.append(terminal.findings_panel(findings, unit))
-    if all(finding.severity is Severity.INFO for finding in findings):
-        parts.append(Text("healthy: nothing in this log looks wrong", style="green"))
-    return Group(*parts)
+    return Group(*parts, verdict_view(report))
 
 
 def trials_table(results: Sequence[Result], tied: Sequence[Result]) -> Table:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from babysit.errors import InputError
-from babysit.records import Finding, Reading, Result, Run, Severity, Stage, State
+from babysit.records import Finding, Reading, Result, Run, Stage, State
+from babysit.verdict.words import GRAVEST_FIRST
 from babysit.views import figures
+from babysit.views.pages import render, write_page
 from babysit.views.scatter import range_strip, scatter
 from babysit.views.series import loss_curves, run_costs, run_scores
 from babysit.views.study import Costs, Key, StudyView
@@ -22,7 +22,6 @@ from babysit.views.table import trial_table
 from babysit.views.words import (
     duration_text,
     is_searched,
-    moment_text,
     number_text,
     percent_text,
     range_text,
@@ -31,7 +30,6 @@ from babysit.views.words import (
 )
 
 Data = TypeVar("Data")
-SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 NO_COSTS: Costs = (np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32))
 
 
@@ -69,17 +67,7 @@ def render_report(view: StudyView) -> str:
     Returns:
         One self-contained page.
     """
-    environment = Environment(
-        loader=PackageLoader("babysit.views"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=number_text, percent=percent_text, value=value_text, duration=duration_text, moment=moment_text
-    )
-    return environment.get_template("report.html.j2").render(_contents(view))
+    return render("report.html.j2", _contents(view))
 
 
 def write_report(view: StudyView, path: str | os.PathLike[str]) -> Path:
@@ -95,17 +83,7 @@ def write_report(view: StudyView, path: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: the file cannot be written.
     """
-    target = Path(path)
-    page = render_report(view)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(page, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(
-            f"the report {target} cannot be written ({error.strerror})",
-            cure="name a file that you may write to",
-        ) from error
-    return target
+    return write_page(render_report(view), path)
 
 
 def _contents(view: StudyView) -> dict[str, Any]:
@@ -211,7 +189,7 @@ def _found(view: StudyView) -> list[FoundGroup]:
         for finding in findings:
             groups.setdefault((finding.rule, finding.where), []).append((key, finding))
     found = [_group(view, members) for members in groups.values()]
-    return sorted(found, key=lambda group: (SEVERITIES.index(group.finding.severity), -group.size))
+    return sorted(found, key=lambda group: (GRAVEST_FIRST.index(group.finding.severity), -group.size))
 
 
 def _group(view: StudyView, members: Sequence[tuple[Key, Finding]]) -> FoundGroup:
@@ -245,15 +223,15 @@ def _run_curves(name: str, run: Run, costs: Costs) -> dict[str, Any]:
         "cost_curve": _figure(run_costs(run, costs), figures.run_costs_svg),
         "score_curve": _figure(scores, figures.scores_svg),
         "gap": scores.gap if scores else math.nan,
-        "gap_text": _gap_text(scores.gap, run.readings[-1].train_accuracy) if scores else "",
+        "gap_text": gap_text(scores.gap, run.readings[-1].train_accuracy) if scores else "",
     }
 
 
-def _gap_text(gap: float, train_accuracy: float) -> str:
+def gap_text(gap: float, train_accuracy: float) -> str:
     """What the gap between training and validation accuracy says (CS231n lecture 6, row 111).
 
     Example:
-        >>> _gap_text(0.01, 0.6)
+        >>> gap_text(0.01, 0.6)
         'small, so a larger network may do better.'
     """
     if gap > 0.1:

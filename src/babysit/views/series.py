@@ -221,7 +221,7 @@ def _loss_curve(
 ) -> LossCurve:
     steps, costs = _costs_of(view, result)
     diverged = has_diverged(result.run, costs)
-    points = _path(steps, costs, axes, CURVE_BUCKETS, spikes_only=True)
+    points = thinned_path(steps, costs, axes, CURVE_BUCKETS, spikes_only=True)
     return LossCurve(
         key=result.trial.key,
         points=_until_off_axis(points) if diverged else points,
@@ -232,9 +232,18 @@ def _loss_curve(
     )
 
 
-def _path(
+def thinned_path(
     steps: NDArray[Any], costs: NDArray[Any], axes: tuple[Axis, Axis], count: int, *, spikes_only: bool
 ) -> tuple[Point, ...]:
+    """A curve of at most ``count`` buckets, clipped to the axes; it ends at the first NaN.
+
+    Args:
+        steps: where each value was measured, rising.
+        costs: the values.
+        axes: the two that it is drawn on.
+        count: how many buckets.
+        spikes_only: pass over a bucket's extremes where they are no more than a mini-batch's noise.
+    """
     shrunk = buckets(costs, count)
     places = np.array([axes[0].place(float(step)) for step in buckets(steps, count)[:, 2]])
     return _thinned(places, shrunk, axes[1], spikes_only=spikes_only)
@@ -253,7 +262,7 @@ def run_costs(run: Run, costs: Costs) -> RunCosts | None:
     return RunCosts(
         x,
         y,
-        _path(steps, values, (x, y), RUN_BUCKETS, spikes_only=False),
+        thinned_path(steps, values, (x, y), RUN_BUCKETS, spikes_only=False),
         y.place(run.first_cost),
         exploded_at,
     )

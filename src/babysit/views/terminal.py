@@ -11,7 +11,6 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -19,10 +18,8 @@ from rich.text import Text
 from babysit.records import (
     CheckResult,
     Edge,
-    Finding,
     Reading,
     Result,
-    Severity,
     Stage,
     State,
     Status,
@@ -49,7 +46,6 @@ STATUS_MARKS = {
     Status.WARN: "[yellow]! warn[/]",
     Status.FAIL: "[red]✗ fail[/]",
 }
-SEVERITY_STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
 MOST_NAMES = 4
 """The most hyperparameters a table of 80 columns has room for."""
 
@@ -177,33 +173,6 @@ def checks_table(checks: Sequence[CheckResult]) -> Table:
             ),
         )
     return table
-
-
-def findings_panel(findings: Sequence[Finding], unit: str = "epoch") -> RenderableType:
-    """What the rules found, worst first, each with its evidence and advice.
-
-    Args:
-        findings: any number of them.
-        unit: what their ``since`` counts.
-    """
-    if not findings:
-        return Text("No findings: nothing looks wrong.", style="green")
-    order = [Severity.ERROR, Severity.WARNING, Severity.INFO]
-    worst_first = sorted(findings, key=lambda finding: order.index(finding.severity))
-    parts = [_finding_parts(finding, unit) for finding in worst_first]
-    style = SEVERITY_STYLES[worst_first[0].severity]
-    return Panel(Group(*parts), title="findings", title_align="left", border_style=style)
-
-
-def _finding_parts(finding: Finding, unit: str) -> RenderableType:
-    style = f"bold {SEVERITY_STYLES[finding.severity]}"
-    verdict = Text(f"{finding.severity.value}: {finding.message}", style=style)
-    details = Text(f"{finding.where}, since {unit} {finding.since} ({finding.rule})\n", style="dim")
-    for evidence in finding.evidence:
-        measured = f"{evidence.what} {number_text(evidence.value)}, expected {evidence.expected}"
-        details.append(f"{measured}: {evidence.why}\n" if evidence.why else f"{measured}\n", style="not dim")
-    details.append(f"→ {finding.advice}", style="not dim")
-    return Group(verdict, Padding(details, (0, 0, 0, 2)))
 
 
 def stage_panel(stage: Stage) -> Panel:

@@ -102,7 +102,7 @@ def negative_loss(run: Run, _: Context) -> Finding | None:
         evidence=(Evidence("cost", last.cost, "at least 0", "minus the logarithm of a probability"),),
         advice="NLLLoss needs log-probabilities (log_softmax), cross-entropy raw scores and class numbers; "
         "binary cross-entropy targets of 0 and 1; look for a flipped sign too",
-        source="research notes on real PyTorch faults, section 4",
+        source="cross-entropy is minus the logarithm of a probability",
     )
 
 
@@ -184,7 +184,7 @@ def accuracy_stands_still(run: Run, _: Context) -> Finding | None:
         ),
         advice="compare the metric's threshold and shapes with the loss's: (N,) against (N,1), a softmax "
         "over one unit, argmax over the wrong axis; then look at the share of each class",
-        source="research notes on real PyTorch faults, section 4",
+        source="cost and accuracy are taken from the same scores",
     )
 
 
@@ -207,7 +207,7 @@ def too_good(run: Run, _: Context) -> Finding | None:
         evidence=(Evidence("cost at the first reading", run.readings[0].cost, "above 0.1", "it must learn"),),
         advice="look for the label among the features, examples in both splits, and labels that are all the "
         "same; a run that goes on from good weights is no fault",
-        source="research notes on real PyTorch faults, section 5.8",
+        source="CS231n row 40: nothing of the validation split in training",
     )
 
 

@@ -6,16 +6,16 @@ where one of them finds its cause, it becomes a symptom of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from babysit.records import Cause, Finding, Severity
+from babysit.verdict.cards import RuleCard
+from babysit.verdict.report import Report, ranked
 from babysit.watching import layer_rules, loop_rules, loss_rules
 from babysit.watching.evidence import Seen, stepped, typical_ratio
 from babysit.watching.quantities import Log
-from babysit.watching.report import Report
-
-_GRAVE = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+from babysit.watching.remedies import card, gravest
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +269,17 @@ def judge(log: Log, name: str = "run") -> Report:
     causes = _causes(found)
     if broken:
         causes.append(failed(log.failures[0] or len(broken), broken[0]))
-    return Report(name, tuple(causes), facts(log), log.steps)
+    when = f"after {log.steps} steps"
+    return Report(name, tuple(causes), facts=facts(log), steps=log.steps, when=when, rules=cards(found))
+
+
+def cards(names: Container[str]) -> tuple[RuleCard, ...]:
+    """What the table says of some rules.
+
+    Args:
+        names: which; others are passed over.
+    """
+    return tuple(card(rule, "watch", gravest(rule.name)) for rule in LIVE_RULES if rule.name in names)
 
 
 def _finding(rule: LiveRule, seen: Seen) -> Finding:
@@ -282,6 +292,7 @@ def _finding(rule: LiveRule, seen: Seen) -> Finding:
         evidence=seen.evidence,
         advice=seen.advice,
         source=rule.source,
+        unit="step",
     )
 
 
@@ -292,7 +303,7 @@ def _causes(found: dict[str, tuple[Finding, float]]) -> list[Cause]:
         for name, (finding, sure) in found.items()
         if roots[name] == name
     ]
-    return sorted(causes, key=lambda cause: (_GRAVE.index(cause.finding.severity), -cause.confidence))
+    return list(ranked(causes))
 
 
 def _root(rule: LiveRule, found: dict[str, tuple[Finding, float]]) -> str:
@@ -320,6 +331,7 @@ def failed(count: int, first: str) -> Cause:
         evidence=(),
         advice="the run is untouched, but some quantities are missing; please report it",
         source="babysit",
+        unit="step",
     )
     return Cause(finding, 1.0)
 

@@ -9,9 +9,9 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from babysit.errors import InputError
+from babysit.verdict.report import Report
 from babysit.watching.live_rules import failed, judge
 from babysit.watching.quantities import Epoch, Log
-from babysit.watching.report import Report
 from babysit.watching.watcher import Watcher
 
 EVERY = 16

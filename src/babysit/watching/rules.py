@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
 from babysit.records import Evidence, Explosion, Finding, Reading, Run, Severity, Value
+from babysit.verdict.words import GRAVEST_FIRST
 from babysit.watching import curves
 
 
@@ -50,6 +51,8 @@ class Rule:
         reason: why the threshold lies where it does.
         severity: how much its finding matters.
         symptom_of: rules that explain this one away: where one of them finds its cause, this stays silent.
+        certainty: how sure it is to be the cause once seen, in [0, 1]: readings alone leave more open than
+            a program does.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Rule:
     reason: str = ""
     severity: Severity = Severity.WARNING
     symptom_of: tuple[str, ...] = ()
+    certainty: float = 0.7
 
 
 def diagnose(run: Run, context: Context) -> list[Finding]:
@@ -79,9 +83,8 @@ def diagnose(run: Run, context: Context) -> list[Finding]:
     for rule in RULES:  # causes stand before their symptoms in the table
         finding = None if found.keys() & set(rule.symptom_of) else rule.judge(run, context)
         if finding is not None:
-            found[rule.name] = finding
-    grave = [Severity.ERROR, Severity.WARNING, Severity.INFO]
-    return sorted(found.values(), key=lambda finding: grave.index(finding.severity))
+            found[rule.name] = replace(finding, unit=context.unit)
+    return sorted(found.values(), key=lambda finding: GRAVEST_FIRST.index(finding.severity))
 
 
 def _exploded(run: Run, context: Context) -> Finding | None:
@@ -381,6 +384,7 @@ RULES: tuple[Rule, ...] = (
         "CS231n rows 85-89, 93",
         "the lecture's own limit; a healthy cost never trebles, and waiting for inf loses epochs",
         Severity.ERROR,
+        certainty=0.95,
     ),
     Rule(
         "diverging",
@@ -389,14 +393,16 @@ RULES: tuple[Rule, ...] = (
         "CS231n row 109 (the very high rate of its cartoon)",
         "medians of 3 readings or a fifth of them, and 4 x the usual step, so that noise does not count",
         symptom_of=("exploded",),
+        certainty=0.8,
     ),
     Rule(
         "negative_loss",
         curves.negative_loss,
         "a cost below -0.001 beside a classification accuracy",
-        "research notes on real PyTorch faults, 4 (loss and output that do not fit)",
+        "cross-entropy is minus the logarithm of a probability",
         "minus the logarithm of a probability cannot be negative",
         symptom_of=("exploded",),
+        certainty=0.9,
     ),
     Rule(
         "schedule_exhausted",
@@ -405,6 +411,7 @@ RULES: tuple[Rule, ...] = (
         "CS231n notes 3 (annealing)",
         "from there on an epoch moves the weights less than one step did before",
         symptom_of=("exploded",),
+        certainty=0.85,
     ),
     Rule(
         "learning_rate_too_low",
@@ -413,6 +420,7 @@ RULES: tuple[Rule, ...] = (
         "CS231n rows 82-84",
         "the lecture's slow run lost 7e-5 of its cost in 10 epochs, its good ones a tenth in one",
         symptom_of=("schedule_exhausted",),
+        certainty=0.85,
     ),
     Rule(
         "regularization_too_strong",
@@ -420,6 +428,7 @@ RULES: tuple[Rule, ...] = (
         "loss at chance while the penalty outweighs it or has shrunk the weights away",
         "CS231n row 99",
         "of a cost that is mostly penalty the data is no part",
+        certainty=0.8,
     ),
     Rule(
         "learned_nothing",
@@ -434,6 +443,7 @@ RULES: tuple[Rule, ...] = (
             "regularization_too_strong",
             "schedule_exhausted",
         ),
+        certainty=0.4,
     ),
     Rule(
         "bad_initialization",
@@ -447,16 +457,18 @@ RULES: tuple[Rule, ...] = (
         "accuracy_stands_still",
         curves.accuracy_stands_still,
         "the cost falls by 40% while the accuracy moves by no more than 0.002, under 0.9",
-        "research notes on real PyTorch faults, 4 (metric and output)",
+        "cost and accuracy are taken from the same scores",
         "scores that win on the cost win examples too, unless the metric looks elsewhere",
         symptom_of=("exploded", "negative_loss", "learned_nothing"),
+        certainty=0.6,
     ),
     Rule(
         "too_good",
         curves.too_good,
         "every validation example right from the first reading on, at a cost under 0.1",
-        "research notes on real PyTorch faults, 5.8",
+        "CS231n row 40: nothing of the validation split in training",
         "a task so easy is rarer than a leaked or constant label",
+        certainty=0.5,
     ),
     Rule(
         "overfitting",
@@ -465,6 +477,7 @@ RULES: tuple[Rule, ...] = (
         "CS231n row 111",
         "the lecture's good runs keep it at a few hundredths",
         symptom_of=("learned_nothing", "accuracy_stands_still"),
+        certainty=0.8,
     ),
     Rule(
         "validation_loss_rises",
@@ -481,6 +494,7 @@ RULES: tuple[Rule, ...] = (
         "CS231n row 109; AUTOTRAINER asks for 0.03 in a fifth of the epochs",
         "one fixed set of examples is scored each time: jumps are the weights', not the sample's",
         symptom_of=("exploded", "diverging", "learned_nothing", "validation_loss_rises"),
+        certainty=0.6,
     ),
     Rule(
         "underfitting",
@@ -490,6 +504,7 @@ RULES: tuple[Rule, ...] = (
         "a network with capacity to spare fits its own data better than new data",
         Severity.INFO,
         symptom_of=("learning_rate_too_low", "schedule_exhausted", "learned_nothing", "oscillation"),
+        certainty=0.5,
     ),
     Rule(
         "plateau",
@@ -512,6 +527,7 @@ RULES: tuple[Rule, ...] = (
             "oscillation",
             "underfitting",
         ),
+        certainty=0.4,
     ),
     Rule(
         "still_improving",
@@ -532,5 +548,6 @@ RULES: tuple[Rule, ...] = (
             "too_good",
             "overfitting",
         ),
+        certainty=0.5,
     ),
 )

@@ -1,0 +1,58 @@
+"""HTML pages that need nothing else: templates filled, files written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from babysit.errors import InputError
+from babysit.views.words import duration_text, moment_text, number_text, percent_text, value_text
+
+
+def render(template: str, contents: Mapping[str, Any]) -> str:
+    """A page from one of the templates; every value is escaped.
+
+    Args:
+        template: its file's name.
+        contents: what it shows, by name; a name that it lacks is an error.
+    """
+    environment = Environment(
+        loader=PackageLoader("babysit.views"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=number_text, percent=percent_text, value=value_text, duration=duration_text, moment=moment_text
+    )
+    return environment.get_template(template).render(contents)
+
+
+def write_page(page: str, path: str | os.PathLike[str]) -> Path:
+    """Writes a page, or any text, to a file.
+
+    Args:
+        page: the text.
+        path: the file; its folder is made.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(page, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(
+            f"the report {target} cannot be written ({error.strerror})",
+            cure="name a file that you may write to",
+        ) from error
+    return target

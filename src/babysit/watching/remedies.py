@@ -1,0 +1,110 @@
+"""What to do about a finding of the watch or of a run's readings, where no number of the run is known yet.
+
+A rule's finding words its advice with the run's own numbers; this is what it comes down to, for the list of
+rules and for readers of SARIF. One entry serves the rules of one name in both tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from babysit.records import Severity
+from babysit.verdict.cards import RuleCard
+
+_LOWER = "try a tenth of the learning rate; if that is no cure, look at the scale of inputs and targets"
+
+REMEDIES: Mapping[str, str] = {
+    "accuracy_stands_still": "look at the metric: does it compare predictions with the right targets?",
+    "bad_initialization": "initialize with He for ReLU and Xavier for tanh, or normalize",
+    "broadcasting": "give predictions and targets one shape: outputs.squeeze(1) or targets.unsqueeze(1)",
+    "constant_output": "look for a layer that is dead, overwritten or never called, and for unscaled inputs",
+    "dead_units": "lower the learning rate, look at initial weights, biases and the inputs' scale, or use a "
+    "leaky ReLU",
+    "diverging": _LOWER,
+    "eval_mode": "call model.train() before the training batches of every epoch",
+    "exploded": _LOWER,
+    "exploding_gradients": "make initial weights smaller (Xavier, He), normalize, or clip the gradient",
+    "foreign_parameters": "make the optimizer from the parameters of the model that trains, after its last "
+    "change",
+    "gradients_not_zeroed": "call optimizer.zero_grad() before every backward pass",
+    "graph_cut": "keep tensors from model to loss: no .item(), .detach(), .numpy(), argmax or new tensor",
+    "learned_nothing": "do the targets belong to the inputs? `babysit check` overfits a few examples",
+    "learning_rate_too_low": "raise the learning rate tenfold, and again",
+    "negative_loss": "give the loss what it wants: NLLLoss takes log-probabilities, CrossEntropyLoss scores",
+    "not_finite": "try a tenth of the learning rate; look for NaN in the data, log(0), 0/0 and sqrt(0)",
+    "optimizer_never_steps": "call optimizer.step() after loss.backward()",
+    "oscillation": "lower the learning rate or the momentum, or average over larger batches",
+    "output_loss_mismatch": "return bare scores: leave the model's last softmax, sigmoid or ReLU out",
+    "overfitting": "regularize more: weight decay, dropout, augmentation, more data; keep the best epoch",
+    "parameters_left_out": "give the optimizer model.parameters(), or freeze them on purpose",
+    "parameters_unreached": "remove detach(), .data or no_grad() behind those layers, or freeze them",
+    "plateau": "it may be the floor of this task; if not, lower the learning rate now",
+    "rate_is_zero": "look at the schedule: its length in steps or epochs, its last rate, its warm-up",
+    "rate_too_high": "try a tenth of the learning rate, or a warm-up",
+    "rate_too_low": "raise the learning rate tenfold, and again",
+    "regularization_too_strong": "divide the regularization by a hundred, or start with none",
+    "saturated": "make initial weights smaller (Xavier), scale the inputs, or use ReLU",
+    "schedule_exhausted": "stretch the schedule over the run, or end the run with it",
+    "sign_flipped": "minimize the loss itself: no minus sign, no maximize=True",
+    "still_improving": "train longer, or raise the learning rate",
+    "too_good": "look for a leak: validation examples in training, the label among the inputs, one class",
+    "underfitting": "give the network more units or layers, or less regularization",
+    "validation_loss_rises": "keep the weights of the best epoch; regularize more, or find more data",
+    "vanishing_gradients": "use ReLU, He or Xavier initialization, normalization or skip connections",
+}
+
+ERRORS = frozenset(
+    {
+        *("broadcasting", "exploded", "foreign_parameters", "gradients_not_zeroed", "graph_cut"),
+        *("not_finite", "optimizer_never_steps", "rate_is_zero", "sign_flipped"),
+    }
+)
+"""Rules of the watch whose finding may be an error; of the others none is."""
+REMARKS = frozenset({"plateau", "underfitting"})
+"""Rules of the watch that never say more than a remark."""
+
+
+class Documented(Protocol):
+    """What a rule of either table tells of itself."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def about(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def symptom_of(self) -> tuple[str, ...]: ...
+
+
+def gravest(name: str) -> Severity:
+    """The gravest finding that a rule of the watch can give.
+
+    Example:
+        >>> gravest("exploded").value, gravest("oscillation").value
+        ('error', 'warning')
+    """
+    return Severity.ERROR if name in ERRORS else Severity.INFO if name in REMARKS else Severity.WARNING
+
+
+def card(rule: Documented, applies: str, severity: Severity) -> RuleCard:
+    """A rule in words.
+
+    Args:
+        rule: a row of a table.
+        applies: where it is asked.
+        severity: the gravest that it can give.
+    """
+    return RuleCard(
+        name=rule.name,
+        applies=applies,
+        severity=severity,
+        about=rule.about,
+        reason=rule.reason,
+        advice=REMEDIES.get(rule.name, ""),
+        source=rule.source,
+        symptom_of=rule.symptom_of,
+    )
