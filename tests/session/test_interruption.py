@@ -15,6 +15,7 @@ import pytest
 
 from babysit.errors import StoreError
 from babysit.records import State
+from babysit.session.liveness import is_interrupted
 from babysit.store import queries
 from babysit.store.queries import Reader
 
@@ -94,6 +95,8 @@ def test_killed_again_and_again_the_search_ends_as_if_undisturbed(tmp_path, undi
         killed += 1
         wait_for(lambda those=workers_of: not any(map(alive, those)), 10, start_nothing())
         assert not any(map(alive, workers_of)), "a worker outlived its parent"
+        with Reader(url(tmp_path)) as reader:
+            assert is_interrupted(queries.latest_study(reader))
         now = finished(tmp_path)
         assert all(now.get(key) == run for key, run in kept.items()), "a finished trial was lost or repeated"
         kept = now

@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from babysit.cli.app import JsonOption, SarifOption, app, console_for, emit
 from babysit.records import Result
 from babysit.session.diagnosing import LogDiagnosis, SearchDiagnosis, diagnose_log
+from babysit.session.search_ranges import parse_range
 from babysit.views import diagnosis
 from babysit.views.pages import write_page
 from babysit.views.words import range_text
@@ -27,6 +28,13 @@ def diagnose_file(
         float,
         typer.Option(help="The loss of a network that knows nothing: ln C, or the targets' variance."),
     ] = math.nan,
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option("--range", metavar="NAME=LOW:HIGH", help="A range that was searched, lr=1e-6:1e-3."),
+    ] = None,
+    direction: Annotated[
+        str, typer.Option(metavar="WAY", help="maximize or minimize a search's score; default: by its name.")
+    ] = "",
     sarif: SarifOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,7 +42,10 @@ def diagnose_file(
 
     Exit code 1 if there is a warning or an error.
     """
-    found = diagnose_log(log, form=form, classes=classes, chance_loss=chance_loss)
+    told = dict(map(parse_range, ranges or ()))
+    found = diagnose_log(
+        log, form=form, classes=classes, chance_loss=chance_loss, ranges=told, direction=direction
+    )
     console_for(as_json).print(_view(found), highlight=False)
     if sarif is not None:
         write_page(found.report.as_sarif("" if log == "-" else log), sarif)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from babysit.errors import InputError
 from babysit.recipe.builtin import TEMPLATE
 from babysit.records import Study
 from babysit.session.job import DEFAULT_FOLDER, Job, file_stem
+from babysit.session.liveness import is_interrupted, resume_command
 from babysit.store import queries
 from babysit.store.queries import Reader
 from babysit.views import terminal
@@ -84,19 +86,31 @@ def runs(
     with Reader(url) as reader:
         studies = queries.studies(reader)
         trials = {study.id: len(queries.run_summaries(reader, study.id)) for study in studies}
-    console_for(as_json).print(terminal.studies_table(studies, trials))
+    lost = [study for study in studies if is_interrupted(study)]
+    console = console_for(as_json)
+    console.print(terminal.studies_table(studies, trials, [study.id for study in lost]))
+    for study in lost:
+        command = escape(_command_in(study, store, out))
+        console.print(f"study {study.id} was interrupted; go on with: {command}", soft_wrap=True)
     if as_json:
-        emit({"studies": [_study_data(study) for study in studies]})
+        emit({"studies": [_study_data(study, study in lost) for study in studies]})
 
 
-def _study_data(study: Study) -> dict[str, Any]:
+def _command_in(study: Study, store: str, out: Path) -> str:
+    """How to go on with a study in the store that was asked for."""
+    words = ["--store", store] if store else []
+    words += ["--out", str(out)] if out != DEFAULT_FOLDER else []
+    return " ".join([resume_command(study), *map(shlex.quote, words)])
+
+
+def _study_data(study: Study, interrupted: bool) -> dict[str, Any]:
     return {
         "study": study.id,
         "name": study.name,
         "recipe": study.recipe,
         "kind": study.kind,
         "seed": study.seed,
-        "state": str(study.state),
+        "state": terminal.INTERRUPTED if interrupted else str(study.state),
         "created": study.created,
         "best": study.outcome.get("best"),
     }

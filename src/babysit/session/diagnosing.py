@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from babysit.errors import InputError
-from babysit.recipe.space import Numeric, Range, log_uniform, number
+from babysit.recipe.space import Choice, Numeric, Range, integer, log_uniform, number, searched, uniform
 from babysit.records import Cause, Edge, Evidence, Finding, Result, Severity
 from babysit.search.edges import EDGE_SHARE, edge_alarms
 from babysit.search.stages import next_box, ranked, ties
+from babysit.session.search_ranges import searched_ranges
 from babysit.verdict.report import Report
 from babysit.watching.diagnosis import report_on
 from babysit.watching.logs import events, formats, source, trials
 from babysit.watching.logs.chance import guessed_classes
 from babysit.watching.logs.log import Log, log_of
+from babysit.watching.logs.trial_rows import MAXIMIZE, MINIMIZE, SearchLog
 from babysit.watching.rules import Context
+
+_NOTHING_TOLD: Mapping[str, Numeric] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,13 @@ def _at_edge(edge: Edge, searched: Numeric) -> Finding:
 
 
 def diagnose_log(
-    where: str, *, form: str = formats.AUTO, classes: int = 0, chance_loss: float = math.nan
+    where: str,
+    *,
+    form: str = formats.AUTO,
+    classes: int = 0,
+    chance_loss: float = math.nan,
+    ranges: Mapping[str, Numeric] = _NOTHING_TOLD,
+    direction: str = "",
 ) -> LogDiagnosis | SearchDiagnosis:
     """The verdicts that a printed log allows.
 
@@ -116,29 +127,39 @@ def diagnose_log(
         form: its format, one of ``watching.logs.formats.NAMES``.
         classes: how many classes there are; 0 leaves it to the log.
         chance_loss: the loss of a network that knows nothing; NaN leaves it to the log.
+        ranges: of a search: the ranges that were searched; those not told are guessed from the trials.
+        direction: of a search: "maximize" or "minimize"; empty leaves it to the log.
 
     Raises:
         InputError: for a log that cannot be read, an unknown format, or an impossible chance level.
     """
-    _check(form, classes, chance_loss)
+    _check(form, classes, chance_loss, direction)
     if form == formats.TENSORBOARD or (form == formats.AUTO and events.is_event_file(Path(where))):
         log = log_of(events.read(Path(where)))
         title = "TensorBoard's events"
         return _of_training(formats.checked(log, title, events.EXAMPLE, where), title, classes, chance_loss)
     text = source.text_of(where)
-    results = formats.read_search(text) if form in (formats.AUTO, formats.SEARCH) else []
-    if results:
-        return diagnose_search(results)
-    if form == formats.SEARCH:
-        raise InputError(f"{where} holds no trials", cure=f"they look like {trials.EXAMPLE!r}")
+    asked = form == formats.SEARCH or bool(ranges) or bool(direction)
+    found = formats.read_search(text, direction, asked=asked) if asked or form == formats.AUTO else None
+    if found is not None:
+        return diagnose_search(found, ranges)
+    if asked:
+        raise InputError(
+            f"{where} holds no trials",
+            cure=f"they look like {trials.EXAMPLE!r}, or a table with a column a hyperparameter and a score",
+        )
     return _of_training(*formats.read_log(text, where, form), classes, chance_loss)
 
 
-def _check(form: str, classes: int, chance_loss: float) -> None:
+def _check(form: str, classes: int, chance_loss: float, direction: str) -> None:
     if form not in formats.NAMES:
         raise InputError(f"no format is called {form!r}", cure=f"use one of {', '.join(formats.NAMES)}")
     if classes < 0 or classes == 1:
         raise InputError(f"--classes {classes}: there must be two or more", cure="e.g. --classes 10")
+    if direction not in ("", MAXIMIZE, MINIMIZE):
+        raise InputError(
+            f"--direction {direction} is unknown", cure=f"use --direction {MAXIMIZE} or {MINIMIZE}"
+        )
     if chance_loss <= 0 or math.isinf(chance_loss):
         raise InputError(
             f"--chance-loss {chance_loss:g} is no positive number",
@@ -160,61 +181,76 @@ def _of_training(log: Log, title: str, classes: int, chance_loss: float) -> LogD
     return LogDiagnosis(log, log.describe(title), chance, report)
 
 
-def diagnose_search(results: Sequence[Result]) -> SearchDiagnosis:
+def diagnose_search(log: SearchLog, told: Mapping[str, Numeric] = _NOTHING_TOLD) -> SearchDiagnosis:
     """The verdicts on the trials of a search.
 
     Args:
-        results: the trials with their scores, two or more.
+        log: the trials with their scores, two or more.
+        told: the ranges that were searched, where they are known; the others are guessed from the trials.
 
     Raises:
-        InputError: when no trial has a score.
+        InputError: when no trial has a score, or a told range does not fit the trials.
     """
+    results = log.results
     order = ranked(results)
     if not order:
         raise InputError("no trial of the log has a score", cure="search lower learning rates")
     examples = _examples([result.score for result in order])
-    names = list(order[0].trial.hyperparameters)
-    values = {name: [float(result.trial.hyperparameters[name]) for result in results] for name in names}
-    box = {name: searched_range(found) for name, found in values.items() if min(found) > 0}
-    following, reason = next_box(results, box, examples)
+    ranges = searched_ranges(results, _known(log, told))
+    correlations = {name: _rank_correlation(order, name) for name in searched(ranges)}
+    ranges |= {name: found for name in correlations if (found := _choice(results, name, correlations[name]))}
+    box = searched(ranges)
+    following, reason = next_box(results, ranges, examples)
     best, edges = order[0].trial.hyperparameters, edge_alarms(order[0], box)
-    following |= {edge.name: log_uniform(edge.new_low, edge.new_high) for edge in edges}
+    following |= {edge.name: _beyond(edge, box[edge.name]) for edge in edges}
     return SearchDiagnosis(
-        recognized=f"read {len(results)} trials of {', '.join(names)} from the lines of a search",
+        recognized=_recognized(log, list(order[0].trial.hyperparameters), len(order)),
         ranked=tuple(order),
         tied=tuple(ties(results, examples)),
         box=box,
         edges=tuple(edges),
         positions={name: found.position(float(best[name])) for name, found in box.items()},
-        correlations={name: _rank_correlation(order, name) for name in box},
+        correlations={name: correlations[name] for name in box},
         ruined=tuple(_ruined(order)) if "l2" in box else (),
         next=following,
         reason=reason,
     )
 
 
-def searched_range(values: Sequence[float]) -> Numeric:
-    """The logarithmic range that some values were drawn from, most likely.
+def _known(log: SearchLog, told: Mapping[str, Numeric]) -> dict[str, Numeric]:
+    """The ranges that the log tells, where it has trials for them, and above them those of the user."""
+    present = {name for result in log.results for name in result.trial.hyperparameters}
+    return {name: found for name, found in log.ranges.items() if name in present} | dict(told)
 
-    Ranges are mostly written in powers of ten. Where the values stay clear of these, the bounds lie beyond
-    the outermost values by the share of the range that so many random values leave on average.
 
-    Example:
-        >>> searched_range([1.028e-4, 3e-4, 9.752e-4])
-        Numeric(low=0.0001, high=0.001, log=True, whole=False)
-    """
-    logs = np.log10(values)
-    low, high = float(logs.min()), float(logs.max())
-    decades = [math.floor(low + 1e-9), math.ceil(high - 1e-9)]
-    width, usual = max(decades[1] - decades[0], 1), 1 / (len(values) + 1)
-    margin = (high - low) * usual
-    bounds = [
-        decade if abs(decade - outermost) <= 4 * usual * width else outermost + side * margin
-        for decade, outermost, side in zip(decades, (low, high), (-1, 1), strict=True)
-    ]
-    if bounds[0] >= bounds[1]:
-        bounds = [bounds[0] - 0.5, bounds[1] + 0.5]
-    return log_uniform(10.0 ** bounds[0], 10.0 ** bounds[1])
+_FEW_VALUES = 5
+_MATTERS = 0.5
+
+
+def _choice(results: Sequence[Result], name: str, correlation: float) -> Choice | None:
+    """A number of few values that shows no trend: one of them is best, and mostly it is an outer one."""
+    chosen = (result.trial.hyperparameters for result in results)
+    values = {values[name] for values in chosen if name in values}
+    if len(values) >= _FEW_VALUES or abs(correlation) >= _MATTERS:
+        return None
+    return Choice(tuple(sorted(values, key=float)))
+
+
+def _recognized(log: SearchLog, names: Sequence[str], scored: int) -> str:
+    line = f"read {len(log.results)} trials of {', '.join(names)} from {log.title}"
+    line += f"; {log.score} is to be {log.direction}d"
+    if log.guessed:
+        other = MINIMIZE if log.direction == MAXIMIZE else MAXIMIZE
+        line += f" (guessed: {log.guessed}; --direction {other} turns it)"
+    without = len(log.results) - scored
+    return line + (f"; {without} without a score" if without else "")
+
+
+def _beyond(edge: Edge, searched_range: Numeric) -> Range:
+    if searched_range.whole:
+        low, high = round(edge.new_low), round(edge.new_high)
+        return integer(low, high, log=searched_range.log and low >= 1)
+    return (log_uniform if searched_range.log else uniform)(edge.new_low, edge.new_high)
 
 
 def _examples(scores: Sequence[float]) -> int:

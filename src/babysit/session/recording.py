@@ -9,6 +9,7 @@ import numpy as np
 
 from babysit.recipe.building import Prepared
 from babysit.records import Finding, Reading, Result, Stage, State, Trial, Value
+from babysit.session.liveness import PROCESS, this_process
 from babysit.store.writer import Writer
 from babysit.watching.rules import Context, diagnose
 
@@ -50,7 +51,11 @@ class DiagnosingRecorder:
 
 @contextmanager
 def closing(writer: Writer, study: int) -> Iterator[None]:
-    """Marks a study that ends early as stopped (Ctrl-C) or failed, and lets the exception pass."""
+    """Marks a study that ends early as stopped (Ctrl-C) or failed, and lets the exception pass.
+
+    A process that is killed marks nothing, so its study names it as long as it runs.
+    """
+    writer.note_study(study, {PROCESS: this_process()})
     try:
         yield
     except KeyboardInterrupt:

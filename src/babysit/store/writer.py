@@ -133,6 +133,15 @@ class Writer:
             raise StoreError(f"{self._location.text} gave the new study no number")
         return int(row[0])
 
+    def note_study(self, study: int, outcome: Mapping[str, Any]) -> None:
+        """Writes what is known of a study that is under way; its end takes the place of it.
+
+        Raises:
+            StoreError: the store has no such study.
+        """
+        with self._transaction() as connection:
+            self._set_study(connection, study, {"outcome": outcome})
+
     def reopen_study(self, study: int) -> None:
         """Sets an interrupted study running again.
 

@@ -14,7 +14,7 @@ from babysit.records import Edge, Result, Run
 from babysit.verdict.report import Report
 from babysit.views import terminal
 from babysit.views.verdict import verdict_view
-from babysit.views.words import number_text, range_text
+from babysit.views.words import number_text, range_text, value_text
 
 _SHOWN = 5
 
@@ -75,11 +75,17 @@ def trials_table(results: Sequence[Result], tied: Sequence[Result]) -> Table:
     keys = {result.trial.key for result in tied[1:]}
     for place, result in enumerate(results[:_SHOWN]):
         mark = "★" if place == 0 else "≈" if result.trial.key in keys else ""
-        values = (number_text(float(result.trial.hyperparameters[name])) for name in names)
-        table.add_row(mark, number_text(abs(result.score)), *values)
+        values = (value_text(result.trial.hyperparameters.get(name)) for name in names)
+        table.add_row(mark, number_text(_judged(result)), *map(escape, values))
     if len(tied) > 1:
         table.caption = f"≈ ties: {len(tied)} within one standard error of the best"
     return table
+
+
+def _judged(result: Result) -> float:
+    """The score as the log prints it; a loss counts against a trial, so its score is negative."""
+    best = result.run.best
+    return result.score if best is None or not math.isnan(best.val_accuracy) else best.val_loss
 
 
 def standing_lines(

@@ -207,12 +207,19 @@ def edges_panel(edges: Sequence[Edge]) -> RenderableType:
     return Panel(lines, title="worrying: the best is at the edge", title_align="left", border_style="yellow")
 
 
-def studies_table(studies: Sequence[Study], trials: Mapping[int, int] | None = None) -> Table:
+INTERRUPTED = "interrupted"
+"""The state of a study whose process is gone before it could say how it ended."""
+
+
+def studies_table(
+    studies: Sequence[Study], trials: Mapping[int, int] | None = None, interrupted: Sequence[int] = ()
+) -> Table:
     """The studies in a store.
 
     Args:
         studies: newest first.
         trials: a study's number -> how many trials it has; default: not shown.
+        interrupted: the numbers of those whose process is gone.
     """
     table = Table(box=None, pad_edge=False)
     headings = ["study", "name", "recipe", "kind", "state", "best val", "begun"]
@@ -225,7 +232,7 @@ def studies_table(studies: Sequence[Study], trials: Mapping[int, int] | None = N
             escape(study.name),
             escape(study.recipe),
             escape(study.kind),
-            _state_text(study.state),
+            f"[yellow]{INTERRUPTED}[/]" if study.id in interrupted else _state_text(study.state),
         ]
         counted = [] if trials is None else [str(trials.get(study.id, 0))]
         table.add_row(*cells, *counted, _best_of(study.outcome), moment_text(study.created))

@@ -29,6 +29,7 @@ FILES = {
     "table.tsv": ("table", {"val_accuracy", "val_loss"}),
     "lines.jsonl": ("jsonl", {"train_accuracy", "val_accuracy", "val_loss", "learning_rate"}),
     "history.json": ("history", {"train_accuracy", "val_accuracy", "val_loss"}),
+    "fastai.txt": ("aligned", {"val_accuracy", "val_loss"}),
     "plain.txt": ("lines", {"train_accuracy"}),
     "plain_sections.txt": ("lines", {"train_accuracy", "val_accuracy", "val_loss"}),
     "pytorch_mnist_example.txt": ("lines", {"val_accuracy", "val_loss"}),

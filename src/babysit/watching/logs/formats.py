@@ -6,10 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from babysit.errors import InputError
-from babysit.records import Result
-from babysit.watching.logs import events, keras, lecture, lines, objects, tables, trials
+from babysit.watching.logs import (
+    aligned,
+    events,
+    keras,
+    lecture,
+    lines,
+    objects,
+    tables,
+    trial_tables,
+    trials,
+)
 from babysit.watching.logs.log import Log, log_of
 from babysit.watching.logs.numbers import Row
+from babysit.watching.logs.trial_rows import SearchLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,7 @@ FORMATS: tuple[Format, ...] = (
         objects.read_dicts,
     ),
     Format("table", "a table with named columns", tables.EXAMPLE, tables.recognizes, tables.read),
+    Format("aligned", "a table set with blanks", aligned.EXAMPLE, aligned.recognizes, aligned.read),
     Format(
         "history",
         "a JSON history",
@@ -147,6 +158,19 @@ def checked(log: Log, title: str, example: str, where: str) -> Log:
     return log
 
 
-def read_search(text: str) -> list[Result]:
-    """The trials of a search log; empty for a text that is none."""
-    return trials.read(text) if trials.recognizes(text) else []
+def read_search(text: str, direction: str = "", *, asked: bool = False) -> SearchLog | None:
+    """The search that a text tells of; None for a text that tells of none.
+
+    Args:
+        text: the log.
+        direction: "maximize" or "minimize"; empty leaves it to the log.
+        asked: the user says that it is a search.
+
+    Example:
+        >>> read_search("lr,val_acc\\n0.1,0.2\\n0.01,0.6").title
+        'a table of trials'
+    """
+    if trials.recognizes(text):
+        found = trials.read(text)
+        return SearchLog(found, "the lines of a search", *trials.judged_by(text))
+    return trial_tables.read(text, direction, asked=asked)

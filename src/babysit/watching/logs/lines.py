@@ -12,6 +12,8 @@ EXAMPLE = "epoch 3: train loss 0.52, val loss 0.61, val acc 0.80, lr 1e-3"
 
 _FOUND = re.compile(rf"(?<![\w.@])({NUMBER})(?![A-Za-z_])(\s*%)?(?:\s*/\s*(\d+))?", re.IGNORECASE)
 _COUNTERS = ("epoch", "step")
+_LONGEST = 200
+"""So many characters before a number may name it; what a damaged log puts there may be endless."""
 
 
 def recognizes(text: str) -> float:
@@ -39,6 +41,10 @@ def read(text: str) -> list[Row]:
     return rows
 
 
+_NAME = re.compile(r"([A-Za-z][\w./@]*)\W*$")
+_WHOLE = {"total", "avg", "average", "mean", "running", "epoch", "final"}
+
+
 @dataclass
 class _Line:
     """What has been named so far in one line: a split holds until another is named."""
@@ -46,22 +52,48 @@ class _Line:
     split: str = ""
     waiting: str = ""
     row: Row = field(default_factory=dict)
+    parts: set[str] = field(default_factory=set)
 
-    def take(self, words: tuple[str, ...], value: float) -> None:
+    def take(self, text: str, value: float, words: tuple[str, ...]) -> None:
+        """A number, and what stands before it."""
         self.split = split_of(words) or self.split
         kinds = kinds_of(words)
         what = kinds[-1] if kinds else self.waiting if not words else ""
         measured = [kind for kind in kinds if kind not in _COUNTERS]
         self.waiting = measured[0] if measured and what in _COUNTERS else ""
+        name = _name(text)
+        own = [kind for kind in kinds_of(name) if kind not in _COUNTERS]
+        if what in _COUNTERS and own:  # "train_loss_step" is a loss, unlike "loss after step"
+            what, self.waiting = own[-1], ""
         if what:
-            self.row.setdefault(quantity(what, self.split), value)
+            self._keep(quantity(what, self.split), value, _is_part(name))
+
+    def _keep(self, name: str, value: float, part: bool) -> None:
+        """The first of one meaning stays, unless it was a part and this is the whole."""
+        if name not in self.row or (name in self.parts and not part):
+            self.row[name] = value
+            (self.parts.add if part else self.parts.discard)(name)
+
+
+def _name(text: str) -> tuple[str, ...]:
+    """The words of the one name that stands directly before a number."""
+    found = _NAME.search(text[-_LONGEST:])
+    return tokens(found[1]) if found else ()
+
+
+def _is_part(name: tuple[str, ...]) -> bool:
+    """Whether a name is one of several: "loss_cls" is a part of the loss, "loss_step" not yet its mean."""
+    return any(not kinds_of([word]) and not split_of([word]) and word not in _WHOLE for word in name) or (
+        len(name) > 1 and name[-1] == "step"
+    )
 
 
 def _row(line: str) -> Row:
     state, end = _Line(), 0
     for found in _FOUND.finditer(line):
-        words = tokens(line[end : found.start()])
-        state.take(words, _value(found, words))
+        text = line[max(end, found.start() - _LONGEST) : found.start()]
+        words = tokens(text)
+        state.take(text, _value(found, words), words)
         end = found.end()
     return state.row
 

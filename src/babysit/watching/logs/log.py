@@ -87,8 +87,9 @@ def _joined(rows: list[Row]) -> tuple[list[Row], str]:
     """Rows as readings, and the unit that they count."""
     epochs = {_epoch(row) for row in rows if "epoch" in row}
     validated = [row for row in rows if row.keys() & _VALIDATION]
+    often = max(sum(name in row for row in rows) for name in _VALIDATION)
     if len(epochs) >= _FEWEST and (
-        len(epochs) == len(rows) or (len(validated) <= len(epochs) + 1 and _coarse(epochs, validated))
+        len(epochs) == len(rows) or (often <= len(epochs) + 1 and _coarse(epochs, validated))
     ):
         return _groups(rows, _epoch), "epoch"
     if len(rows) > len(validated) >= _FEWEST:

@@ -26,7 +26,12 @@ def recognizes_lines(text: str) -> float:
 
 def recognizes_dicts(text: str) -> float:
     """How sure it is that there are printed Python dicts with quantities in them, from 0 to 1."""
-    return 0.85 if "{'" in text and _mean_something(read_dicts(text)) else 0.0
+    if "{'" not in text:
+        return 0.0
+    found = read_dicts(text)
+    # A dict of an accuracy alone stands in a line that counts and says more.
+    counted = any({"epoch", "step", "cost"} & set(chosen(row).values()) for row in found)
+    return 0.85 if counted and _mean_something(found) else 0.0
 
 
 def recognizes_state(text: str) -> float:

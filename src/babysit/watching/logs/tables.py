@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 
 from babysit.watching.logs.names import chosen
@@ -15,13 +16,13 @@ _DELIMITERS = ",\t;|"
 
 def recognizes(text: str) -> float:
     """How sure it is that a text is a table with names that mean something, from 0 to 1."""
-    names = _heading(text)
+    names = heading(text)
     return 0.9 if len(names) > 1 and _measures(names) and _first_row_is_numbers(text) else 0.0
 
 
 def recognizes_lightning(text: str) -> float:
     """How sure it is that a table is PyTorch Lightning's, which has holes: from 0 to 1."""
-    names = _heading(text)
+    names = heading(text)
     holes = any(",," in line or line.endswith(",") for line in text.splitlines()[1:])
     return 0.92 if recognizes(text) and {"epoch", "step"} <= set(names) and holes else 0.0
 
@@ -33,12 +34,12 @@ def read(text: str) -> list[Row]:
         >>> read("epoch;loss;note\\n1;0.5;ok\\n2;;late")
         [{'epoch': 1.0, 'loss': 0.5}, {'epoch': 2.0}]
     """
-    names = _heading(text)
-    return [_row(names, cells) for cells in csv.reader(_body(text), delimiter=_delimiter(text))]
+    names = heading(text)
+    return [_row(names, found) for found in cells(_body(text), delimiter(text))]
 
 
-def _row(names: list[str], cells: list[str]) -> Row:
-    numbers = {name: number_of(cell) for name, cell in zip(names, cells, strict=False)}
+def _row(names: list[str], found: list[str]) -> Row:
+    numbers = {name: number_of(cell) for name, cell in zip(names, found, strict=False)}
     return {name: value for name, value in numbers.items() if value is not None}
 
 
@@ -47,25 +48,36 @@ def _measures(names: list[str]) -> bool:
 
 
 def _first_row_is_numbers(text: str) -> bool:
-    body = _body(text)
-    rows = csv.reader(body[:1], delimiter=_delimiter(text))
-    return any(number_of(cell) is not None for row in rows for cell in row)
+    first = cells(_body(text)[:1], delimiter(text))
+    return any(number_of(cell) is not None for row in first for cell in row)
 
 
-def _lines(text: str) -> list[str]:
+def cells(rows: list[str], delimiter: str) -> list[list[str]]:
+    """The cells of each row; a row that cannot be read is left out."""
+    found: list[list[str]] = []
+    for row in rows:
+        # One by one, so that a quotation mark that nobody closes spoils its own row alone.
+        with contextlib.suppress(csv.Error):
+            found += csv.reader([row], delimiter=delimiter)
+    return found
+
+
+def lines(text: str) -> list[str]:
+    """The lines that hold something, without remarks."""
     return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def _body(text: str) -> list[str]:
-    return _lines(text)[1:]
+    return lines(text)[1:]
 
 
-def _delimiter(text: str) -> str:
-    first = next(iter(_lines(text)), "")
+def delimiter(text: str) -> str:
+    """What parts the columns: the likeliest of them in the first line."""
+    first = next(iter(lines(text)), "")
     return max(_DELIMITERS, key=first.count)
 
 
-def _heading(text: str) -> list[str]:
-    rows = csv.reader(_lines(text)[:1], delimiter=_delimiter(text))
-    names = [name.strip() for row in rows for name in row]
+def heading(text: str) -> list[str]:
+    """The names of the columns; none where the first line holds numbers."""
+    names = [name.strip() for row in cells(lines(text)[:1], delimiter(text)) for name in row]
     return [] if any(number_of(name) is not None for name in names) else names

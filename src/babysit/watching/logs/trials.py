@@ -21,6 +21,18 @@ def recognizes(text: str) -> float:
     return 1.0 if _SCORE.search(text) and len(read(text)) > 1 else 0.0
 
 
+def judged_by(text: str) -> tuple[str, str]:
+    """What the lines call their score, and where it is better.
+
+    Example:
+        >>> judged_by(EXAMPLE)
+        ('val_acc', 'maximize')
+    """
+    found = _SCORE.search(text)
+    loss = found is not None and found[1].lower() == "loss"
+    return ("val_loss", "minimize") if loss else ("val_acc", "maximize")
+
+
 def read(text: str) -> list[Result]:
     """One result a line, with the score as its only reading.
 

@@ -1,0 +1,108 @@
+"""Is the process that runs a study still there? One that was killed had no time to say that it ends."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from babysit.records import State, Study
+
+PROCESS = "process"
+"""Where an unfinished study's outcome names the process that runs it."""
+
+_PROC = Path("/proc")
+
+
+def this_process() -> dict[str, Any]:
+    """What tells this process from every other: its machine, its number, and when it was started.
+
+    A number alone is given again to other processes, after a while or a restart.
+
+    Example:
+        >>> is_gone(this_process())
+        False
+    """
+    return {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid())}
+
+
+def is_gone(process: Mapping[str, Any]) -> bool:
+    """Whether a process has certainly ended; one of another machine cannot be asked, and has not.
+
+    Args:
+        process: as :func:`this_process` gave it.
+
+    Example:
+        >>> is_gone({**this_process(), "started": "long ago"})
+        True
+        >>> is_gone({**this_process(), "started": "long ago", "machine": "another"})
+        False
+    """
+    pid, started = process.get("pid"), process.get("started")
+    if process.get("machine") != _machine() or not isinstance(pid, int) or not started:
+        return False
+    return _started(pid) != str(started)
+
+
+def is_interrupted(study: Study) -> bool:
+    """Whether a study that never said how it ended has lost its process.
+
+    Studies of earlier versions name no process; they stay as they are.
+    """
+    process = study.outcome.get(PROCESS)
+    return study.state is State.RUNNING and isinstance(process, Mapping) and is_gone(process)
+
+
+def resume_command(study: Study) -> str:
+    """The command that goes on with a study, as far as the store knows it.
+
+    Example:
+        >>> settings = {"settings": ["l2=1e-3"], "stages": [["coarse", 20, 3], ["final", 1, 9]]}
+        >>> resume_command(Study(1, "digits", "digits", "search", 3, "f", settings, State.RUNNING, 0.0))
+        'babysit search digits --seed 3 -s l2=1e-3 --stages coarse:20x3,final:1x9 --resume'
+    """
+    told = study.settings
+    words = ["babysit", study.kind, study.recipe, *(["--seed", str(study.seed)] if study.seed else [])]
+    words += [word for setting in told.get("settings") or () for word in ("-s", str(setting))]
+    stages = [f"{name}:{trials}x{epochs}" for name, trials, epochs in told.get("stages") or ()]
+    words += ["--stages", ",".join(stages)] if stages else []
+    precision = told.get("precision", "float32")
+    words += ["--precision", str(precision)] if precision != "float32" else []
+    return shlex.join([*words, "--resume"])
+
+
+def _machine() -> str:
+    """The machine, and the group of processes in which a number means something; containers have theirs."""
+    namespace = _PROC / "self" / "ns" / "pid"
+    return f"{platform.node()} {os.readlink(namespace) if namespace.is_symlink() else ''}".strip()
+
+
+def _started(pid: int) -> str:
+    """When a living process was started; empty for one that is not there, or where nobody can say."""
+    if sys.platform == "win32":
+        return ""
+    return _started_by_proc(pid) if (_PROC / "self" / "stat").exists() else _started_by_ps(pid)
+
+
+def _started_by_proc(pid: int) -> str:
+    try:
+        # The name before the last bracket may hold anything; state is the third field, start the 22nd.
+        fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        boot = (_PROC / "sys" / "kernel" / "random" / "boot_id").read_text().strip()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else f"{boot} {fields[19]}"
+
+
+def _started_by_ps(pid: int) -> str:
+    try:
+        command = ["ps", "-o", "lstart=", "-p", str(pid)]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return found.stdout.strip()

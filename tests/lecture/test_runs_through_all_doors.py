@@ -1,0 +1,158 @@
+"""The lecture's five runs on the real CIFAR-10, told right through every door.
+
+A recipe with `babysit train`; a hand-written loop under `babysit.watch`; and what that loop prints, with
+`babysit diagnose`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import replace
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.lecture import cifar
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+import babysit
+from babysit.recipe.building import prepare
+from babysit.recipe.loading import apply_settings, load_recipe
+from babysit.session.diagnosing import diagnose_log
+from babysit.session.job import Job
+from babysit.session.training import train
+from babysit.verdict.report import Report
+
+pytestmark = [
+    pytest.mark.cifar,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        "BABYSIT_DATA" not in os.environ, reason="needs the real CIFAR-10: set BABYSIT_DATA to its folder"
+    ),
+]
+
+
+class Lesson(NamedTuple):
+    """One run of the lecture.
+
+    Attributes:
+        rate: its learning rate.
+        epochs: enough of them to judge it.
+        live: what the watch may call its first cause; "healthy" for none.
+        printed: what a log says, or a recipe's run.
+        images: how many it trains on; twenty are one batch, and are their own validation.
+    """
+
+    rate: float
+    epochs: int
+    live: tuple[str, ...]
+    printed: str
+    images: int
+
+
+LESSONS = {
+    "too_low": Lesson(1e-6, 5, ("rate_too_low",), "learning_rate_too_low", 20_000),
+    # Between the first cost above its limit and the first that is no number lie a few steps.
+    "exploding": Lesson(3e-3, 8, ("exploded", "not_finite"), "exploded", 49_000),
+    "nan": Lesson(1e6, 1, ("not_finite",), "exploded", 20_000),
+    "overfit": Lesson(1e-3, 200, ("healthy",), "healthy", 20),
+    "good": Lesson(7e-4, 6, ("healthy",), "healthy", 20_000),
+}
+
+
+@cache
+def dataset(images):
+    found = cifar().dataset
+    if images == 20:
+        return found.tiny(20)
+    return replace(found, train=found.sample(found.train, images, seed=0))
+
+
+@cache
+def tensors(images):
+    """Training and validation tensors, as the lecture has them: pixels minus the mean image."""
+    found = dataset(images)
+    return [
+        torch.from_numpy(np.ascontiguousarray(array))
+        for part in (found.train, found.val)
+        for array in (found.inputs(part.x).reshape(len(part), -1), part.y)
+    ]
+
+
+@cache
+def by_hand(name) -> tuple[Report, str]:
+    """The loop as a student writes it: two layers, plain gradient descent; its report and its log."""
+    lesson = LESSONS[name]
+    x, y, val_x, val_y = tensors(lesson.images)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3072, 50), nn.ReLU(), nn.Linear(50, 10))
+    for layer in (model[0], model[2]):
+        nn.init.normal_(layer.weight, std=1e-4)
+        nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lesson.rate)
+    size, lines = min(100, lesson.images), []
+    with babysit.watch(model, optimizer, loss=cross_entropy, name=name) as watching:
+        for epoch in range(1, lesson.epochs + 1):
+            for batch in torch.randperm(len(x)).split(size):
+                loss = cross_entropy(model(x[batch]), y[batch])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                watching.step(loss)
+            seen = accuracy(model, x[:1000], y[:1000]), accuracy(model, val_x, val_y)
+            watching.epoch(train_accuracy=seen[0], val_accuracy=seen[1])
+            lines.append(
+                f"Finished epoch {epoch} / {lesson.epochs}: cost {loss.item():f}, train: {seen[0]:f}, "
+                f"val {seen[1]:f}, lr {lesson.rate:e}"
+            )
+            if not math.isfinite(loss.item()):
+                break
+    return watching.report(), "\n".join(lines)
+
+
+@torch.no_grad()
+def accuracy(model, x, y):
+    return float((model(x).argmax(1) == y).float().mean())
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_loop_by_hand_under_the_watch(name):
+    report, _ = by_hand(name)
+    told = "healthy" if report.healthy else report.causes[0].rule
+    assert told in LESSONS[name].live, str(report)
+    if told in ("exploded", "not_finite"):
+        assert "learning rate is too high" in str(report.causes[0].finding)
+    if told == "not_finite":  # at once, or after what grew is named
+        since = report.causes[0].finding.since
+        assert since <= 10 if name == "nan" else "grew" in report.causes[0].finding.message
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_its_printed_log(name, tmp_path):
+    (tmp_path / "log.txt").write_text(by_hand(name)[1])
+    found = diagnose_log(str(tmp_path / "log.txt"))
+    assert grave(found.findings) == [LESSONS[name].printed], by_hand(name)[1]
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_recipe(name, tmp_path):
+    lesson = LESSONS[name]
+    settings = (f"learning_rate={lesson.rate}", f"epochs={lesson.epochs}", "learning_rate_decay=1", "l2=0")
+    settings += (f"batch_size={min(100, lesson.images)}",)
+    recipe = apply_settings(load_recipe("cifar10"), settings)
+    recipe = replace(recipe, data=lambda: dataset(lesson.images))
+    trained = train(Job("cifar10", settings, folder=tmp_path), prepare(recipe, seed=0))
+    assert grave(trained.findings) == [lesson.printed]
+    if name == "overfit":
+        assert trained.run.last.cost < 0.01
+        assert trained.run.last.train_accuracy == 1.0
+
+
+def grave(findings):
+    """The rules that found more than a remark, or "healthy" alone."""
+    return [finding.rule for finding in findings if finding.severity != "info"] or ["healthy"]
