@@ -2,9 +2,10 @@
 
     python -m benchmarks.faults [--json] [--only WORD] [--half HALF] [--peers]
 
-The zoo is in two halves, and thresholds may be tuned on the first only; "later" programs were written after
-them. With --peers, torchtest2 (pip install torchtest2) is asked too: a warning or failure of any kind counts
-for it, whatever it names. torchmortem and torch-audit watch a training loop, and are silent before it.
+The zoo is in two halves, and thresholds may be tuned on the first only; "later" and "added" programs were
+written after them. With --peers, torchtest2 (pip install torchtest2) is asked too: a warning or failure of
+any kind counts for it, whatever it names. torchmortem and torch-audit watch a training loop, and are silent
+before it.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def measure(only: str = "", half: str = "", *, peers: bool = False) -> dict[str,
     cases = chosen(FAULTY, only, half), chosen(HEALTHY, only, half)
     faulty, healthy = ([examine(case) for case in some] for some in cases)
     others = {"torchtest2": peer(*cases)} if peers else {}
-    names = ("tuned", "held out", "later") if not only and not half else ()
+    names = ("tuned", "held out", "later", "added") if not only and not half else ()
     halves = {
         name: summary([o for o in faulty if o.half == name], [o for o in healthy if o.half == name])
         for name in names
@@ -122,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", default="")
-    parser.add_argument("--half", default="", choices=["", "tuned", "held out", "later"])
+    parser.add_argument("--half", default="", choices=["", "tuned", "held out", "later", "added"])
     parser.add_argument("--peers", action="store_true")
     arguments = parser.parse_args()
     found = measure(arguments.only, arguments.half, peers=arguments.peers)

@@ -29,7 +29,7 @@ class Case:
         name: of the function.
         causes: the right answers; empty for a healthy program.
         build: makes it.
-        half: "tuned", "held out" or "later".
+        half: "tuned", "held out", "later" or "added".
     """
 
     name: str
@@ -42,15 +42,18 @@ FAULTY: list[Case] = []
 HEALTHY: list[Case] = []
 
 
-def _half(build: Callable[..., Parts], count: int) -> str:
-    return "later" if build.__module__.endswith("later") else ("tuned", "held out")[count % 2]
+def _half(build: Callable[..., Parts], cases: list[Case]) -> str:
+    module = build.__module__.rpartition(".")[2]
+    if module in ("later", "added"):
+        return module
+    return ("tuned", "held out")[sum(case.half not in ("later", "added") for case in cases) % 2]
 
 
 def fault(*causes: str) -> Callable[[Callable[[bool], Parts]], Callable[[bool], Parts]]:
     """Registers a program that takes whether it is to be faulty, and its healthy twin."""
 
     def register(build: Callable[[bool], Parts]) -> Callable[[bool], Parts]:
-        half = _half(build, len(FAULTY))
+        half = _half(build, FAULTY)
         name = build.__name__
         FAULTY.append(Case(name, causes, lambda: seeded(lambda: build(True)), half))
         HEALTHY.append(Case(f"{name}_twin", (), lambda: seeded(lambda: build(False)), half))
@@ -61,7 +64,7 @@ def fault(*causes: str) -> Callable[[Callable[[bool], Parts]], Callable[[bool], 
 
 def healthy(build: Callable[[], Parts]) -> Callable[[], Parts]:
     """Registers a healthy program."""
-    half = _half(build, len(HEALTHY))
+    half = _half(build, HEALTHY)
     HEALTHY.append(Case(build.__name__, (), lambda: seeded(build), half))
     return build
 

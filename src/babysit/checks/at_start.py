@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 
@@ -14,6 +14,16 @@ from babysit.records import Severity
 
 HIGH_LOSS = 3.0
 """Times chance above which the first scores are too large; torch's own initialization stays below 1.3."""
+
+_LEAST_PRIOR = 0.1  # one class in fifty, below which luck decides
+LOW_LOSS = 0.5
+"""Times the loss of knowing the classes' shares: luck moves the first loss of 30 examples by a tenth."""
+
+DRIFT = 10.0
+"""Times by which the signal may shrink or grow from the first to the last of a chain of layers: torch's own
+weights take it down by 0.41 a ReLU layer, to a tenth in three (CS231n lecture 6, row 56)."""
+
+_CHAIN = 4  # layers below which a drift is no matter
 
 VANISHED = 1e-3
 """Share of the first layer's spread over examples that a later hidden layer must keep."""
@@ -38,7 +48,30 @@ def initial_loss_high(measured: Measured) -> Seen | None:
     return Seen(
         "loss",
         f"the first loss is {loss:.4g}; knowing nothing gives {chance:.4g}",
-        evidence("first loss", loss, f"about {chance:.4g}", "the first scores are far too large"),
+        evidence("first loss", loss, f"about {_level(measured)}", "the first scores are far too large"),
+    )
+
+
+def _level(measured: Measured) -> str:
+    """Chance, and where the classes are not equally frequent what their shares alone give."""
+    chance, prior = measured.chance or 0.0, measured.prior
+    aware = prior is not None and 0 < prior < 0.95 * chance
+    return f"{chance:.4g} (with the classes' shares {prior:.4g})" if aware else f"{chance:.4g}"
+
+
+def initial_loss_low(measured: Measured) -> Seen | None:
+    """The first loss is below half of what the shares of the classes alone allow."""
+    prior, loss = measured.prior, measured.loss
+    if prior is None or measured.kind not in ("softmax", "log probabilities", "binary", "probabilities"):
+        return None
+    if prior < _LEAST_PRIOR or loss >= LOW_LOSS * prior or not math.isfinite(loss):
+        return None
+    return Seen(
+        "loss",
+        f"the first loss is {loss:.3g}; the classes' shares alone give {prior:.3g}: is it trained already?",
+        evidence(
+            "first loss", loss, f"{prior:.3g} to {measured.chance:.3g}", "no untrained network knows more"
+        ),
     )
 
 
@@ -187,3 +220,52 @@ def hidden_sigmoids(measured: Measured) -> Seen | None:
 
 def _of_kind(measured: Measured, *kinds: str) -> list[Activated]:
     return [found for found in measured.hidden if found.kind in kinds]
+
+
+def hidden_tanh(measured: Measured) -> Seen | None:
+    """Two layers or more with a hidden tanh."""
+    found = _of_kind(measured, "tanh")
+    if len(found) < 2:
+        return None
+    return Seen(found[0].after, f"{len(found)} hidden tanh layers: they train, as a rule slower than ReLU")
+
+
+def signal_drifts(measured: Measured) -> Seen | None:
+    """Over a chain of layers the differences between examples shrink or grow tenfold."""
+    kinds = {found.kind for found in measured.hidden}
+    layers = [layer for layer in measured.layers if layer.name and 0 < layer.spread_out < math.inf]
+    if len(layers) < _CHAIN or len(kinds) != 1 or not layers[-1].spread_in:
+        return None
+    kept = layers[-1].spread_in / layers[0].spread_out
+    if 1 / DRIFT <= kept <= DRIFT:
+        return None
+    kind = kinds.pop()
+    scheme, gain = ("He", math.sqrt(2)) if kind == "relu" else ("Xavier", 1.0)
+    inner = layers[1:-1]
+    step = math.prod(layer.gain for layer in inner) ** (1 / len(inner))
+    back = _size(measured, layers[0]) / max(_size(measured, layers[-1]), 1e-30)
+    return Seen(
+        layers[-1].name,
+        f"over {len(layers)} {kind} layers the signal {'shrinks' if kept < 1 else 'grows'} to {kept:.2g} of "
+        f"its size, and the first gradient is {back:.2g} of the last: {scheme} keeps both",
+        evidence("a layer's output over its input", step, f"{gain:.2f}", f"{_scheme(inner)} weights"),
+    )
+
+
+_SPREADS: dict[str, Callable[[int, int], float]] = {
+    "He": lambda fan_in, _: 2 / fan_in,
+    "Xavier": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
+    "LeCun": lambda fan_in, _: 1 / fan_in,
+    "torch's own": lambda fan_in, _: 1 / (3 * fan_in),
+}
+
+
+def _scheme(layers: Sequence[Layer]) -> str:
+    """The scheme whose variances the weights have; where none fits, their size."""
+    fans = [
+        (p[0].numel(), len(p) * p[0, 0].numel(), float(p.detach().var())) for p in (x.weight for x in layers)
+    ]
+    for name, variance in _SPREADS.items():
+        if all(abs(found / variance(i, o) - 1) < 0.15 for i, o, found in fans):
+            return name
+    return f"other (standard deviation {math.sqrt(fans[0][2]):.2g})"

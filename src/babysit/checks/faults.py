@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from babysit.checks import at_start, inputs, learning, outputs, wiring
+from babysit.checks import (
+    at_start,
+    backward,
+    inputs,
+    labels,
+    learning,
+    norms,
+    outputs,
+    penalties,
+    splits,
+    wiring,
+)
+from babysit.checks.quiet import QUIET
 from babysit.checks.seen import Fault
 from babysit.records import Severity
 
@@ -79,7 +91,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "batch_norm_batch_of_one",
-        wiring.batch_norm_batch_of_one,
+        norms.batch_norm_batch_of_one,
         "a batch of one example before a batch normalization",
         "larger batches, drop_last=True for the remainder, or group normalization",
         "Ioffe and Szegedy 2015; CS231n lecture 6, row 67",
@@ -272,6 +284,67 @@ FAULTS: tuple[Fault, ...] = (
         explains=_UNLEARNT,
     ),
     Fault(
+        "labels_unrelated",
+        labels.labels_unrelated,
+        "inputs that cluster (nearest neighbours at 0.8 of their distance in noise of the same spread), and "
+        "neither neighbours nor a linear classifier agree in the label more than by chance; up to 0.95 a "
+        "quiet word",
+        "look at five examples with their labels; shuffle inputs and labels by one permutation",
+        "measured on 8 data sets: with their labels 2 to 9 times chance; Zhang et al. 2017 for what follows",
+        _WARNING,
+        0.7,
+        explains=("learns_at_no_rate", "cannot_overfit"),
+    ),
+    Fault(
+        "labels_shifted",
+        labels.labels_shifted,
+        "nearest neighbours agree in the label by chance, and ten standard errors above it once the labels "
+        "move by one or two places; a quiet word where the data may be a series",
+        "look for an off-by-one in the index, a header row, a filter applied to one of the two",
+        "measured: digits agree in 98%, moved by one place in 10%",
+        _WARNING,
+        0.9,
+        explains=("labels_unrelated", "learns_at_no_rate", "cannot_overfit"),
+    ),
+    Fault(
+        "wrong_gradient",
+        backward.wrong_gradient,
+        "an autograd function of the author's own, and along most of three directions the loss changes by 1% "
+        "(20% at a kink) off what the gradient says, in float64; without such a function a quiet word",
+        "compare backward() with torch.autograd.gradcheck; multiply by grad_output; one gradient an input",
+        "CS231n notes, neural networks part 3, gradient checks",
+        certainty=0.9,
+        explains=_UNLEARNT,
+    ),
+    Fault(
+        "penalty_lowers_loss",
+        penalties.penalty_lowers_loss,
+        "with the outputs held constant the loss falls as the parameters grow",
+        "add the penalty to the loss; look at its sign",
+        "CS231n lecture 6, row 73",
+        explains=_UNLEARNT,
+    ),
+    Fault(
+        "penalty_too_strong",
+        penalties.penalty_too_strong,
+        "the gradient of the penalty in the loss is ten times the data's: 2 is called dominating in training",
+        "start with 1e-4, or with none",
+        "CS231n lecture 6, row 99; TheDeepChecker (Ben Braiek and Khomh 2023)",
+        _WARNING,
+        0.8,
+        explains=_UNLEARNT,
+    ),
+    Fault(
+        "batch_norm_never_updated",
+        norms.batch_norm_never_updated,
+        "momentum 0 and running statistics that are still 0 and 1",
+        "momentum=0.1; to keep pretrained statistics load them first",
+        "torch.nn.BatchNorm2d",
+        _WARNING,
+        0.9,
+        needs_run=False,
+    ),
+    Fault(
         "strong_dropout",
         wiring.strong_dropout,
         "dropout with p of 0.9 or more, which drops nine in ten units",
@@ -294,8 +367,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "validation_in_training",
-        inputs.validation_in_training,
-        "more than 1% of the validation examples are among the training examples seen",
+        splits.validation_in_training,
+        "5% of the validation examples are among the training examples seen (1% is a quiet word), where the "
+        "data does not repeat by nature",
         "split first, then augment and oversample; split by subject or source",
         "CS231n lecture 6, row 40",
         _WARNING,
@@ -384,8 +458,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "summed_loss",
-        outputs.summed_loss,
-        "reduction='sum'; a fault only where the rate is too high",
+        penalties.summed_loss,
+        "the loss of a batch read twice is twice as large; a fault only where the rate is too high",
         "average the loss, or divide the rate by the batch size",
         "the gradient grows with the batch",
         _INFO,
@@ -467,50 +541,7 @@ FAULTS: tuple[Fault, ...] = (
         _WARNING,
         0.3,
     ),
-    Fault(
-        "log_softmax_before_cross_entropy",
-        outputs.log_softmax_before_cross_entropy,
-        "a log-softmax before cross-entropy changes nothing",
-        "leave it out, or use NLLLoss",
-        "log-softmax of log-probabilities is the same",
-        _INFO,
-    ),
-    Fault(
-        "labels_unbalanced",
-        inputs.labels_unbalanced,
-        "more than 90% of the labels are one class",
-        "judge by balanced accuracy or by class; weigh the loss if the rare class matters",
-        "the entropy of the classes is far below ln C",
-        _INFO,
-        needs_run=False,
-    ),
-    Fault(
-        "inputs_all_positive",
-        inputs.inputs_all_positive,
-        "no input is negative",
-        "subtract the training mean",
-        "CS231n lecture 6, rows 11-13, 37",
-        _INFO,
-        needs_run=False,
-    ),
-    Fault(
-        "hidden_sigmoids",
-        at_start.hidden_sigmoids,
-        "a sigmoid feeds a layer",
-        "ReLU first, then Leaky ReLU, ELU or tanh",
-        "CS231n lecture 6, row 34",
-        _INFO,
-        explains=(),
-    ),
-    Fault(
-        "redundant_bias",
-        wiring.redundant_bias,
-        "a bias directly before a batch normalization",
-        "bias=False in that layer",
-        "CS231n lecture 6, row 68",
-        _INFO,
-        needs_run=False,
-    ),
+    *QUIET,
 )
 
 UNANSWERED = Fault(

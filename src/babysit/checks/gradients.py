@@ -41,7 +41,7 @@ class _LimitError(Exception):
     """The model cannot be checked."""
 
 
-class _Objective:
+class Objective:
     """The data loss of a float64 copy of the model, as a function of its parameters and nothing else."""
 
     def __init__(
@@ -187,10 +187,10 @@ def check_gradients(
 
 def _ready(
     model: nn.Module, loss_of: Callable[[Any, Tensor], Tensor], x: Tensor, y: Tensor, seed: int
-) -> tuple[_Objective, bool]:
+) -> tuple[Objective, bool]:
     """The objective, and whether it has kinks, once it is known to be a function that can be compared."""
     try:
-        objective = _Objective(model, loss_of, x, y, seed)
+        objective = Objective(model, loss_of, x, y, seed)
         loss, active = objective.watched()
         again, _ = objective.watched()
     except Exception as error:  # a model of the user's may raise anything
@@ -210,7 +210,7 @@ def _ready(
     return objective, bool(active.sides)
 
 
-def _backpropagated(objective: _Objective, burn_in: int) -> dict[str, Tensor]:
+def _backpropagated(objective: Objective, burn_in: int) -> dict[str, Tensor]:
     try:
         objective.burn_in(burn_in)
         gradients = objective.gradients()
@@ -236,7 +236,7 @@ def _chosen(gradient: Tensor, entries: int, seed: int, name: str) -> list[tuple[
 
 
 def _of_data(
-    objective: _Objective,
+    objective: Objective,
     name: str,
     gradient: Tensor,
     chosen: list[tuple[int, ...]],
@@ -247,7 +247,7 @@ def _of_data(
     return TensorGradient(name, found, _largest(gradient), gradient.dim() > 1, has_kinks)
 
 
-def _entry(objective: _Objective, name: str, index: tuple[int, ...], analytic: float, step: float) -> Entry:
+def _entry(objective: Objective, name: str, index: tuple[int, ...], analytic: float, step: float) -> Entry:
     found = Entry(index, analytic, *objective.slope(name, index, step))
     if found.error <= HAPPY or not found.judged:
         return found

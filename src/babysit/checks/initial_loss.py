@@ -40,8 +40,8 @@ def initial_loss(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> Ch
         hyperparameters: one choice of them; l2 is set to 0 here.
 
     Returns:
-        pass within 10% of chance, fail when it is no number, below half or above three times chance, warn
-        between.
+        pass within 10% of chance, or between that and the loss of the classes' shares alone, which a bias can
+        start from; fail when it is no number, below half of both or above three times chance; warn between.
 
     Example:
         >>> from babysit.recipe.building import prepare
@@ -54,14 +54,16 @@ def initial_loss(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> Ch
     Source: CS231n lecture 6, row 72: 2.30 for 10 classes.
     """
     chance = _chance(prepared, hyperparameters)
+    prior = min(_prior(prepared, hyperparameters), chance)
     (value,) = first_costs(prepared, hyperparameters, [0.0])
     return CheckResult(
         name="initial_loss",
-        status=_status(value, chance),
+        status=_status(value, chance, prior),
         value=value,
-        expected=f"{chance:.4f}, the {prepared.recipe.loss} loss of a network that knows nothing",
-        advice=_advice(value, chance),
-        details={"chance": chance},
+        expected=f"{chance:.4f}, the {prepared.recipe.loss} loss of a network that knows nothing"
+        + (f"; {prior:.4f} if it knows the classes' shares" if prior < 0.95 * chance else ""),
+        advice=_advice(value, chance, prior),
+        details={"chance": chance, "prior": prior},
     )
 
 
@@ -73,16 +75,25 @@ def _chance(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> float:
     return float(np.square(y.double().numpy() - prepared.dataset.train.y.mean(0)).mean())
 
 
-def _status(value: float, chance: float) -> Status:
-    if not math.isfinite(value) or value > 3 * chance or value < 0.5 * chance:
+def _prior(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> float:
+    """The mini-batch's loss of knowing nothing but how frequent each class is in the training split."""
+    if prepared.recipe.loss not in ("softmax", "binary"):
+        return math.inf
+    counts = np.bincount(np.asarray(prepared.dataset.train.y).ravel())
+    _, y = next(iter(prepared.batches(int(hyperparameters["batch_size"])).epoch(1)))
+    return float(-np.log(counts[y.numpy().ravel()] / counts.sum()).mean())
+
+
+def _status(value: float, chance: float, prior: float) -> Status:
+    if not math.isfinite(value) or value > 3 * chance or value < 0.5 * prior:
         return Status.FAIL
-    return Status.PASS if abs(value - chance) <= 0.1 * chance else Status.WARN
+    return Status.PASS if 0.9 * prior <= value <= 1.1 * chance else Status.WARN
 
 
-def _advice(value: float, chance: float) -> str:
+def _advice(value: float, chance: float, prior: float) -> str:
     if not math.isfinite(value):
         return "the first loss is no number: look for NaN in the data, or weights that are far too large"
-    if value < 0.5 * chance:
+    if value < 0.5 * prior:
         return "knowing nothing, no network beats chance: look for the labels among the inputs"
     if value > 1.1 * chance:
         return (

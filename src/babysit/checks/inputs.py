@@ -1,4 +1,4 @@
-"""What goes in: the inputs' scale, the labels' range and shape, the same examples on both sides."""
+"""What goes in: the inputs' scale, the labels' range and shape."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from babysit.checks.measuring import Measured
-from babysit.checks.program import Batch
 from babysit.checks.seen import Seen, evidence
 from babysit.checks.tracing import LossCall
 from babysit.records import Severity
@@ -18,6 +17,9 @@ LARGE = 10.0
 
 TINY = 0.02
 """Root mean square below which they count as scaled away: pixels divided by 255 twice have 0.002."""
+
+IMAGES = 4
+"""The axes of a batch of images: examples, channels, rows, columns."""
 
 FEW = 30
 """Fewer labels than this tell nothing about their balance."""
@@ -84,8 +86,24 @@ def inputs_all_positive(measured: Measured) -> Seen | None:
     x = _floating(measured.x)
     if x is None or float(x.min()) < 0 or not float(x.mean()) > 0.5 * float(x.std()):
         return None
-    mean = float(x.mean())
-    return Seen("inputs", "the inputs are all positive, not centred", evidence("mean", mean, "about 0"))
+    what = "the images are all positive: subtract the mean image, or each channel's; no more is usual"
+    said = what if x.dim() == IMAGES else "the inputs are all positive, not centred"
+    return Seen("inputs", said, evidence("mean", float(x.mean()), "about 0"))
+
+
+def constant_features(measured: Measured) -> Seen | None:
+    """More than half of a table's columns are the same in all examples."""
+    tables = [x for x, _ in measured.program.batches if isinstance(x, Tensor) and x.dim() == 2]
+    if not tables or sum(map(len, tables)) < FEW or len({x.shape[1] for x in tables}) > 1:
+        return None
+    share = float(torch.stack([(x == tables[0][:1]).all(0) for x in tables]).all(0).double().mean())
+    if not 0.5 < share < 1:
+        return None
+    return Seen(
+        "inputs",
+        f"{share:.0%} of the features are the same in every example seen",
+        evidence("share of constant features", share, "below 0.5", "they tell no example from another"),
+    )
 
 
 def targets_not_scaled(measured: Measured) -> Seen | None:
@@ -118,20 +136,6 @@ def one_label(measured: Measured) -> Seen | None:
 
 def _is_one(targets: Tensor, others: Tensor) -> bool:
     return targets.shape[1:] == others.shape[1:] and bool((targets == others[:1]).all())
-
-
-def labels_unbalanced(measured: Measured) -> Seen | None:
-    """One class has nine in ten of the labels."""
-    call = measured.call
-    if call is None or call.kind not in ("softmax", "log probabilities") or call.target.is_floating_point():
-        return None
-    labels = call.target.flatten()
-    share = float(torch.unique(labels, return_counts=True)[1].max()) / max(len(labels), 1)
-    if len(labels) < FEW or not 0.9 < share < 1:
-        return None
-    return Seen(
-        "targets", f"{share:.0%} of the labels are one class", evidence("largest class", share, "below 0.9")
-    )
 
 
 def labels_outside_range(measured: Measured) -> Seen | None:
@@ -210,23 +214,3 @@ def numbers_of_wrong_type(measured: Measured) -> Seen | None:
             given, wanted = (str(dtype).removeprefix("torch.") for dtype in (value.dtype, own))
             return Seen(what, f"the {what} are {given}, the weights {wanted}")
     return None
-
-
-def validation_in_training(measured: Measured) -> Seen | None:
-    """More than one in a hundred validation examples is among the training examples."""
-    if not measured.program.val_batches:
-        return None
-    train, val = set(_rows(measured.program.seen)), _rows(measured.program.val_batches)
-    shared = sum(row in train for row in val)
-    if not val or shared <= 0.01 * len(val):
-        return None
-    return Seen(
-        "inputs",
-        f"{shared} of {len(val)} validation examples are among the training examples",
-        evidence("share of validation examples", shared / len(val), "0", "they measure memory"),
-    )
-
-
-def _rows(batches: tuple[Batch, ...]) -> list[bytes]:
-    known = [batch[0] for batch in batches if isinstance(batch[0], Tensor) and batch[0].dim() > 1]
-    return [row.cpu().contiguous().numpy().tobytes() for x in known for row in x]

@@ -144,23 +144,35 @@ def _full_rate(group: dict[str, Any]) -> float:
     return max(float(group.get(key, 0.0)) for key in ("lr", "initial_lr", "max_lr"))
 
 
-def attempt(program: Program, factor: float, *, decay: bool = True) -> Attempt:
-    """Some updates with the author's optimizers at a multiple of their rates."""
+def attempt(
+    program: Program, factor: float, *, decay: bool = True, steps: int = STEPS, before: float | None = None
+) -> Attempt:
+    """Some updates with the author's optimizers at a multiple of their rates.
+
+    Args:
+        program: what to train a copy of.
+        factor: the multiple.
+        decay: False leaves weight decay out.
+        steps: updates.
+        before: the mean loss before, where it is known.
+    """
     with program.fresh() as (model, optimizers):
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = _full_rate(group) * factor
             if not decay:
                 group["weight_decay"] = 0.0
-        before = _mean_loss(program, model)
-        steps, finite = _train(program, model, optimizers)
+        before = _mean_loss(program, model) if before is None else before
+        done, finite = _train(program, model, optimizers, steps)
         after = _mean_loss(program, model) if finite else math.inf
-        return Attempt(factor, before, after if math.isfinite(after) else math.inf, steps)
+        return Attempt(factor, before, after if math.isfinite(after) else math.inf, done)
 
 
-def _train(program: Program, model: nn.Module, optimizers: Sequence[Optimizer]) -> tuple[int, bool]:
+def _train(
+    program: Program, model: nn.Module, optimizers: Sequence[Optimizer], steps: int
+) -> tuple[int, bool]:
     wanted = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    end = time.monotonic() + SECONDS
-    for step in range(STEPS):
+    end = time.thread_time() + SECONDS
+    for step in range(steps):
         x, y = program.batches[step % len(program.batches)]
         loss = program_loss(program, model(x), y)
         if not math.isfinite(float(loss.detach())):
@@ -169,9 +181,9 @@ def _train(program: Program, model: nn.Module, optimizers: Sequence[Optimizer]) 
             wanted[name].grad = gradient
         for optimizer in optimizers:
             optimizer.step()
-        if time.monotonic() > end:
+        if time.thread_time() > end:
             return step + 1, True
-    return STEPS, True
+    return steps, True
 
 
 def _mean_loss(program: Program, model: nn.Module) -> float:
@@ -218,9 +230,9 @@ def _few(measured: Measured) -> Batch:
 def _fitted(program: Program, batch: Batch, rate: float) -> tuple[float, ...]:
     with program.fresh(dropout=False) as (model, _):
         wanted = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        update, losses, end = _Adam(wanted, rate), list[float](), time.monotonic() + SECONDS
+        update, losses, end = _Adam(wanted, rate), list[float](), time.thread_time() + SECONDS
         try:
-            while len(losses) < _UPDATES and time.monotonic() < end:
+            while len(losses) < _UPDATES and time.thread_time() < end:
                 loss = program_loss(program, model(batch[0]), batch[1])
                 losses.append(float(loss.detach()))
                 if not math.isfinite(losses[-1]) or losses[-1] < 0.01 * abs(losses[0]):
@@ -342,15 +354,26 @@ def weight_decay_too_strong(measured: Measured) -> Seen | None:
     """It learns once the weight decay is off, and not before."""
     found = learn(measured)
     own, without = found.own, found.undecayed
-    if own is None or without is None or without.fall < CLEAR or own.fall > without.fall / 3:
+    if own is None or without is None:
+        return None
+    falls, undecayed = (_fall_below_chance(tried, measured) for tried in (own, without))
+    if undecayed < CLEAR or falls > undecayed / 3:
         return None
     groups = [group for optimizer in measured.program.optimizers for group in optimizer.param_groups]
     decay = max(group.get("weight_decay", 0.0) for group in groups)
     return Seen(
         "optimizer",
-        f"weight decay {decay:g} holds the network down: without it the loss falls by {without.fall:.0%}",
-        evidence("share of the loss gone", own.fall, f"about {without.fall:.2g}", "as without weight decay"),
+        f"weight decay {decay:g} holds the network down: without it the loss falls by {undecayed:.0%}",
+        evidence("share of the loss gone", falls, f"about {undecayed:.2g}", "as without weight decay"),
     )
+
+
+def _fall_below_chance(tried: Attempt, measured: Measured) -> float:
+    """The share gone of the first loss, or of chance where that is lower, as zero weights reach it."""
+    start = min(tried.before, measured.chance or tried.before)
+    if not math.isfinite(tried.after) or start <= 0:
+        return tried.fall
+    return (start - tried.after) / start
 
 
 def _best(found: Learning, wanted: Any) -> Attempt | None:

@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from babysit.checks.program import Batch, Program
-from babysit.checks.tracing import Activated, ForwardTrace, Layer, LossCall, LossTrace, last_operation
+from babysit.checks.tracing import (
+    Activated,
+    ForwardTrace,
+    Layer,
+    LossCall,
+    LossTrace,
+    Normalized,
+    last_operation,
+    own_functions,
+)
 
 
 @dataclass
@@ -31,10 +40,13 @@ class Measured:
         ends: the last operation before each of these calls.
         outer: two shapes that broadcast in the loss though they should not.
         layers, activated: what ran, in order.
+        normalized: the batch normalizations that ran, in order.
+        own_functions: autograd functions of the author's own behind the loss.
         hidden: those activations whose output another layer was given.
         chance, best: the loss of a network that knows nothing, and of one that knows all; None where nobody
             can say, as for a loss of several parts.
-        learning: what :func:`babysit.checks.learning.learn` keeps here.
+        prior: the loss of a network that knows nothing but how frequent each class is.
+        learning, neighbours: what :func:`babysit.checks.learning.learn` and the checks of labels keep here.
     """
 
     program: Program
@@ -51,10 +63,14 @@ class Measured:
     outer: tuple[torch.Size, torch.Size] | None = None
     layers: tuple[Layer, ...] = ()
     activated: tuple[Activated, ...] = ()
+    normalized: tuple[Normalized, ...] = ()
+    own_functions: tuple[str, ...] = ()
     hidden: tuple[Activated, ...] = ()
     chance: float | None = None
     best: float | None = None
+    prior: float | None = None
     learning: Any = None
+    neighbours: Any = None
 
     @property
     def call(self) -> LossCall | None:
@@ -105,6 +121,7 @@ def _forward(found: Measured, model: nn.Module) -> None:
                 loss = program_loss(found.program, given, found.y)
             found.raised_by = ""
             found.outputs, found.loss = first_tensor(given), float(loss.detach())
+            found.own_functions = own_functions(loss)
             _backward(found, model, loss)
     except Exception as raised:
         found.error = f"{type(raised).__name__}: {str(raised).splitlines()[0] if str(raised) else ''}"
@@ -112,10 +129,12 @@ def _forward(found: Measured, model: nn.Module) -> None:
     found.calls, found.outer = tuple(seen.calls), seen.outer
     found.ends = tuple(last_operation(call.input) for call in seen.calls)
     found.layers, found.activated = tuple(trace.layers), tuple(trace.activated)
+    found.normalized = tuple(trace.normalized)
     found.hidden = tuple(a for a in trace.activated if trace.feeds_on(a.output))
     if found.runs:
         found.chance = _loss_of(found, given, _NOTHING)
         found.best = _loss_of(found, given, _ALL)
+        found.prior = _loss_of(found, given, _SHARES)
 
 
 def program_loss(program: Program, outputs: Any, targets: Any) -> Tensor:
@@ -176,6 +195,20 @@ def _mean_target(call: LossCall) -> Tensor:
     return mean.expand_as(call.input)
 
 
+def _class_shares(call: LossCall) -> Tensor:
+    """The log-probabilities of a network that knows how frequent each class is, and nothing else."""
+    if call.target.is_floating_point():
+        return call.target.mean(0).clamp(min=1e-6).log().expand_as(call.input)
+    labels = call.target[call.target != call.options.get("ignore_index", -100)]
+    counts = torch.bincount(labels, minlength=call.input.shape[1])[: call.input.shape[1]].double()
+    shares = (counts / counts.sum()).clamp(min=1e-6).log()
+    return shares.reshape(1, -1, *[1] * (call.input.dim() - 2)).expand_as(call.input)
+
+
+def _positive_share(call: LossCall) -> Tensor:
+    return call.target.double().mean(0).clamp(1e-6, 1 - 1e-6).expand_as(call.input)
+
+
 def _right_class(call: LossCall) -> Tensor:
     """The log-probabilities of a network that is sure, as far as the smoothing of labels lets it be."""
     if call.target.is_floating_point():
@@ -193,6 +226,13 @@ _NOTHING: dict[str, _Answer] = {
     "probabilities": lambda call: torch.full_like(call.input, 0.5),
     "log probabilities": lambda call: torch.log_softmax(torch.zeros_like(call.input), 1),
     "regression": _mean_target,
+}
+_SHARES: dict[str, _Answer] = {
+    **_NOTHING,
+    "softmax": _class_shares,
+    "log probabilities": _class_shares,
+    "binary": lambda call: torch.logit(_positive_share(call)),
+    "probabilities": _positive_share,
 }
 _ALL: dict[str, _Answer] = {
     "softmax": _right_class,

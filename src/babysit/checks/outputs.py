@@ -178,13 +178,6 @@ def _maximizes(measured: Measured) -> bool:
     return any(group.get("maximize") for o in measured.program.optimizers for group in o.param_groups)
 
 
-def summed_loss(measured: Measured) -> Seen | None:
-    """The loss is summed over the batch, so that the gradient grows with the batch."""
-    if not any(call.options.get("reduction") == "sum" for call in measured.calls):
-        return None
-    return Seen("loss", "the loss is summed, not averaged, over the batch")
-
-
 def outputs_ignore_inputs(measured: Measured) -> Seen | None:
     """Different examples give the same output, to a millionth."""
     outputs, x = measured.outputs, measured.x

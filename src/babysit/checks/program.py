@@ -145,7 +145,7 @@ def _device(model: nn.Module) -> torch.device:
 
 def _taken(batches: Iterable[Batch] | None, device: torch.device) -> tuple[Batch, ...]:
     found: list[Batch] = []
-    numbers, end = 0, time.monotonic() + _SECONDS
+    numbers, end = 0, time.thread_time() + _SECONDS
     for batch in itertools.islice(batches or (), _MOST_READ):
         if not isinstance(batch, list | tuple) or len(batch) != 2:
             raise DataError(
@@ -153,7 +153,7 @@ def _taken(batches: Iterable[Batch] | None, device: torch.device) -> tuple[Batch
             )
         found.append((_own(batch[0], device), _own(batch[1], device)))
         numbers += sum(value.numel() for value in found[-1] if isinstance(value, Tensor))
-        if len(found) >= MOST_BATCHES and (numbers > _MOST_KEPT or time.monotonic() > end):
+        if len(found) >= MOST_BATCHES and (numbers > _MOST_KEPT or time.thread_time() > end):
             break
     return tuple(found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,8 +125,21 @@ class Activated:
     after: str
 
 
+@dataclass(frozen=True, slots=True)
+class Normalized:
+    """One batch normalization as it ran: the layer or activation whose very output it was given, if any.
+
+    Attributes:
+        layer: the weight's name of that layer; empty where it was given something else.
+        activation: the kind of that activation; empty where it was given something else.
+    """
+
+    layer: str
+    activation: str
+
+
 class ForwardTrace(TorchFunctionMode):
-    """Records the layers and activations that run inside, in order.
+    """Records the layers, activations and batch normalizations that run inside, in order.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
@@ -140,7 +154,9 @@ class ForwardTrace(TorchFunctionMode):
         self._names = {id(value): name for name, value in model.named_parameters()}
         self.layers: list[Layer] = []
         self.activated: list[Activated] = []
+        self.normalized: list[Normalized] = []
         self.fed: list[Tensor] = []
+        self._made: dict[int, tuple[Tensor, str]] = {}  # a layer's output -> its name; kept, so no id recurs
         self.dropped = False
 
     def __torch_function__(
@@ -152,12 +168,19 @@ class ForwardTrace(TorchFunctionMode):
         if name in _WEIGHTED and len(args) >= 2:
             self.fed.append(args[0])
             self.layers.append(self._layer(args[0], args[1], result))
+            self._made[id(result)] = (result, self.layers[-1].name)
         elif name in _ACTIVATIONS and isinstance(result, Tensor):
             after = self.layers[-1].name if self.layers else ""
             self.activated.append(Activated(_ACTIVATIONS[name], result, after))
+        elif name == "batch_norm" and args:
+            self.normalized.append(self._normalized(args[0]))
         elif name in _DROPOUTS:
             self.dropped |= _drops(args, kwargs or {})
         return result
+
+    def _normalized(self, given: Tensor) -> Normalized:
+        layer = self._made.get(id(given), (given, ""))[1]
+        return Normalized(layer, next((a.kind for a in self.activated if a.output is given), ""))
 
     def feeds_on(self, tensor: Tensor) -> bool:
         """True when a layer was given this very tensor."""
@@ -174,6 +197,29 @@ class ForwardTrace(TorchFunctionMode):
 def _drops(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     p = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
     return bool(kwargs.get("training", args[2] if len(args) > 2 else True)) and p > 0
+
+
+def graph_of(tensor: Tensor) -> Iterator[Any]:
+    """The nodes of the autograd graph behind a tensor, each once.
+
+    Example:
+        >>> [node.name() for node in graph_of(torch.zeros(2, requires_grad=True).sum())]
+        ['SumBackward0', 'torch::autograd::AccumulateGrad']
+    """
+    waiting, met = [tensor.grad_fn], set[Any]()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in met:
+            met.add(node)
+            yield node
+            waiting += [after for after, _ in node.next_functions]
+
+
+def own_functions(tensor: Tensor) -> tuple[str, ...]:
+    """The names of the ``torch.autograd.Function`` classes behind a tensor that are not torch's own."""
+    classes = [getattr(node, "_forward_cls", None) for node in graph_of(tensor)]
+    own = [c for c in classes if c is not None and not c.__module__.startswith("torch.")]
+    return tuple(dict.fromkeys(c.__name__ for c in own))
 
 
 _SHAPES = ("View", "Squeeze", "Unsqueeze", "Reshape", "T", "Transpose", "Permute", "Select", "Slice", "Alias")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from babysit.checks.measuring import Measured
+from babysit.checks.norms import named
 from babysit.checks.seen import Seen, evidence
-from babysit.nn.normalization import redundant_biases
 
 STRONG_DROPOUT = 0.9
 """From here on nine in ten units are gone at each step; the papers use 0.1 to 0.5, on inputs 0.2."""
@@ -23,10 +22,6 @@ def _trainable(measured: Measured) -> dict[str, nn.Parameter]:
 def _held(measured: Measured) -> dict[int, Tensor]:
     groups = [group for optimizer in measured.program.optimizers for group in optimizer.param_groups]
     return {id(p): p for group in groups for p in group["params"]}
-
-
-def _named(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def nothing_to_train(measured: Measured) -> Seen | None:
@@ -68,7 +63,7 @@ def graph_cut(measured: Measured) -> Seen | None:
         return None
     return Seen(
         lost[0],
-        f"{_named(lost)} run forward, yet get no gradient: the graph is cut behind",
+        f"{named(lost)} run forward, yet get no gradient: the graph is cut behind",
         evidence(
             "layers without a gradient", len(lost), "0", "detach(), .data, .numpy() or no_grad() on the way"
         ),
@@ -83,7 +78,7 @@ def unused_parameters(measured: Measured) -> Seen | None:
         return None
     return Seen(
         unused[0],
-        f"{_named(unused)} get no gradient: forward() does not use them",
+        f"{named(unused)} get no gradient: forward() does not use them",
         evidence("parameters without a gradient", len(unused), "0"),
     )
 
@@ -112,7 +107,7 @@ def optimizer_of_other_model(measured: Measured) -> Seen | None:
         return None
     return Seen(
         "optimizer",
-        f"the optimizer holds {len(foreign)} parameters of another model, and not {_named(missing)}",
+        f"the optimizer holds {len(foreign)} parameters of another model, and not {named(missing)}",
         evidence("the model's parameters that it holds", len(own & held.keys()), str(len(own))),
     )
 
@@ -127,7 +122,7 @@ def not_in_optimizer(measured: Measured) -> Seen | None:
         return None
     return Seen(
         missing[0],
-        f"the optimizer does not hold {_named(missing)}, so they never change",
+        f"the optimizer does not hold {named(missing)}, so they never change",
         evidence("trainable parameters left out", len(missing), "0", "freeze them, if they are to stay"),
     )
 
@@ -135,27 +130,6 @@ def not_in_optimizer(measured: Measured) -> Seen | None:
 def _is_backbone(names: list[str], missing: list[str]) -> bool:
     """True when all that is missing comes before all that is held: the head alone is trained."""
     return names[: len(missing)] == missing and names[0].split(".")[0] != names[-1].split(".")[0]
-
-
-def redundant_bias(measured: Measured) -> Seen | None:
-    """A bias directly before a batch normalization, which subtracts it again."""
-    found = redundant_biases(measured.program.model)
-    if not found:
-        return None
-    return Seen(found[0], f"{_named(found)}: batch normalization subtracts the bias again")
-
-
-def batch_norm_batch_of_one(measured: Measured) -> Seen | None:
-    """Batch normalization in a batch with a single value per feature."""
-    norms = [m for m in measured.program.model.modules() if isinstance(m, _BatchNorm)]
-    sizes = [len(batch[0]) for batch in measured.program.batches if isinstance(batch[0], Tensor)]
-    if not norms or 1 not in sizes:
-        return None
-    return Seen(
-        "batch normalization",
-        "batch normalization gets batches of one example, whose variance is 0",
-        evidence("smallest batch", 1, "2 or more, better 16", "its statistics are those of the batch"),
-    )
 
 
 def strong_dropout(measured: Measured) -> Seen | None:

@@ -34,13 +34,14 @@ from babysit.cli.app import (
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import Choice, number
 from babysit.records import CheckResult, Reading, State
-from babysit.session.job import DEFAULT_FOLDER, Job, check, guessed, open_job
+from babysit.session.job import DEFAULT_FOLDER, Job, check, examine, guessed, open_job
 from babysit.session.training import Trained, train
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32
+from babysit.verdict.report import together
 from babysit.views import terminal
 from babysit.views.pages import write_page
-from babysit.views.verdict import headline_view, verdict_view
+from babysit.views.verdict import verdict_view
 from babysit.views.verdict_page import verdict_page
 
 
@@ -54,15 +55,15 @@ def check_recipe(
     html: HtmlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask before training: first loss, regularization, twenty examples, learning rates, gradients.
+    """Ask before training: first loss, regularization, twenty examples, learning rates, gradients, causes.
 
-    Exit code 1 if a check failed; one merely in doubt is a remark.
+    Exit code 1 if a check failed or a cause was found; what is merely in doubt is a remark.
     """
     console = console_for(as_json)
     prepared = open_job(Job(recipe, tuple(settings or ()), seed))
     results = run_checks(prepared, console)
-    report = report_of_checks(results, prepared.recipe.name)
-    console.print(headline_view(report), highlight=False)
+    report = together(report_of_checks(results, prepared.recipe.name), examine(prepared))
+    console.print(verdict_view(report), highlight=False)
     if sarif is not None:
         write_page(report.as_sarif(_recipe_file(recipe)), sarif)
     if html is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from babysit.checks.preflight import preflight
+from babysit.checks.recipe_program import program_report
 from babysit.errors import InputError, SpaceError
 from babysit.recipe.building import Prepared, prepare
 from babysit.recipe.loading import apply_settings, load_recipe
@@ -19,6 +20,7 @@ from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import Fixed, as_data, middle
 from babysit.records import CheckResult, Value
 from babysit.training.precision import FLOAT32, PRECISIONS
+from babysit.verdict.report import Report
 
 DEFAULT_FOLDER = Path("babysit-runs")
 
@@ -102,6 +104,11 @@ def open_recipe(
 def check(prepared: Prepared) -> Iterator[CheckResult]:
     """Runs the checks on the middle of the recipe's space; yields each answer as it comes."""
     return preflight(prepared, middle(prepared.recipe.full_space()))
+
+
+def examine(prepared: Prepared) -> Report:
+    """Asks the checks of any program of the recipe's own model, data and update rule."""
+    return program_report(prepared, middle(prepared.recipe.full_space()))
 
 
 def guessed(recipe: Recipe) -> dict[str, Value]:

@@ -124,6 +124,27 @@ class Report:
         return tuple(finding for finding in self.findings if finding.severity is Severity.INFO)
 
 
+def together(first: Report, second: Report) -> Report:
+    """Two reports on one thing as one, under the first one's name.
+
+    Args:
+        first, second: what was found.
+
+    Example:
+        >>> together(Report("mine", facts=("fast",)), Report("other", facts=("small",))).facts
+        ('fast', 'small')
+    """
+    return Report(
+        first.name,
+        ranked((*first.causes, *second.causes)),
+        (*first.remarks, *second.remarks),
+        (*first.facts, *second.facts),
+        max(first.steps, second.steps),
+        first.when,
+        (*first.rules, *second.rules),
+    )
+
+
 def ranked(causes: Iterable[Cause]) -> tuple[Cause, ...]:
     """Causes, the gravest first, of equal ones the surest.
 
