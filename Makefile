@@ -43,6 +43,7 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt --group bench
 	$(BIN)/python -m benchmarks.population
+	$(BIN)/python -m benchmarks.watch
 	$(BIN)/python -m benchmarks.search
 
 docs: $(STAMP)

@@ -1,93 +1,142 @@
-"""What the watch costs: steps of a small MLP and a conv net with it and without it, in turns.
+"""What a watch costs: one loop bare, with babysit.watch and with its peers, each at its default schedule.
 
-    python -m benchmarks.watch [--steps 128] [--rounds 9] [--json]
+    python -m benchmarks.watch [--steps 1024] [--rounds 3] [--only WORD] [--json]
 
-A turn is ``steps`` steps of the same model on the same batches, watched or not; turns alternate, so that
-whatever else the machine does falls on both alike. The ratios are medians over rounds, for the default
-schedule's first 512 steps (every 16th sampled) and after them (every 64th); beside them stands the ratio of
-two unwatched halves, which shows how much of it is the machine's noise.
+All loops train the same model on the same batch in one process, 16 steps each in turn, so that whatever else
+the machine does falls on all alike. A step's cost is the processor's time (nothing here waits), and the least
+of all rounds for that very step: a sampled step is one in every round. Overheads are sums over steps, the
+dense first ones included: of the first 512 steps, and of those after them. The bare loop runs twice; how much
+the two differ is the noise of the machine. A peer that is not installed is named and left out (``pip install
+--group bench``); one that cannot take a model is named with its reason.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+import warnings
+from contextlib import ExitStack
 from statistics import median
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from babysit.watching.own_loop import EVERY, watch
-from babysit.watching.watcher import SPARSER
+from benchmarks.peers.watchers import WATCHERS, Step, Task, Tool, plain
 
-Maker = Callable[[], tuple[nn.Module, Tensor, Tensor]]
-
-
-def small_mlp() -> tuple[nn.Module, Tensor, Tensor]:
-    model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10))
-    return model, torch.randn(64, 784), torch.randint(0, 10, (64,))
+_TURN, DENSE = 16, 512
 
 
-def conv_net() -> tuple[nn.Module, Tensor, Tensor]:
-    model = nn.Sequential(
-        *(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.AdaptiveAvgPool2d(1)),
+def small_mlp() -> nn.Module:
+    return nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10))
+
+
+def tiny_mlp() -> nn.Module:
+    return nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+
+
+def conv_net(norm: type[nn.Module] = nn.BatchNorm2d) -> nn.Module:
+    return nn.Sequential(
+        *(nn.Conv2d(3, 16, 3, padding=1), norm(16), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(16, 32, 3, padding=1), norm(32), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(32, 32, 3, padding=1), norm(32), nn.ReLU(), nn.AdaptiveAvgPool2d(1)),
         *(nn.Flatten(), nn.Linear(32, 10)),
     )
-    return model, torch.randn(16, 3, 32, 32), torch.randint(0, 10, (16,))
 
 
-CASES: dict[str, Maker] = {"MLP 784-256-256-10, batch 64": small_mlp, "conv net 3x32x32, batch 16": conv_net}
+def bare_conv_net() -> nn.Module:
+    return conv_net(nn.Identity)
 
 
-def turn(make: Maker, steps: int, every: int | None) -> float:
-    """Seconds of the processor a step: the machine may be shared, and nothing here waits.
-
-    Args:
-        make: makes model and batch.
-        steps: how many are timed.
-        every: steps from sample to sample; None without a watch.
-    """
+def tasks() -> list[Task]:
+    """What is trained; Cockpit's instruments refuse batch norm, so the conv net comes with it and without."""
     torch.manual_seed(0)
-    model, x, y = make()
-    criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 1e-2, momentum=0.9)
-    watching = watch(model, optimizer, loss=criterion, every=every or EVERY)
-    with watching if every else nullcontext():
-        for step in range(steps + 32):
-            if step == 32:  # the first steps are sampled densely, once a run
-                started = time.process_time()
-            optimizer.zero_grad()
-            loss = criterion(model(x), y)
-            loss.backward()
-            optimizer.step()
-            if every:
-                watching.step(loss)
-        return (time.process_time() - started) / steps
+    images, labels = torch.randn(16, 3, 32, 32), torch.randint(0, 10, (64,))
+    return [
+        Task("MLP 784-256-256-10, batch 64", small_mlp, torch.randn(64, 784), labels),
+        Task("conv net 3x32x32, batch norm, batch 16", conv_net, images, labels[:16]),
+        Task("conv net 3x32x32, batch 16", bare_conv_net, images, labels[:16]),
+        Task("MLP 64-32-10, batch 32", tiny_mlp, torch.randn(32, 64), labels[:32]),
+    ]
 
 
-def measure(steps: int, rounds: int) -> list[dict[str, float | str]]:
-    """One row a case: seconds a step with and without, and their ratio."""
-    rows: list[dict[str, float | str]] = []
-    for name, make in CASES.items():
-        turn(make, 16, EVERY)
-        turns = [
-            [turn(make, steps, every) for every in (None, EVERY, SPARSER * EVERY)] for _ in range(rounds)
-        ]
-        off = [each[0] for each in turns]
-        rows.append(
-            {
-                "case": name,
-                "off": median(off),
-                "first_512_steps": median(early / plain for plain, early, _ in turns),
-                "after": median(later / plain for plain, _, later in turns),
-                "noise": median(off[1::2]) / median(off[::2]),
-            }
-        )
-    return rows
+def turn(step: Step, steps: int) -> list[float]:
+    """Seconds of the processor for each of so many steps."""
+    times = []
+    for _ in range(steps):
+        started = time.process_time()
+        step()
+        times.append(time.process_time() - started)
+    return times
+
+
+def one_round(task: Task, tools: list[Tool], steps: int) -> dict[str, list[float]]:
+    """Every step's seconds, by tool, "off" and "off again"."""
+    with ExitStack() as stack:
+        loops = {"off": stack.enter_context(plain(task))}
+        loops |= {tool.name: stack.enter_context(tool.watched(task)) for tool in tools}
+        loops["off again"] = stack.enter_context(plain(task))
+        times: dict[str, list[float]] = {name: [] for name in loops}
+        for _ in range(0, steps, _TURN):
+            for name, step in loops.items():
+                times[name] += turn(step, _TURN)
+    return times
+
+
+def able(task: Task, tools: list[Tool]) -> tuple[list[Tool], dict[str, str]]:
+    """The tools that can take a model, and why the others cannot."""
+    reasons = {}
+    for tool in tools:
+        try:
+            with tool.watched(task) as step:
+                turn(step, 2)
+        except Exception as error:  # a peer's refusal is a result
+            reasons[tool.name] = f"{type(error).__name__}: {error}".splitlines()[0][:100]
+    return [tool for tool in tools if tool.name not in reasons], reasons
+
+
+def measure(task: Task, tools: list[Tool], steps: int, rounds: int) -> dict[str, Any]:
+    """Overheads of one task by tool, in shares of the bare loop's time."""
+    taking_part, reasons = able(task, tools)
+    found = [one_round(task, taking_part, steps) for _ in range(rounds)]
+    typical = {name: list(map(min, zip(*(each[name] for each in found), strict=True))) for name in found[0]}
+    off = typical.pop("off")
+    return {
+        "case": task.name,
+        "steps": len(off),
+        "off_seconds_a_step": median(off),
+        "noise": {"first": _over(typical["off again"], off, 0), "after": _over(typical["off again"], off, 1)},
+        "overheads": {
+            name: {"first": _over(times, off, 0), "after": _over(times, off, 1)}
+            for name, times in typical.items()
+            if name != "off again"
+        },
+        "refused": reasons,
+    }
+
+
+def _over(times: list[float], off: list[float], phase: int) -> float | None:
+    part = slice(DENSE, None) if phase else slice(0, DENSE)
+    return sum(times[part]) / sum(off[part]) - 1 if off[part] else None
+
+
+def show(rows: list[dict[str, Any]], missing: dict[str, str]) -> None:
+    """Prints a table a task."""
+    for name, reason in missing.items():
+        print(f"{name} is missing ({reason})")
+    for row in rows:
+        print(f"\n{row['case']}: {1000 * row['off_seconds_a_step']:.2f} ms a step, unwatched")
+        print(f"| who | first {min(DENSE, row['steps'])} steps | after |\n|---|---|---|")
+        for name, over in {**row["overheads"], "noise: off again": row["noise"]}.items():
+            print(f"| {name} | {_share(over['first'])} | {_share(over['after'])} |")
+        for name, reason in row["refused"].items():
+            print(f"| {name} | cannot: {reason} | |")
+
+
+def _share(over: float | None) -> str:
+    return "" if over is None else f"{over:+.1%}"
 
 
 def main() -> None:
@@ -95,20 +144,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=2 * DENSE)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="only the cases with this word in their name")
+    parser.add_argument("--alone", action="store_true", help="without the peers")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows = measure(options.steps, options.rounds)
+    logging.disable(logging.WARNING)  # peers talk of their hooks
+    warnings.simplefilter("ignore")
+    missing = {} if options.alone else {tool.name: why for tool in WATCHERS if (why := tool.missing())}
+    tools = [tool for tool in WATCHERS if tool.name not in missing and not (options.alone and tool.package)]
+    chosen = [task for task in tasks() if options.only in task.name]
+    rows = [measure(task, tools, options.steps, options.rounds) for task in chosen]
     if options.json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps({"rows": rows, "missing": missing}, indent=2))
         return
-    print("| case | off, ms a step | first 512 steps, on / off | after, on / off | off / off |")
-    print("|---|---|---|---|---|")
-    for row in rows:
-        ratios = " | ".join(f"{row[name]:.3f}" for name in ("first_512_steps", "after", "noise"))
-        print(f"| {row['case']} | {1000 * float(row['off']):.3f} | {ratios} |")
+    show(rows, missing)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,17 @@ def test_an_error_of_the_loop_passes_and_the_hooks_are_gone():
     assert hooks(model) == 0
 
 
+def test_steps_after_the_context_set_no_hooks():
+    model, (x, y) = mlp(), points()
+    optimizer = SGD(model.parameters(), 0.1)
+    with watch(model, optimizer) as watching:
+        one_step(model, optimizer, x, y, watching)
+    for _ in range(100):
+        one_step(model, optimizer, x, y, watching)
+        assert hooks(model) == 0
+    assert watching.log().steps == 101
+
+
 def test_an_error_of_the_watch_is_swallowed_counted_and_told_once(monkeypatch):
     def broken(*_):
         raise RuntimeError("a broken statistic")

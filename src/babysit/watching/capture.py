@@ -6,14 +6,21 @@ validation batch that happens to come between is never taken for a training batc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from babysit.watching.quantities import active_units, layer_scalars, output_scalars, target_scalars
+from babysit.watching.measuring import (
+    Scalars,
+    active_units,
+    first_examples,
+    layer_scalars,
+    output_part,
+    spread_over_examples,
+    target_scalars,
+)
 
 RELUS = (nn.ReLU, nn.ReLU6)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -57,39 +64,6 @@ class Guard:
         except Exception as error:
             self.failures += 1
             self.first = self.first or f"{type(error).__name__}: {error}"
-
-
-class Scalars:
-    """Small tensors under names, read with one transfer.
-
-    Example:
-        >>> scalars = Scalars()
-        >>> scalars.add("loss", [torch.tensor(2.0), torch.tensor(3.0)])
-        >>> scalars.read()
-        {'loss': [2.0, 3.0]}
-    """
-
-    def __init__(self) -> None:
-        self._values: dict[Hashable, list[Tensor]] = {}
-
-    def add(self, name: Hashable, values: list[Tensor]) -> None:
-        """Puts scalars under a name, in place of those already there."""
-        self._values[name] = values
-
-    def read(self) -> dict[Any, list[float]]:
-        """All as numbers, by name."""
-        flat = [value.reshape(-1) for values in self._values.values() for value in values]
-        if not flat:
-            return {}
-        device = flat[0].device
-        numbers = iter(torch.cat([_alike(value, device) for value in flat]).tolist())
-        sizes = {name: sum(value.numel() for value in values) for name, values in self._values.items()}
-        return {name: list(islice(numbers, size)) for name, size in sizes.items()}
-
-
-def _alike(value: Tensor, device: torch.device) -> Tensor:
-    same = value.dtype is torch.float32 and value.device == device
-    return value if same else value.detach().to(device, torch.float32)
 
 
 def is_compiled(model: nn.Module) -> bool:
@@ -142,10 +116,13 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 def first_float(value: Any) -> Tensor | None:
     """The first tensor of floating-point numbers with a batch dimension in an output."""
-    found = (
-        tensor.detach() for tensor in tensors_in(value) if tensor.is_floating_point() and tensor.dim() > 0
-    )
-    return next((tensor for tensor in found if tensor.numel() > 0), None)
+    if isinstance(value, Tensor):
+        return value if _is_telling_tensor(value) else None
+    return next(filter(_is_telling_tensor, tensors_in(value)), None)
+
+
+def _is_telling_tensor(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.dim() > 0 and tensor.numel() > 0
 
 
 class Capture:
@@ -163,12 +140,19 @@ class Capture:
     ) -> None:
         self.model, self.criterion, self.guard, self.began = model, criterion, guard, began
         self.layers = watched_layers(model)
+        self._on_layers = [
+            (layer, self._guarded(self._on_layer(name)))
+            for name, layer in self.layers.items()
+            if layer is not model
+        ]
         self._hooks: list[Removable] = []
         self.forget()
 
     def forget(self) -> None:
         """Lets go of everything that was kept."""
         self.kept: dict[str, Tensor] = {}
+        self._fed: dict[str, str] = {}
+        self._newest: tuple[str, object] = ("", None)
         self.given: Tensor | None = None
         self.output: Tensor | None = None
         self.judged: tuple[Tensor, Tensor] | None = None
@@ -186,11 +170,7 @@ class Capture:
         self.forget()
         hooks: list[Removable] = [self.model.register_forward_hook(self._guarded(self._on_model))]
         if inside:
-            hooks += [
-                layer.register_forward_hook(self._guarded(self._on_layer(name)))
-                for name, layer in self.layers.items()
-                if layer is not self.model
-            ]
+            hooks += [layer.register_forward_hook(hook) for layer, hook in self._on_layers]
         if inside and self.criterion is not None:
             hooks.append(self.criterion.register_forward_hook(self._guarded(self._on_criterion)))
         self._hooks = hooks
@@ -209,12 +189,21 @@ class Capture:
         return hook
 
     def _on_layer(self, name: str) -> Callable[..., None]:
-        def keep(_: nn.Module, __: Any, output: Any) -> None:
+        def keep(layer: nn.Module, inputs: Any, output: Any) -> None:
             found = first_float(output)
             if found is not None:
                 self.kept[name] = found
+                if isinstance(layer, (*NORMS, *RELUS)):
+                    self._note_feeder(name, inputs)
+                self._newest = (name, output)
 
         return keep
+
+    def _note_feeder(self, name: str, inputs: Any) -> None:
+        """Which layer's output goes straight into this one; none if the layer is called more than once."""
+        feeder, output = self._newest
+        once = name not in self._fed and bool(inputs) and inputs[0] is output
+        self._fed[name] = feeder if once else ""
 
     def _on_model(self, module: nn.Module, inputs: Any, output: Any) -> None:
         asking = [tensor for tensor in tensors_in(output) if tensor.requires_grad][:_MOST_OUTPUTS]
@@ -251,29 +240,41 @@ class Capture:
         Returns:
             Which units were active, by layer; for layers without units of that kind nothing.
         """
-        active = {}
-        maps = False
-        for name, output in self.kept.items():
-            layer = self.layers[name]
-            scalars.add(("layer", name), layer_scalars(type(layer), output))
-            if isinstance(layer, (nn.Linear, *CONVOLUTIONS, *NORMS)):
-                maps = not isinstance(layer, nn.Linear)
-            if isinstance(layer, (nn.Linear, *CONVOLUTIONS, *NORMS, *RELUS)) and output.dim() > 1:
-                active[name] = active_units(output, maps)
-        self._measure_ends(scalars)
+        names = list(self.kept)
+        values = [first_examples(output) for output in self.kept.values()]
+        kinds = [type(self.layers[name]) for name in names]
+        if self.output is not None and self.output.dim() > 1:
+            values.append(output_part(self.output))
+            kinds.append(nn.Module)
+        found = layer_scalars(kinds, values)
+        for name, each, measured in zip(names, values, found, strict=False):
+            scalars.add(("layer", name), measured, each.numel())
+        if len(found) > len(names):
+            self._measure_output(scalars, values[-1], found[-1])
+        if self.judged is not None and _comparable(*self.judged):
+            kind = "moments" if self.judged[1].is_floating_point() else "classes"
+            scalars.add((kind,), target_scalars(*self.judged))
+        active = self._active(dict(zip(names, values, strict=False)))
+        # No longer than the backward pass itself would keep them.
+        self.kept, self._newest, self.given, self.output, self.judged = {}, ("", None), None, None, None
         return active
 
-    def _measure_ends(self, scalars: Scalars) -> None:
-        if self.output is not None and self.output.dim() > 1:
-            ends = [_finite(self.given, self.output), _finite(self.output, self.output)]
-            scalars.add(("output",), [*output_scalars(self.output), *ends])
-        if self.judged is not None and _comparable(*self.judged):
-            name = "moments" if self.judged[1].is_floating_point() else "classes"
-            scalars.add((name,), target_scalars(*self.judged))
+    def _measure_output(self, scalars: Scalars, values: Tensor, found: list[Tensor]) -> None:
+        given = [] if self.given is None else [self.given.sum(dtype=torch.float32)]
+        scalars.add(("output",), [*found, spread_over_examples(values), *given], values.numel())
 
-
-def _finite(tensor: Tensor | None, like: Tensor) -> Tensor:
-    return like.new_tensor(1.0) if tensor is None else tensor.sum(dtype=torch.float32).isfinite()
+    def _active(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Where a layer goes straight into a norm or ReLU, that one tells which units are active."""
+        feeders = set(self._fed.values())
+        active, maps = {}, False
+        for name, each in values.items():
+            layer = self.layers[name]
+            if isinstance(layer, (nn.Linear, *CONVOLUTIONS, *NORMS)):
+                maps = not isinstance(layer, nn.Linear)
+            telling = isinstance(layer, (nn.Linear, *CONVOLUTIONS, *NORMS, *RELUS))
+            if telling and each.dim() > 1 and name not in feeders:
+                active[name] = active_units(each, maps)
+        return active
 
 
 def _comparable(output: Tensor, targets: Tensor) -> bool:

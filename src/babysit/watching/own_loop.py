@@ -35,8 +35,8 @@ def watch(
         optimizer: the optimizer, or several of them.
         loss: the criterion; as a module it lets the watch see predictions beside targets.
         name: what to call the run in its report; by default the model's class.
-        every: steps from sample to sample. The first steps are sampled more often, those after the 512th a
-            quarter as often.
+        every: steps from sample to sample in the beginning. The first eight steps are sampled more often;
+            after the 64th samples become rarer, until they are eight times as far apart.
 
     Returns:
         A context manager; its hooks live while the context is open.

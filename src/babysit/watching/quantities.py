@@ -1,7 +1,4 @@
-"""The statistics of a watched run: what is computed on the device, and the frozen values that rules read.
-
-Statistics are scalar tensors gathered under names; one transfer a sample turns them into numbers.
-"""
+"""The statistics of a watched run: the frozen values that rules read."""
 
 from __future__ import annotations
 
@@ -10,16 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
-import torch
-from torch import Tensor, nn
-
 from babysit.watching.graph import LossGraph
-
-EXAMPLES, NUMBERS, FEWEST = 64, 1 << 15, 8
-"""A batch's first examples enter a layer's statistics: at most 64 of them, and not many more numbers than
-32,768 unless eight examples have more: enough for a mean, cheap on any batch."""
-SATURATED = 0.97
-"""A tanh beyond this, or a sigmoid as close to its ends, passes on less than 6% of its gradient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +32,7 @@ class TensorStat:
         weight: its norm before the step.
         gradient: the norm of the gradient that the optimizer used; NaN if it had none.
         update: the norm of the actual change, momentum and decay included; NaN if no step was seen.
-        size: how many numbers it holds.
+        size: how many of its numbers were looked at.
         dims: its number of dimensions.
     """
 
@@ -285,36 +273,6 @@ def _entropy(shares: Sequence[float]) -> float:
     return -math.fsum(share * math.log(share) for share in shares if share > 0)
 
 
-def layer_scalars(kind: type[nn.Module], output: Tensor) -> list[Tensor]:
-    """Mean, root mean square and, of a sigmoid or tanh, saturated share of a layer's output.
-
-    Args:
-        kind: the layer's class.
-        output: what it returned; only its first examples count.
-    """
-    values = first_examples(output).float()
-    return [*_moments(values), *_saturated(kind, values)]
-
-
-def first_examples(output: Tensor) -> Tensor:
-    """The examples that enter statistics.
-
-    Args:
-        output: of a layer, one example a row.
-
-    Example:
-        >>> first_examples(torch.zeros(100, 3)).shape[0], first_examples(torch.zeros(100, 8, 32, 32)).shape[0]
-        (64, 8)
-    """
-    each = output[0].numel() if len(output) else 1
-    return output[: min(EXAMPLES, max(FEWEST, NUMBERS // max(each, 1)))]
-
-
-def _moments(values: Tensor) -> list[Tensor]:
-    """Mean and root mean square: ``torch.std_mean`` takes ten times as long on a CPU."""
-    return [values.mean(), torch.linalg.vector_norm(values) * values.numel() ** -0.5]
-
-
 def spread_of(mean: float, root_mean_square: float) -> float:
     """The standard deviation.
 
@@ -324,46 +282,3 @@ def spread_of(mean: float, root_mean_square: float) -> float:
     """
     square = root_mean_square**2 - mean**2
     return math.sqrt(square) if square > 0 else square * 0
-
-
-def _saturated(kind: type[nn.Module], values: Tensor) -> list[Tensor]:
-    if issubclass(kind, nn.Tanh):
-        return [(values.abs() > SATURATED).float().mean()]
-    if issubclass(kind, nn.Sigmoid):
-        return [((2 * values - 1).abs() > SATURATED).float().mean()]
-    return []
-
-
-def active_units(output: Tensor, units_first: bool) -> Tensor:
-    """Which units gave anything above zero for any example.
-
-    Args:
-        output: (examples, units), (examples, channels, ...) or (examples, ..., units).
-        units_first: the units lie in dimension 1 (convolutions) rather than in the last.
-
-    Example:
-        >>> active_units(torch.tensor([[0.0, 1.0], [0.0, 0.0]]), units_first=True).tolist()
-        [False, True]
-    """
-    values = first_examples(output)
-    axis = 1 if units_first else values.dim() - 1
-    return values.movedim(axis, -1).flatten(0, -2).amax(0) > 0
-
-
-def output_scalars(output: Tensor) -> list[Tensor]:
-    """Mean, root mean square and spread over examples of the model's output."""
-    values = output[:EXAMPLES].float().flatten(1)
-    return [*_moments(values), (values - values.mean(0)).square().mean(0).sqrt().mean()]
-
-
-def target_scalars(output: Tensor, targets: Tensor) -> list[Tensor]:
-    """Class shares where the targets are class numbers, else mean and mean square.
-
-    Args:
-        output: what the criterion was given first; its second dimension counts the classes.
-        targets: what it was given second.
-    """
-    if targets.is_floating_point():
-        return [targets.float().mean(), targets.float().square().mean()]
-    classes = torch.arange(output.shape[1], device=targets.device)
-    return [(targets.flatten()[:, None] == classes).float().mean(0)]

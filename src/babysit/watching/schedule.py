@@ -1,0 +1,43 @@
+"""When the watch looks: often at first, then ever more rarely."""
+
+from __future__ import annotations
+
+_EARLY, _GROWTH, _RAREST = 8, 32, 8
+"""The first steps show most faults. What comes later changes the more slowly the longer a run lasts: about
+four samples for every doubling of the steps, until they are eight times as far apart as at first."""
+_TRUSTED, _RECHECK = 8, 4
+"""Whether gradients are zeroed is looked at in the first eight samples, then in every fourth: it takes one
+more step, and a loop hardly changes its habits."""
+
+
+def next_sample(done: int, every: int, stretch: int = 1) -> int:
+    """The step to be sampled after another one.
+
+    Args:
+        done: the step that was sampled last; 0 before the first.
+        every: steps from sample to sample in the beginning.
+        stretch: how many times rarer, since samples fill the memory that they may take.
+
+    Example:
+        >>> steps = [1]
+        >>> while steps[-1] < 512:
+        ...     steps.append(next_sample(steps[-1], every=16))
+        >>> steps
+        [1, 3, 5, 7, 9, 25, 41, 57, 73, 105, 153, 217, 313, 441, 569]
+    """
+    if done < _EARLY:
+        return done + 2  # the step between shows whether gradients are zeroed
+    return done + every * stretch * min(max(done // _GROWTH, 1), _RAREST)
+
+
+def looks_for_leftovers(samples: int) -> bool:
+    """Whether a sample waits for the next backward pass, to see if its gradients are still there.
+
+    Args:
+        samples: those before it.
+
+    Example:
+        >>> [number for number in range(20) if looks_for_leftovers(number)]
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16]
+    """
+    return samples < _TRUSTED or samples % _RECHECK == 0
