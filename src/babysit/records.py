@@ -280,11 +280,13 @@ class Cause:
         finding: what is wrong.
         confidence: how sure it is to be the reason, in [0, 1].
         symptoms: findings that it explains.
+        distinguish: what would tell it from the next cause, if that is nearly as likely; else empty.
     """
 
     finding: Finding
     confidence: float
     symptoms: tuple[Finding, ...] = ()
+    distinguish: str = ""
 
     @property
     def rule(self) -> str:
@@ -294,7 +296,8 @@ class Cause:
     def as_data(self) -> dict[str, Any]:
         """The cause as plain data: its finding's, with the confidence and the symptoms."""
         symptoms = [symptom.as_data() for symptom in self.symptoms]
-        return {**self.finding.as_data(), "confidence": self.confidence, "symptoms": symptoms}
+        own = {"confidence": self.confidence, "symptoms": symptoms, "distinguish": self.distinguish}
+        return {**self.finding.as_data(), **own}
 
 
 class Status(StrEnum):

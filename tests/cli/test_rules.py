@@ -46,9 +46,16 @@ def test_no_remedy_is_left_over():
     assert {rule.name for rule in LIVE_RULES} >= remedies.ERRORS | remedies.REMARKS
 
 
+def _source_with_helpers(judge):
+    """What a judge says, with the private functions that make its findings."""
+    text = inspect.getsource(judge)
+    called = [getattr(inspect.getmodule(judge), name, None) for name in re.findall(r"return (_\w+)\(", text)]
+    return text + "".join(inspect.getsource(each) for each in called if each)
+
+
 @pytest.mark.parametrize("rule", LIVE_RULES, ids=lambda rule: rule.name)
 def test_the_severity_of_a_live_rule_is_the_gravest_in_its_code(rule):
-    named = re.findall(r"Severity\.(\w+)", inspect.getsource(rule.judge))
+    named = re.findall(r"Severity\.(\w+)", _source_with_helpers(rule.judge))
     order = list(Severity)
     assert max((Severity[name] for name in named), key=order.index) is remedies.gravest(rule.name)
 

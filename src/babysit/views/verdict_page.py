@@ -45,6 +45,7 @@ class Told(NamedTuple):
     place: str
     evidence: tuple[tuple[str, str], ...]
     explains: str
+    distinguish: str
     link: str
 
 
@@ -141,7 +142,7 @@ def _told(number: int, cause: Cause, keys: Collection[str]) -> Told:
     finding = cause.finding
     evidence = tuple((evidence_text(each), _link(each.what, keys)) for each in finding.evidence)
     link = _link_of(finding, keys)
-    return Told(number, finding, place_text(cause), evidence, explains_text(cause), link)
+    return Told(number, finding, place_text(cause), evidence, explains_text(cause), cause.distinguish, link)
 
 
 def _link_of(finding: Finding, keys: Collection[str]) -> str:

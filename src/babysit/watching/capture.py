@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from babysit.watching.hooks import Hook
 from babysit.watching.measuring import (
     Scalars,
     active_units,
@@ -181,12 +182,12 @@ class Capture:
             hook.remove()
         self._hooks = []
 
-    def _guarded(self, function: Callable[..., None]) -> Callable[..., None]:
+    def _guarded(self, function: Callable[..., None]) -> Hook:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             if torch.is_grad_enabled():
                 self.guard(function, module, inputs, output)
 
-        return hook
+        return Hook(hook)
 
     def _on_layer(self, name: str) -> Callable[..., None]:
         def keep(layer: nn.Module, inputs: Any, output: Any) -> None:

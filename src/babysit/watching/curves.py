@@ -102,7 +102,7 @@ def negative_loss(run: Run, _: Context) -> Finding | None:
         evidence=(Evidence("cost", last.cost, "at least 0", "minus the logarithm of a probability"),),
         advice="NLLLoss needs log-probabilities (log_softmax), cross-entropy raw scores and class numbers; "
         "binary cross-entropy targets of 0 and 1; look for a flipped sign too",
-        source="cross-entropy is minus the logarithm of a probability",
+        source="minus the logarithm of a probability is at least 0",
     )
 
 
@@ -184,7 +184,7 @@ def accuracy_stands_still(run: Run, _: Context) -> Finding | None:
         ),
         advice="compare the metric's threshold and shapes with the loss's: (N,) against (N,1), a softmax "
         "over one unit, argmax over the wrong axis; then look at the share of each class",
-        source="cost and accuracy are taken from the same scores",
+        source="the definition of accuracy: the share of examples whose highest score is right",
     )
 
 
@@ -207,7 +207,7 @@ def too_good(run: Run, _: Context) -> Finding | None:
         evidence=(Evidence("cost at the first reading", run.readings[0].cost, "above 0.1", "it must learn"),),
         advice="look for the label among the features, examples in both splits, and labels that are all the "
         "same; a run that goes on from good weights is no fault",
-        source="CS231n row 40: nothing of the validation split in training",
+        source="Kaufman et al. 2012, Leakage in data mining",
     )
 
 

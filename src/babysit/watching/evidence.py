@@ -23,7 +23,10 @@ class Seen:
         since: the step from which it holds.
         message: the verdict in one sentence.
         advice: what to do next.
-        confidence: how sure it is, in [0, 1].
+        confidence: how sure it is to be the cause, in [0, 1]: roughly the share of faulty programs (our zoo's
+            and the tests') in which it was right when it came first. What is read from the loop or the graph
+            is nearly always right (0.85 and more); a constant output is most often the trace of something
+            else (0.45); learning nothing is a question rather than an answer (0.5).
         evidence: the values it rests on.
     """
 

@@ -48,6 +48,7 @@ class LossGraph:
         kind: the loss that it ends in, e.g. "cross-entropy"; empty if none is known.
         fed_by: what wrongly feeds it: "softmax", "sigmoid", "relu" or "no logarithm"; empty if nothing does.
         stretched: the shapes (prediction, what it was stretched to) if broadcasting made pairs; else None.
+        from_scores: the cross-entropy takes the softmax itself, of whatever the model gives.
         alone: only a known loss, its sign, scale and mean make up the value: its floor is zero.
     """
 
@@ -56,6 +57,7 @@ class LossGraph:
     fed_by: str = ""
     stretched: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     alone: bool = False
+    from_scores: bool = False
 
 
 def read_loss(loss: Tensor) -> LossGraph:
@@ -85,6 +87,7 @@ def read_loss(loss: Tensor) -> LossGraph:
         fed_by=fed[0] if fed else "",
         stretched=next((shapes for shapes in map(_stretched, _losses(nodes, end)) if shapes), None),
         alone=_name(end) in KINDS,
+        from_scores=any(_pair(node) == ("NllLoss", "LogSoftmax") for node in nodes),
     )
 
 

@@ -166,6 +166,7 @@ def sign_flipped(log: Log) -> Seen | None:
     """A loss that cannot be negative is, or an optimizer climbs."""
     graph = log.graph
     known = graph is not None and graph.alone and graph.fed_by != "no logarithm"
+    known = known and not _bare_scores(log) and labels_outside_range(log) is None
     # One step to -1e-9 is rounding.
     below = [step for step, loss in enumerate(log.losses, 1) if loss < -1e-6]
     if not known or not (len(below) >= ENOUGH or log.setup.maximize):
@@ -185,24 +186,66 @@ _MISFED = {
     "softmax": "a softmax already made probabilities of the scores, and the loss squashes them once more",
     "sigmoid": "a sigmoid already squashed the scores, and the loss squashes them once more",
     "relu": "a ReLU cuts off all negative scores before the loss",
+    "bare scores": "the negative log-likelihood was given bare scores, and falls without end",
     "no logarithm": "the negative log-likelihood was given probabilities, not their logarithms",
 }
 
 
 def output_loss_mismatch(log: Log) -> Seen | None:
     """The last activation does not fit the loss."""
-    if log.graph is None or not log.graph.fed_by:
+    fed_by = (log.graph.fed_by if log.graph is not None else "") or _probabilities(log) or _bare_scores(log)
+    if not fed_by:
         return None
     return Seen(
         Severity.WARNING,
         "output",
         1,
-        _MISFED[log.graph.fed_by],
+        _MISFED[fed_by],
         "give CrossEntropyLoss and BCEWithLogitsLoss the raw scores of the last linear layer; "
         "NLLLoss wants log_softmax",
         0.93,
         (Evidence("loss", log.last, "able to reach 0", "squashed twice it has a higher floor"),),
     )
+
+
+def labels_outside_range(log: Log) -> Seen | None:
+    """Binary cross-entropy with targets that are no share of 1."""
+    targets = [sample.targets for sample in log.samples if sample.targets is not None]
+    binary = log.graph is not None and log.graph.kind == "binary cross-entropy"
+    # Of numbers between 0 and 1 each square is at most the number itself.
+    beyond = [stat for stat in targets if stat.square > stat.mean + 1e-3]
+    if not binary or len(beyond) < ENOUGH or len(beyond) < len(targets):
+        return None
+    return Seen(
+        Severity.ERROR,
+        "labels",
+        1,
+        "binary cross-entropy gets labels outside 0 to 1: its loss has no floor",
+        "make labels of -1 and 1, or of 1 and 2, into 0 and 1",
+        0.95,
+        (Evidence("mean square of the labels", beyond[0].square, f"at most {beyond[0].mean:.3g}", "0 to 1"),),
+    )
+
+
+def _bare_scores(log: Log) -> str:
+    """Cross-entropy below zero though no minus was set and no softmax was taken."""
+    graph = log.graph
+    bare = graph is not None and graph.kind == "cross-entropy" and graph.alone and not graph.from_scores
+    below = sum(loss < -1e-6 for loss in log.losses)
+    return "bare scores" if bare and below >= ENOUGH and not log.setup.maximize else ""
+
+
+def _probabilities(log: Log) -> str:
+    """A softmax that the graph does not show beside the loss: rows sum to 1, the loss is above its floor."""
+    graph = log.graph
+    seen = [sample for sample in log.samples if sample.output is not None and sample.targets is not None]
+    classes = {len(sample.targets.shares) for sample in seen if sample.targets is not None}
+    if graph is None or not (graph.alone and graph.from_scores) or len(seen) < ENOUGH or len(classes) != 1:
+        return ""
+    (count,) = classes
+    summed = all(abs(sample.output.mean * count - 1) < 1e-4 for sample in seen if sample.output is not None)
+    floor = math.log1p((count - 1) / math.e)
+    return "softmax" if count > 1 and summed and log.last > 0.98 * floor else ""
 
 
 def rate_is_zero(log: Log) -> Seen | None:
@@ -245,7 +288,12 @@ def constant_output(log: Log) -> Seen | None:
         "output",
         log.samples[len(log.samples) // 2].step,
         "the model gives every example of a batch the same answer",
-        "look for dead or saturated layers, constant or lost inputs, and a batch dimension that mixes",
-        0.7,
+        (
+            "scale the inputs first: the loss began far above chance; then "
+            if log.first > 10 * log.chance
+            else ""
+        )
+        + "look for dead or saturated layers, constant or lost inputs, and a batch dimension that mixes",
+        0.45,
         (Evidence("spread over examples", share, "above 1e-5 of the output", "answers depend on inputs"),),
     )

@@ -137,10 +137,10 @@ def rate_too_high(log: Log) -> Seen | None:
     ratio = typical_ratio(samples)
     adaptive = any(name in each for name in _ADAPTIVE for each in log.setup.optimizers)
     limit = 0.1 if adaptive else 0.03
-    if log.steps < 30 or len(samples) < ENOUGH or fares_well(log):
+    if log.steps < 30 or len(samples) < ENOUGH or (fares_well(log) and not _limps(log)):
         return None
     if not ratio > limit:
-        return _catapult(log)
+        return _catapult(log) or _lost(log, limit)
     return Seen(
         Severity.WARNING,
         "learning rate",
@@ -166,6 +166,11 @@ def _descends(log: Log) -> bool:
     return fourth < 0.99 * third and third < 0.99 * second
 
 
+def _limps(log: Log) -> bool:
+    """Thrown so far out that a loss below half of chance is no sign of health yet."""
+    return max(log.losses[: log.steps // 2]) > 100 * log.first and log.last > 0.2 * log.first
+
+
 def _catapult(log: Log) -> Seen | None:
     """The first steps threw the loss far above its start, and the run never learned well after."""
     peak = max(log.losses[: log.steps // 2])
@@ -180,6 +185,28 @@ def _catapult(log: Log) -> Seen | None:
         f"try a learning rate of {max(log.samples[-1].rates, default=math.nan) / 10:.2g}, or a warm-up",
         0.7,
         (Evidence("highest loss", peak, f"below 3 x {log.first:.4g}", "the lecture's 3x rule"),),
+    )
+
+
+def _lost(log: Log, limit: float) -> Seen | None:
+    """Large early steps found a good place and threw it away again."""
+    early = typical_ratio(stepped(log)[: len(stepped(log)) // 2])
+    best = min(fmean(log.losses[at : at + 5]) for at in range(0, log.steps - 4, 5))
+    if not (early > limit and 0 < best < 0.7 * log.last):
+        return None
+    return Seen(
+        Severity.WARNING,
+        "learning rate",
+        1,
+        f"steps of {early:.1%} of the weights reached a loss of {best:.3g}, now it is {log.last:.3g}: "
+        "the learning rate is too high",
+        f"try a learning rate of {max(log.samples[-1].rates, default=math.nan) / 10:.2g}",
+        0.7,
+        (
+            Evidence(
+                "early update ratio", early, f"below {limit:g}, better 1e-3", "actual change of W over W"
+            ),
+        ),
     )
 
 
@@ -227,12 +254,18 @@ def learned_nothing(log: Log) -> Seen | None:
         Severity.WARNING,
         "loss",
         1,
-        f"after {log.steps} steps the model does no better than the best constant answer",
+        f"after {log.steps} steps the model does no better than {_constant(log)}",
         "do the targets belong to the inputs (shuffled, shifted)? `babysit check` overfits 20 examples "
         "to tell a broken set-up from data without a pattern",
         0.5,
         (Evidence("loss", loss, f"below {chance:.4g}", "a constant answer reaches that"),),
     )
+
+
+def _constant(log: Log) -> str:
+    if log.graph is not None and log.graph.kind == "squared error":
+        return "the targets' mean said for every example (the loss is their variance)"
+    return "the classes' shares said for every example (the loss is their entropy, ln C if they are equal)"
 
 
 _GAP = 0.1
@@ -268,7 +301,13 @@ def _gap_widens(epochs: tuple[Epoch, ...]) -> bool:
 
 def _val_loss_turns(log: Log) -> bool:
     losses = [each.val_loss for each in log.epochs if math.isfinite(each.val_loss)]
-    return len(losses) >= 3 and min(losses[-2:]) > 1.25 * min(losses) > 0 and log.last < 0.5 * losses[-1]
+    if len(losses) < 3:
+        return False
+    # A rise that is small beside what there was to learn is the scatter of a run that has learned it.
+    rise = min(losses[-2:]) - min(losses)
+    learnable = min(value for value in (log.first, log.chance, math.inf) if value == value)
+    turned = min(losses[-2:]) > 1.25 * min(losses) > 0 and rise > 0.05 * learnable
+    return turned and log.last < 0.5 * losses[-1]
 
 
 def underfitting(log: Log) -> Seen | None:

@@ -46,6 +46,10 @@ class Scalars:
         """Puts scalars, or vectors, under a name, in place of those already there."""
         self._values[name], self.sizes[name] = values, size
 
+    def drop(self, name: Hashable) -> None:
+        """Takes away what is under a name."""
+        self._values.pop(name, None)
+
     def read(self) -> dict[Any, list[float]]:
         """All as numbers, by name."""
         flat = [value for values in self._values.values() for value in values]

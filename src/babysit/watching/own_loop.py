@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from babysit.errors import InputError
 from babysit.verdict.report import Report
+from babysit.watching.ending import told
 from babysit.watching.live_rules import failed, judge
 from babysit.watching.quantities import Epoch, Log
+from babysit.watching.ranks import rank
 from babysit.watching.watcher import Watcher
 
 EVERY = 16
@@ -79,15 +81,22 @@ class Watch:
     def __init__(self, watcher: Watcher, name: str) -> None:
         self.name = name
         self._watcher = watcher
+        self._rank = 0
 
     def __enter__(self) -> Self:
-        self._watcher.start()
+        self._rank = rank()
+        if not self._rank:
+            self._watcher.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._watcher.guard(self._ended, kind, error)
         self._watcher.stop()
+
+    def _ended(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
+        self._watcher.ending = told(kind, error)
 
     def step(self, loss: Tensor | float) -> None:
         """One step of the loop is done: call it after ``optimizer.step()``.
@@ -95,7 +104,8 @@ class Watch:
         Args:
             loss: the tensor that ``backward`` was called on, or its value.
         """
-        self._watcher.guard(self._watcher.step, loss)
+        if not self._rank:
+            self._watcher.guard(self._watcher.step, loss)
 
     def epoch(
         self,
@@ -114,6 +124,7 @@ class Watch:
         self._watcher.guard(self._epoch, train_accuracy, val_accuracy, val_loss)
 
     def _epoch(self, *values: float) -> None:
+        self._watcher.instruments.passes.epoch()
         self._watcher.epochs.append(Epoch(self._watcher.steps, *(float(value) for value in values)))
 
     def log(self) -> Log:
@@ -121,7 +132,9 @@ class Watch:
         return self._watcher.log()
 
     def report(self) -> Report:
-        """The verdict so far; it may be asked for at any time."""
+        """The verdict so far; it may be asked for at any time. In distributed training rank 0 has it."""
+        if self._rank:
+            return Report(self.name, facts=(f"rank {self._rank}: rank 0 watches and reports",))
         try:
             return judge(self.log(), self.name)
         except Exception as error:  # a report must not end a job

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from babysit.watching.graph import LossGraph
+from babysit.watching.inputs_seen import PassesSeen
+from babysit.watching.noise import NoiseStat
+from babysit.watching.norms import NormStat
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,9 @@ class Sample:
         leftover: the last step's gradients were still there when the next backward began; None if not seen.
         layers, tensors: by name, in forward order and in the model's order.
         output, targets: of the batch; None if not seen.
+        noise: this step's gradient beside the next one's; None if not seen.
+        norms: batch norms' running statistics against this batch, by name.
+        telling: input columns that give the target away; None if they were not looked for.
     """
 
     step: int
@@ -115,6 +121,9 @@ class Sample:
     tensors: Mapping[str, TensorStat] = field(default_factory=dict)
     output: OutputStat | None = None
     targets: TargetStat | None = None
+    noise: NoiseStat | None = None
+    norms: Mapping[str, NormStat] = field(default_factory=dict)
+    telling: tuple[int, ...] | None = None
 
     @property
     def ratio(self) -> float:
@@ -193,6 +202,8 @@ class Log:
         graph: what the loss's graph said; None if no loss with a graph was seen.
         failures: exceptions inside the watch, and the first one in words.
         seconds: per step, the median over the sampled stretches.
+        passes: forward passes by mode, and whether validation rows were trained on.
+        ending: the exception that ended the loop, in one line.
     """
 
     setup: Setup
@@ -204,6 +215,8 @@ class Log:
     graph: LossGraph | None = None
     failures: tuple[int, str] = (0, "")
     seconds: float = math.nan
+    passes: PassesSeen = field(default_factory=PassesSeen)
+    ending: str = ""
 
     @property
     def steps(self) -> int:

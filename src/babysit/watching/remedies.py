@@ -18,6 +18,7 @@ REMEDIES: Mapping[str, str] = {
     "accuracy_stands_still": "look at the metric: does it compare predictions with the right targets?",
     "bad_initialization": "initialize with He for ReLU and Xavier for tanh, or normalize",
     "broadcasting": "give predictions and targets one shape: outputs.squeeze(1) or targets.unsqueeze(1)",
+    "constant_labels": "look at how the labels are made and split: every class must occur in training",
     "constant_output": "look for a layer that is dead, overwritten or never called, and for unscaled inputs",
     "dead_units": "lower the learning rate, look at initial weights, biases and the inputs' scale, or use a "
     "leaky ReLU",
@@ -27,12 +28,19 @@ REMEDIES: Mapping[str, str] = {
     "exploding_gradients": "make initial weights smaller (Xavier, He), normalize, or clip the gradient",
     "foreign_parameters": "make the optimizer from the parameters of the model that trains, after its last "
     "change",
+    "gradient_noise": "average over larger batches, or lower the learning rate",
     "gradients_not_zeroed": "call optimizer.zero_grad() before every backward pass",
     "graph_cut": "keep tensors from model to loss: no .item(), .detach(), .numpy(), argmax or new tensor",
+    "label_in_inputs": "take the column out of the inputs: it will not be there for new examples",
+    "labels_outside_range": "give binary cross-entropy targets of 0 and 1; class numbers want cross-entropy",
     "learned_nothing": "do the targets belong to the inputs? `babysit check` overfits a few examples",
     "learning_rate_too_low": "raise the learning rate tenfold, and again",
+    "memorized_only": "look whether labels belong to their inputs; then regularize, or find more data",
+    "metric_not_reset": "set the counters to zero at the start of every epoch",
     "negative_loss": "give the loss what it wants: NLLLoss takes log-probabilities, CrossEntropyLoss scores",
+    "norm_mismatch": "raise the batch size or the norm's momentum; are validation inputs scaled alike?",
     "not_finite": "try a tenth of the learning rate; look for NaN in the data, log(0), 0/0 and sqrt(0)",
+    "one_class_batches": "shuffle: DataLoader(..., shuffle=True)",
     "optimizer_never_steps": "call optimizer.step() after loss.backward()",
     "oscillation": "lower the learning rate or the momentum, or average over larger batches",
     "output_loss_mismatch": "return bare scores: leave the model's last softmax, sigmoid or ReLU out",
@@ -40,16 +48,21 @@ REMEDIES: Mapping[str, str] = {
     "parameters_left_out": "give the optimizer model.parameters(), or freeze them on purpose",
     "parameters_unreached": "remove detach(), .data or no_grad() behind those layers, or freeze them",
     "plateau": "it may be the floor of this task; if not, lower the learning rate now",
+    "raised": "read the exception with its cure; what was measured until then stands in the report",
     "rate_is_zero": "look at the schedule: its length in steps or epochs, its last rate, its warm-up",
     "rate_too_high": "try a tenth of the learning rate, or a warm-up",
     "rate_too_low": "raise the learning rate tenfold, and again",
+    "regularization_dominates": "divide the weight decay by a hundred, or start with none",
     "regularization_too_strong": "divide the regularization by a hundred, or start with none",
     "saturated": "make initial weights smaller (Xavier), scale the inputs, or use ReLU",
     "schedule_exhausted": "stretch the schedule over the run, or end the run with it",
     "sign_flipped": "minimize the loss itself: no minus sign, no maximize=True",
+    "slow_start": "initialize with He for ReLU and Xavier for tanh, or normalize",
     "still_improving": "train longer, or raise the learning rate",
     "too_good": "look for a leak: validation examples in training, the label among the inputs, one class",
+    "trained_on_validation": "split once, before training, and give the training loader its part only",
     "underfitting": "give the network more units or layers, or less regularization",
+    "validation_in_train_mode": "call model.eval() before validation, and model.train() after it",
     "validation_loss_rises": "keep the weights of the best epoch; regularize more, or find more data",
     "vanishing_gradients": "use ReLU, He or Xavier initialization, normalization or skip connections",
 }
@@ -57,11 +70,14 @@ REMEDIES: Mapping[str, str] = {
 ERRORS = frozenset(
     {
         *("broadcasting", "exploded", "foreign_parameters", "gradients_not_zeroed", "graph_cut"),
-        *("not_finite", "optimizer_never_steps", "rate_is_zero", "sign_flipped"),
+        *("labels_outside_range", "not_finite", "optimizer_never_steps", "raised", "rate_is_zero"),
+        "sign_flipped",
     }
 )
 """Rules of the watch whose finding may be an error; of the others none is."""
-REMARKS = frozenset({"plateau", "underfitting"})
+REMARKS = frozenset(
+    {"gradient_noise", "plateau", "slow_start", "still_improving", "too_good", "underfitting"}
+)
 """Rules of the watch that never say more than a remark."""
 
 

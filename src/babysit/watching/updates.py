@@ -33,6 +33,7 @@ class Updates:
         self._before: dict[str, Tensor] = {}
         self._dims: dict[str, int] = {}
         self._probes: list[tuple[Tensor, Tensor, int]] = []
+        self._left: list[Tensor] = []
 
     @torch.no_grad()
     def before(self, optimizer: Any) -> None:
@@ -41,7 +42,7 @@ class Updates:
         Args:
             optimizer: the one that steps.
         """
-        self._before = {name: self._parts.copy(value) for name, value in self._own(optimizer)}
+        self._before = {name: self._parts.copy(value) for name, value in self.own(optimizer)}
 
     @torch.no_grad()
     def after(self, optimizer: Any, scalars: Scalars) -> None:
@@ -51,7 +52,7 @@ class Updates:
             optimizer: the one that stepped.
             scalars: where the norms go.
         """
-        own = [(name, value) for name, value in self._own(optimizer) if name in self._before]
+        own = [(name, value) for name, value in self.own(optimizer) if name in self._before]
         if not own:
             return
         values = [value for _, value in own]
@@ -93,14 +94,32 @@ class Updates:
             False if they were zeroed; None if nothing is known yet.
         """
         probes, self._probes = self._probes, []
+        if not probes:
+            return self._zeroed_later(scalars)
         if any(value.grad is not kept or kept._version != version for value, kept, version in probes):
             return False
-        if probes:
-            scalars.add(("leftover",), [torch.stack([kept.any() for _, kept, _ in probes]).any()])
+        scalars.add(("leftover",), [torch.stack([kept.any() for _, kept, _ in probes]).any()])
+        self._left = [value for value, _, _ in probes]
         return None
 
-    def _own(self, optimizer: Any) -> list[tuple[str, Tensor]]:
-        """The optimizer's trainable tensors that are the model's."""
+    def _zeroed_later(self, scalars: Scalars) -> bool | None:
+        """Whether a later backward pass finds zeroed what an earlier one found still there.
+
+        So it is with a GAN: the gradients that one optimizer left meet the other's backward pass, and are
+        zeroed before their own.
+        """
+        left, self._left = self._left, []
+        if not left or any(value.grad is not None and value.grad.any() for value in left):
+            return None
+        scalars.drop(("leftover",))
+        return False
+
+    def own(self, optimizer: Any) -> list[tuple[str, Tensor]]:
+        """The optimizer's trainable tensors that are the model's, with their names.
+
+        Args:
+            optimizer: one of those that train it.
+        """
         values = (value for group in optimizer.param_groups for value in group["params"])
         return [
             (self._names[id(value)], value)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from babysit.watching.capture import Capture, Guard, Removable
 from babysit.watching.graph import LossGraph, read_loss
 from babysit.watching.history import History, Losses
+from babysit.watching.instruments import Instruments, noise_in, norms_in, telling_in
 from babysit.watching.measuring import Scalars
 from babysit.watching.quantities import (
     Epoch,
@@ -64,6 +65,8 @@ class Watcher:
         self.guard(self._set_up)
         seen = nn.Identity() if self.setup.compiled and not hasattr(model, "_orig_mod") else model
         self.capture = Capture(seen, criterion, self.guard, self._began)
+        self.instruments = Instruments(seen, self.guard)
+        self.ending = ""
         self.updates = 0
         self.epochs: list[Epoch] = []
         self.graph: LossGraph | None = None
@@ -97,6 +100,7 @@ class Watcher:
         """Sets the hooks of the optimizers and waits for the first step."""
         for optimizer in self.optimizers:
             self.guard(self._hook, optimizer)
+        self.guard(self.instruments.passes.start)
         self.guard(self._open)
 
     def _hook(self, optimizer: Any) -> None:
@@ -105,6 +109,7 @@ class Watcher:
 
     def stop(self) -> None:
         """Removes every hook."""
+        self.guard(self.instruments.passes.stop)
         for hook in self._hooks:
             self.guard(hook.remove)
         self._hooks, self._hooked = [], []
@@ -121,6 +126,7 @@ class Watcher:
             loss: its loss: the tensor that backward was called on, or a number.
         """
         self._losses.add(loss)
+        self.instruments.passes.stepped()
         if self._phase is _Phase.IDLE and self.steps + 1 < self._due:
             return
         if self._phase is _Phase.SAMPLING:
@@ -143,10 +149,14 @@ class Watcher:
 
     def _open(self) -> None:
         self._reset()
+        self.instruments.open()
         self.capture.arm()
-        self._before_hooks = [each.register_step_pre_hook(self._before_step) for each in self._hooked]
+        self._hook_before()
         self._opened = self.steps
         self._phase = _Phase.SAMPLING
+
+    def _hook_before(self) -> None:
+        self._before_hooks = [each.register_step_pre_hook(self._before_step) for each in self._hooked]
 
     def _close(self) -> None:
         """Removes the hooks of a sample."""
@@ -165,6 +175,7 @@ class Watcher:
             self._close()
             if looks_for_leftovers(self._taken):
                 self.capture.arm(inside=False)
+                self._hook_before()
             else:
                 self._finish()
 
@@ -207,6 +218,9 @@ class Watcher:
             tensors=tensors,
             output=_output_stat(numbers.get(("output",)), sizes.get(("output",), 0), self._examples),
             targets=_target_stat(numbers),
+            noise=noise_in(numbers),
+            norms=norms_in(numbers),
+            telling=telling_in(numbers),
         )
 
     def _leftover_of(self, flags: list[float] | None) -> bool | None:
@@ -219,7 +233,8 @@ class Watcher:
     def _began(self) -> None:
         """A backward pass begins."""
         if self._phase is _Phase.TRAILING:
-            self._leftover = self._changes.look_for_leftovers(self._scalars)
+            found = self._changes.look_for_leftovers(self._scalars)
+            self._leftover = self._leftover if found is None else found
         else:
             self._measure()
 
@@ -227,11 +242,15 @@ class Watcher:
         self._training, self._measured = self.capture.training, True
         output = self.capture.output
         self._examples = output.shape[0] if output is not None else 0
+        given, judged = self.capture.given, self.capture.judged  # measuring lets go of them
         self._now = self.capture.measure(self._scalars)
+        self.instruments.measure(self._scalars, given, judged)
 
     def _before_step(self, optimizer: Any, *_: object) -> None:
         if self._phase is _Phase.SAMPLING:
             self.guard(self._look_before, optimizer)
+        elif self._phase is _Phase.TRAILING:
+            self.guard(self.instruments.noise.compare, self._scalars)
 
     def _after_step(self, optimizer: Any, *_: object) -> None:
         self.updates += 1
@@ -247,6 +266,8 @@ class Watcher:
 
     def _look_after(self, optimizer: Any) -> None:
         self._changes.after(optimizer, self._scalars)
+        if looks_for_leftovers(self._taken):  # only then is the next step looked at, too
+            self.instruments.remember(value for _, value in self._changes.own(optimizer))
         self._stepped = True
 
     # What comes of it.
@@ -263,6 +284,8 @@ class Watcher:
             graph=self.graph,
             failures=(self.guard.failures, self.guard.first),
             seconds=middle(self._history.paces),
+            passes=self.instruments.passes.seen(),
+            ending=self.ending,
         )
 
 

@@ -1,0 +1,169 @@
+"""Faults of the validation: its mode, its examples, its counters, and batch norms that mislead it."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from babysit.records import Evidence, Severity
+from babysit.watching.evidence import ENOUGH, Seen, late
+from babysit.watching.quantities import Epoch, Log, middle
+
+
+def _told(epoch: Epoch) -> bool:
+    return math.isfinite(epoch.val_accuracy) or math.isfinite(epoch.val_loss)
+
+
+def validation_in_train_mode(log: Log) -> Seen | None:
+    """Validation batches went through dropout and batch norm as training batches do."""
+    pairs = [pair for pair in zip(log.epochs, log.passes.epochs, strict=False) if _told(pair[0])]
+    wrong = [epoch for epoch, passes in pairs if passes.loose and not passes.evaluated]
+    if not log.setup.moody or len(pairs) < 2 or len(wrong) < len(pairs):
+        return None
+    return Seen(
+        Severity.WARNING,
+        "validation",
+        wrong[0].step,
+        "validation examples go through the model in training mode: dropout hits them, and batch norm uses "
+        "and learns their own statistics",
+        "call model.eval() before validation, and model.train() after it",
+        0.85,
+        (Evidence("validations in training mode", len(wrong), "0", "the score is of another network"),),
+    )
+
+
+def trained_on_validation(log: Log) -> Seen | None:
+    """Validation rows are among the training rows as often as training rows recur."""
+    overlap = log.passes.overlap
+    told = sum(map(_told, log.epochs))
+    if overlap is None or told < 2 or overlap.judged < 2:
+        return None
+    if overlap.known < overlap.judged or overlap.share < 0.7:
+        return None
+    return Seen(
+        Severity.WARNING,
+        "validation",
+        1,
+        "the validation examples are trained on: all validation batches looked at are made of training rows",
+        "split before training, by rows that belong together, and validate on what was never trained on",
+        0.85,
+        (
+            Evidence("validation batches known from training", overlap.known, "0", "memory is not skill"),
+            Evidence("training rows that recur", overlap.recurring, "above 0", "so many would be recognized"),
+        ),
+    )
+
+
+def metric_not_reset(log: Log) -> Seen | None:
+    """A counter of hits, examples or losses runs on from epoch to epoch."""
+    what = (
+        _over_one([epoch.val_accuracy for epoch in log.epochs])
+        or _over_one([epoch.train_accuracy for epoch in log.epochs])
+        or _running_share(log)
+        or _piling_up([epoch.val_loss for epoch in log.epochs])
+    )
+    if not what:
+        return None
+    return Seen(
+        Severity.WARNING,
+        "metric",
+        log.epochs[0].step,
+        f"a running metric is never reset: {what}",
+        "set the counters (hits, examples, summed loss) to zero at the start of every epoch",
+        0.85,
+        (Evidence("told epochs", len(log.epochs), "each on its own", "one counter a validation"),),
+    )
+
+
+def _over_one(values: list[float]) -> str:
+    """Hits pile up over a fixed number of examples: the share passes 1."""
+    known = [value for value in values if math.isfinite(value)]
+    # From at most 1 upwards; a percentage lies above 1 from the first epoch on.
+    if len(known) < ENOUGH or not known[0] <= 1 < known[-1] or any(b < a for a, b in pairwise(known)):
+        return ""
+    return f"the accuracy rises past 1, to {known[-1]:.3g}"
+
+
+def _running_share(log: Log) -> str:
+    """Hits and examples both pile up: k x the share is a whole number of hits, the share itself is not."""
+    pairs = list(zip(log.epochs, log.passes.epochs, strict=False))
+    for rows, values in (
+        ([each.evaluated_rows for _, each in pairs], [epoch.val_accuracy for epoch, _ in pairs]),
+        ([each.trained_rows for _, each in pairs], [epoch.train_accuracy for epoch, _ in pairs]),
+    ):
+        if len(values) >= ENOUGH and rows[0] and len(set(rows)) == 1 and _runs_on(rows[0], values):
+            return f"accuracies are running means over all epochs ({rows[0]} examples each)"
+    return ""
+
+
+def _runs_on(rows: int, values: list[float]) -> bool:
+    if not all(map(math.isfinite, values)) or not 32 <= rows <= 5000 or not _whole(values[0] * rows):
+        return False
+    own = [_whole(value * rows) for value in values[1:]]
+    summed = [_whole(value * rows * count) for count, value in enumerate(values, 1)]
+    return all(summed) and own.count(False) >= 2
+
+
+def _whole(count: float) -> bool:
+    return abs(count - round(count)) < 0.01
+
+
+def _piling_up(values: list[float]) -> str:
+    """A loss that grows by about its own size every epoch."""
+    known = [value for value in values if math.isfinite(value)]
+    rises = [b - a for a, b in pairwise(known)]
+    if len(known) < 4 or not 0 < max(rises) < 4 * min(rises) or not rises[0] > 0.25 * known[0] > 0:
+        return ""
+    return f"the validation loss grows by about its first value in every epoch, to {known[-1]:.3g}"
+
+
+_SHIFT, _STRETCH = 1.0, math.log(4)
+
+
+def norm_mismatch(log: Log) -> Seen | None:
+    """Batch norm's running statistics are not those of the batches, and the validation suffers."""
+    samples = [sample for sample in late(list(log.samples)) if sample.norms]
+    names = samples[-1].norms if samples else {}
+    away = {
+        name: (
+            middle(sample.norms[name].shift for sample in samples if name in sample.norms),
+            middle(sample.norms[name].stretch for sample in samples if name in sample.norms),
+        )
+        for name in names
+    }
+    worst = max(away, key=lambda name: _excess(away[name]), default="")
+    if len(samples) < ENOUGH or not worst or not _excess(away[worst]) > 1 or not _suffers(log):
+        return None
+    shift, stretch = away[worst]
+    return Seen(
+        Severity.WARNING,
+        worst,
+        samples[0].step,
+        f"the running statistics of {worst} are not those of its batches: "
+        "eval mode makes another network of it",
+        "look at its momentum (PyTorch's 0.1 is Keras's 0.9), at tiny or sorted batches, and for batches of "
+        "another kind that pass in training mode",
+        0.85,
+        (
+            Evidence("distance of the means", shift, f"below {_SHIFT:g}", "in running standard deviations"),
+            Evidence("ratio of the variances", math.exp(stretch), "below 4", "as large as its reciprocal"),
+        ),
+    )
+
+
+def _excess(away: tuple[float, float]) -> float:
+    return max(
+        (value / limit for value, limit in zip(away, (_SHIFT, _STRETCH), strict=True) if value == value),
+        default=0.0,
+    )
+
+
+def _suffers(log: Log) -> bool:
+    """The validation is far worse than training, whatever way it was told."""
+    if not log.epochs:
+        return False
+    last = log.epochs[-1]
+    gap = last.train_accuracy - last.val_accuracy > 0.2
+    worse = last.val_loss > 2 * log.last and last.val_loss - log.last > 0.2 * abs(log.first)
+    learned_but_not_seen = log.last < 0.4 * log.chance and last.val_accuracy < 0.6
+    return gap or worse or learned_but_not_seen

@@ -1,0 +1,42 @@
+"""Programs that were run once before any rule was changed for them; most of them are slow."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from watching import unseen, unseen_later
+
+HEALTHY = (*unseen.HEALTHY, *unseen_later.HEALTHY)
+FAULTY = {**unseen.FAULTY, **unseen_later.FAULTY}
+QUICK = {"one_cycle", "moving_average", "weights_averaged", "few_binary_features", "train_accuracy_too"}
+
+
+def cases(programs, quick):
+    return [
+        pytest.param(
+            program,
+            seed,
+            id=f"{program.__name__}-{seed}",
+            marks=[] if seed == 0 and program.__name__ in quick else pytest.mark.slow,
+        )
+        for program in programs
+        for seed in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize(("program", "seed"), cases(HEALTHY, QUICK))
+def test_a_healthy_program_gets_no_warning(program, seed):
+    torch.manual_seed(seed)
+    said = program()
+    for report in said if isinstance(said, tuple) else (said,):
+        assert report.healthy, str(report)
+        assert not [cause for cause in report.causes if cause.rule == "watch_failed"], str(report)
+
+
+@pytest.mark.parametrize(("program", "seed"), cases(FAULTY, {program.__name__ for program in unseen.FAULTY}))
+def test_the_fault_is_named_first(program, seed):
+    torch.manual_seed(seed)
+    report = program()
+    assert not report.healthy
+    assert report.causes[0].rule in FAULTY[program], str(report)
