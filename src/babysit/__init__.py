@@ -14,9 +14,9 @@ from babysit.recipe.space import choice as choice
 from babysit.recipe.space import integer as integer
 from babysit.recipe.space import log_uniform as log_uniform
 from babysit.recipe.space import uniform as uniform
+from babysit.session.reports import save_report as save_report
 from babysit.session.verifying import verify as verify
-from babysit.session.watching import save_report as save_report
+from babysit.session.watching import watch as watch
 from babysit.verdict.report import Report as Report
-from babysit.watching.own_loop import watch as watch
 
 __version__ = "0.1.0"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
+
+import numpy as np
 
 Value = float | int | str | bool
 """The value of one hyperparameter."""
@@ -356,3 +358,49 @@ class Study:
     state: State
     created: float
     outcome: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Histogram:
+    """How some numbers of a run were spread at one step.
+
+    Attributes:
+        name: what was counted, e.g. "activations/1" or "gradients/0.weight".
+        step: the step, from 1.
+        edges: of the bins, ascending, float32, one more than bins.
+        counts: how many numbers lay in each bin, int32.
+    """
+
+    name: str
+    step: int
+    edges: np.ndarray
+    counts: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Some weights of a run at one step, e.g. those of the first layer, to be drawn as images.
+
+    Attributes:
+        name: the parameter's name.
+        step: the step, from 1; the weights are those before its update.
+        values: float16; one unit or filter a row, shaped like the input where the layer sees all of it.
+    """
+
+    name: str
+    step: int
+    values: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a run recorded beside its costs and readings, as one piece of it.
+
+    Attributes:
+        series: name -> steps and values, e.g. "layers/0.weight/update_ratio".
+        histograms, snapshots: oldest first.
+    """
+
+    series: Mapping[str, tuple[Sequence[int], Sequence[float]]] = field(default_factory=dict)
+    histograms: Sequence[Histogram] = ()
+    snapshots: Sequence[Snapshot] = ()

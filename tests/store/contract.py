@@ -14,11 +14,24 @@ import pytest
 from babysit.errors import StoreError
 from babysit.records import Result, Run, State, Trial
 from babysit.store import queries
+from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS
 from babysit.store.points import buckets
 from babysit.store.queries import Reader
 from babysit.store.writer import FLUSH_READINGS, FLUSH_SECONDS, Writer
 from store.conftest import begin
-from store.records import CHECKS, FINDING, STAGE, complete, epoch_costs, exploded, feed, reading, same, trial
+from store.records import (
+    CHECKS,
+    FINDING,
+    STAGE,
+    complete,
+    details,
+    epoch_costs,
+    exploded,
+    feed,
+    reading,
+    same,
+    trial,
+)
 
 
 class StoreContract:
@@ -156,6 +169,65 @@ class StoreContract:
         writer.flush()
         _, costs = queries.costs(reader, study, (0, 0))
         np.testing.assert_array_equal(costs, np.array([2.3, np.inf, np.nan, -np.inf], dtype="f4"))
+
+    def test_details_come_back_as_they_went_in(self, writer: Writer, reader: Reader, study: int) -> None:
+        for epoch in (1, 2):
+            writer.details(study, trial(), details(epoch))
+            writer.epoch(study, trial(), reading(epoch), *epoch_costs(epoch))
+            writer.flush()
+        writer.finish_trials(study, [complete(0)])
+        series = queries.series_of(reader, study, (0, 0))
+        assert list(series) == ["layers/0.weight/update_ratio", "layers/1/dead"]
+        steps, values = series["layers/0.weight/update_ratio"]
+        np.testing.assert_array_equal(steps, [51, 100, 151, 200])
+        np.testing.assert_array_equal(values, np.array([1e-3, 1e-3, 2e-3, 2e-3], dtype="f4"))
+        histograms = queries.histograms(reader, study, (0, 0))
+        assert [one.step for one in histograms["activations/1"]] == [100, 200]
+        np.testing.assert_array_equal(histograms["activations/1"][1].edges, np.float32([-0.5, 0.25, 4]))
+        np.testing.assert_array_equal(histograms["activations/1"][1].counts, [7, 2])
+        (first, second) = queries.snapshots(reader, study, (0, 0))["0.weight"]
+        assert (first.step, second.step, first.values.dtype) == (100, 200, np.float16)
+        np.testing.assert_array_equal(second.values, np.full((2, 3, 4), 2, np.float16))
+        # The cost's own series is not among them, and none of it got lost.
+        assert len(queries.costs(reader, study, (0, 0))[0]) == 200
+
+    def test_details_are_bounded_and_spread_over_the_run(
+        self, writer: Writer, reader: Reader, study: int
+    ) -> None:
+        count = 3 * MOST_HISTOGRAMS
+        for epoch in range(1, count + 1):
+            writer.details(study, trial(), details(epoch))
+            if epoch % 7 == 0:
+                writer.flush()
+        writer.flush()
+        for found, most in (
+            (queries.histograms(reader, study, (0, 0))["activations/1"], MOST_HISTOGRAMS),
+            (queries.snapshots(reader, study, (0, 0))["0.weight"], MOST_SNAPSHOTS),
+        ):
+            steps = [one.step for one in found]
+            assert len(steps) == most
+            assert (steps[0], steps[-1]) == (100, 100 * count)
+            gaps = np.diff(steps)
+            assert gaps.max() <= 4 * max(gaps.min(), 100 * count / most / 4)
+
+    def test_details_after_the_end_change_no_verdict(
+        self, writer: Writer, reader: Reader, study: int
+    ) -> None:
+        feed(writer, study, complete(0))
+        writer.finish_trials(study, [complete(0)])
+        for _ in range(2):  # a second time as after an interruption
+            writer.details(study, trial(), details(1))
+            writer.flush()
+        assert same(queries.results(reader, study), [complete(0)])
+        assert len(queries.histograms(reader, study, (0, 0))["activations/1"]) == 1
+
+    def test_a_reopened_trial_loses_its_details(self, writer: Writer, reader: Reader, study: int) -> None:
+        writer.details(study, trial(), details(1))
+        writer.flush()
+        writer.reopen_study(study)
+        assert queries.series_of(reader, study, (0, 0)) == {}
+        assert queries.histograms(reader, study, (0, 0)) == {}
+        assert queries.snapshots(reader, study, (0, 0)) == {}
 
     def test_no_costs_are_empty(self, reader: Reader, study: int) -> None:
         steps, costs = queries.costs(reader, study, (5, 5))

@@ -9,13 +9,16 @@ import numpy as np
 
 from babysit.records import (
     CheckResult,
+    Details,
     Evidence,
     Explosion,
     Finding,
+    Histogram,
     Reading,
     Result,
     Run,
     Severity,
+    Snapshot,
     Stage,
     State,
     Status,
@@ -96,6 +99,22 @@ def epoch_costs(epoch: int) -> tuple[np.ndarray, np.ndarray]:
     """Steps and costs of an epoch."""
     steps = np.arange(1, STEPS_PER_EPOCH + 1) + (epoch - 1) * STEPS_PER_EPOCH
     return steps, 2.3 / np.sqrt(steps)
+
+
+def details(epoch: int) -> Details:
+    """What an epoch's two looks at the layers showed."""
+    steps = [epoch * STEPS_PER_EPOCH - 49, epoch * STEPS_PER_EPOCH]
+    series = {
+        "layers/0.weight/update_ratio": (steps, [epoch * 1e-3] * 2),
+        "layers/1/dead": (steps, [0.5, 0.25]),
+    }
+    edges, counts = np.float32([-0.5, 0.25, 4]), np.array([7, epoch], dtype=np.int32)
+    weights = np.full((2, 3, 4), epoch, dtype=np.float16)
+    return Details(
+        series,
+        [Histogram("activations/1", steps[1], edges, counts)],
+        [Snapshot("0.weight", steps[1], weights)],
+    )
 
 
 def same(first: object, second: object) -> bool:

@@ -20,7 +20,7 @@ from babysit.store.queries import Reader
 from babysit.store.writer import Writer
 from store.conftest import begin
 from store.contract import StoreContract
-from store.records import complete, epoch_costs, feed, reading, same, trial
+from store.records import complete, details, epoch_costs, feed, reading, same, trial
 
 TESTS = Path(__file__).parents[1]
 READ_IN_ANOTHER_PROCESS = """
@@ -54,7 +54,8 @@ for _ in range(10):
 
 
 def python(script: str, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     return subprocess.Popen([sys.executable, "-c", script, *arguments], env=environment, text=True, **pipes)
 
@@ -268,3 +269,26 @@ def _execute(path: Path, statement: str) -> None:
     connection.execute(statement)
     connection.commit()
     connection.close()
+
+
+def test_a_store_of_the_first_schema_is_read_and_extended(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with Writer(str(path)) as writer:
+        study = begin(writer)
+        feed(writer, study, complete(0))
+        writer.finish_trials(study, [complete(0)])
+    for statement in (
+        "DROP TABLE histograms",
+        "DROP TABLE snapshots",
+        "UPDATE meta SET value = 1 WHERE name = 'schema_version'",
+    ):
+        _execute(path, statement)
+    with Reader(str(path)) as reader:
+        assert same(queries.results(reader, study), [complete(0)])
+        assert queries.histograms(reader, study, (0, 0)) == {}
+        assert queries.snapshots(reader, study, (0, 0)) == {}
+    with Writer(str(path)) as writer:
+        writer.details(study, trial(1), details(1))
+    with Reader(str(path)) as reader:
+        assert same(queries.results(reader, study)[0], complete(0))
+        assert list(queries.histograms(reader, study, (0, 1))) == ["activations/1"]

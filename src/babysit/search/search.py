@@ -16,6 +16,7 @@ from babysit.search.edges import edge_alarms
 from babysit.search.engines.events import EpochDone, TrialDone
 from babysit.search.engines.local import Engine
 from babysit.search.stages import FINAL, Budget, draw_trials, next_box, ranked, ties
+from babysit.watching.population import Look
 
 Key = tuple[int, int]
 
@@ -35,12 +36,16 @@ class Recorder(Protocol):
         """One epoch of one trial is done."""
         ...
 
+    def observed(self, study: int, trial: Trial, looks: Sequence[Look]) -> None:
+        """The observer saw something of a trial; told before the epoch or the end that it belongs to."""
+        ...
+
     def finish_trials(
         self,
         study: int,
         results: Sequence[Result],
         costs: Mapping[Key, tuple[np.ndarray, np.ndarray]],
-    ) -> None:
+    ) -> object:
         """Trials are finished, with the costs of what they trained since their last full epoch."""
         ...
 
@@ -175,6 +180,8 @@ def _run_stage(
     recorder.begin_trials(request.study, waiting)
     earlier, counter = ranked(outcome.results)[:1], _Counter(stage, finished)
     for event in engine.train(waiting, stage.epochs):
+        if event.looks:
+            recorder.observed(request.study, event.trial, event.looks)
         if isinstance(event, EpochDone):
             recorder.epoch(request.study, event.trial, event.reading, event.steps, event.costs)
             counter.epochs[event.trial.key] = event.reading.epoch

@@ -8,10 +8,14 @@ from contextlib import contextmanager
 import numpy as np
 
 from babysit.recipe.building import Prepared
-from babysit.records import Finding, Reading, Result, Stage, State, Trial, Value
+from babysit.records import Finding, Reading, Result, Run, Stage, State, Trial, Value
 from babysit.session.liveness import PROCESS, this_process
 from babysit.store.writer import Writer
-from babysit.watching.rules import Context, diagnose
+from babysit.watching.examination import examine
+from babysit.watching.population import Look
+from babysit.watching.quantities import Log
+from babysit.watching.rules import Context
+from babysit.watching.trace import Trace
 
 Key = tuple[int, int]
 Series = tuple[np.ndarray, np.ndarray]
@@ -22,11 +26,40 @@ def context_of(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> Cont
     return Context(prepared.chance_loss, prepared.chance_accuracy, hyperparameters)
 
 
+class Watched:
+    """What is kept of an unfinished run for its verdict: what its layers showed, and its costs.
+
+    Args:
+        update: the update rule, by name.
+    """
+
+    def __init__(self, update: str) -> None:
+        self.trace = Trace(update)
+        self.costs: list[np.ndarray] = []
+
+    def findings(self, result: Result, prepared: Prepared) -> list[Finding]:
+        """The verdict."""
+        context = context_of(prepared, result.trial.hyperparameters)
+        return examine(result.run, context, self._log(result.run) if self.trace.samples else None)
+
+    def _log(self, run: Run) -> Log:
+        costs = np.concatenate([np.empty(0, np.float32), *self.costs])
+        # Of a run that goes on from a checkpoint the costs before it are gone; the first stands for them.
+        before = [run.first_cost] * max(0, run.steps - len(costs))
+        return self.trace.log([*before, *costs.tolist()], run.readings)
+
+
 class DiagnosingRecorder:
-    """Passes everything on to the store's writer, and adds the findings on each finished trial."""
+    """Passes everything on to the store's writer, and adds the findings on each finished trial.
+
+    Args:
+        writer: of the store.
+        prepared: the recipe with its data.
+    """
 
     def __init__(self, writer: Writer, prepared: Prepared) -> None:
         self._writer, self._prepared = writer, prepared
+        self._seen: dict[Key, Watched] = {}
 
     def begin_stage(self, study: int, stage: Stage) -> None:
         """A stage begins."""
@@ -36,17 +69,29 @@ class DiagnosingRecorder:
         """Trials begin."""
         self._writer.begin_trials(study, trials)
 
+    def observed(self, study: int, trial: Trial, looks: Sequence[Look]) -> None:
+        """The observer saw something of a trial."""
+        self._writer.details(study, trial, self._of(trial).trace.add(looks))
+
     def epoch(self, study: int, trial: Trial, reading: Reading, steps: np.ndarray, costs: np.ndarray) -> None:
         """One epoch of one trial is done."""
+        self._of(trial).costs.append(costs)
         self._writer.epoch(study, trial, reading, steps, costs)
 
-    def finish_trials(self, study: int, results: Sequence[Result], costs: Mapping[Key, Series]) -> None:
-        """Trials are finished."""
-        findings: dict[Key, list[Finding]] = {
-            result.trial.key: diagnose(result.run, context_of(self._prepared, result.trial.hyperparameters))
-            for result in results
-        }
+    def finish_trials(
+        self, study: int, results: Sequence[Result], costs: Mapping[Key, Series]
+    ) -> dict[Key, list[Finding]]:
+        """Trials are finished; returns what the rules found in them."""
+        findings = {}
+        for result in results:
+            seen = self._seen.pop(result.trial.key, Watched(self._prepared.recipe.update))
+            seen.costs.append(costs[result.trial.key][1])
+            findings[result.trial.key] = seen.findings(result, self._prepared)
         self._writer.finish_trials(study, results, findings, costs)
+        return findings
+
+    def _of(self, trial: Trial) -> Watched:
+        return self._seen.setdefault(trial.key, Watched(self._prepared.recipe.update))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from babysit.errors import InputError
 from babysit.recipe.building import Prepared, groups, held_out
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import Space, middle, number, searched
-from babysit.records import CheckResult, Reading, Result, State, Study, score
+from babysit.records import CheckResult, Details, Reading, Result, Run, State, Study, Trial, score
 from babysit.search.engines.calibration import calibrate
 from babysit.search.engines.local import Engine, InProcess, Processes, Source
 from babysit.search.search import Key, Outcome, Progress, Request, search
@@ -25,12 +25,13 @@ from babysit.session.job import (
     refuse_to_mix,
     writable,
 )
-from babysit.session.recording import DiagnosingRecorder, closing, context_of
+from babysit.session.recording import DiagnosingRecorder, Watched, closing
 from babysit.session.training import begin, best_data, save_weights
 from babysit.store.queries import Reader, find_study, results
 from babysit.store.writer import Writer
-from babysit.training.trainer import Trainer
-from babysit.watching.rules import diagnose
+from babysit.training.trainer import Candidate, Trainer
+from babysit.watching.own_loop import EVERY
+from babysit.watching.population import EVERY_IN_SEARCH, Look, PopulationObserver
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class Ask:
         workers: worker processes; 0 trains in this process.
         resume: go on with the interrupted search of the same command.
         population: trials that train together; 0 measures what is fastest here.
+        observe: look at layers and updates, for findings and for the dashboard; default yes.
+        details: also keep histograms and first-layer weights of the best trials' retraining, in the store
+            under "final/" names of their trials; default no.
     """
 
     stages: str = ""
@@ -50,6 +54,8 @@ class Ask:
     workers: int = 0
     resume: bool = False
     population: int = 0
+    observe: bool = True
+    details: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,10 @@ def run_search(
             with contextlib.closing(_engine(job, prepared, ask)) as engine:
                 found = search(request, engine, recorder, hooks.stage)
             stem = file_stem(job.name or prepared.recipe.name, study, fingerprint)
-            final, weights = _finalize(job, prepared, stem, found, budgets, hooks)
+            best = _retrain(prepared, found, budgets, ask, hooks)
+            if best is not None and ask.details:
+                writer.details(study, best.trial, best.details)
+            final, weights = (None, None) if best is None else _finalize(job, prepared, stem, best)
             outcome = _summary(prepared, found, final)
             writer.finish_study(study, State.COMPLETE, outcome)
     return Searched(study, outcome, weights, job.folder / f"{stem}.html")
@@ -172,8 +181,8 @@ def _refuse_another_precision(reader: Reader, job: Job, prepared: Prepared, aske
 
 def _engine(job: Job, prepared: Prepared, ask: Ask) -> Engine:
     if ask.workers <= 1 or prepared.device != "cpu" or _threads_pay(prepared, ask):
-        return InProcess(prepared, ask.population)
-    source = Source(job.recipe, job.settings, job.seed, prepared.precision, prepared.way)
+        return InProcess(prepared, ask.population, observe=ask.observe)
+    source = Source(job.recipe, job.settings, job.seed, prepared.precision, prepared.way, observe=ask.observe)
     return Processes(prepared, source, ask.workers, ask.population)
 
 
@@ -188,33 +197,54 @@ def _threads_pay(prepared: Prepared, ask: Ask) -> bool:
     return found.threads_pay
 
 
+@dataclass(frozen=True)
+class _Retrained:
+    """One of the best trials, trained anew.
+
+    Attributes:
+        trial: which.
+        epochs: how many it was given.
+        trainer, member: who trained it, and as which member.
+        watched: its costs and what its layers showed.
+        details: the same for the store, under "final/" names.
+    """
+
+    trial: Trial
+    epochs: int
+    trainer: Trainer
+    member: int
+    watched: Watched
+    details: Details
+
+    @property
+    def run(self) -> Run:
+        """How it went."""
+        return self.trainer.runs()[self.member]
+
+    @property
+    def score(self) -> float:
+        """Its best validation score; minus infinity where there is none."""
+        reading = self.run.best
+        return float("-inf") if reading is None else score(reading)
+
+
 def _finalize(
-    job: Job,
-    prepared: Prepared,
-    stem: str,
-    found: Outcome,
-    budgets: Sequence[Budget],
-    hooks: Hooks,
+    job: Job, prepared: Prepared, stem: str, best: _Retrained
 ) -> tuple[dict[str, Any] | None, Path | None]:
-    """Retrains the best trials longer, keeps the best epoch of the best, and scores the test split, once."""
-    best = ranked(found.results)
-    if not best:
-        return None, None
-    budget = budgets[-1] if budgets[-1].name == FINAL else Budget(FINAL, 1, budgets[-1].epochs)
-    result, trainer, member, costs = _retrain(prepared, best[: budget.trials], budget.epochs, hooks)
-    run = trainer.runs()[member]
+    """Keeps the best epoch of the best, and scores the test split, once."""
+    run, hyperparameters = best.run, best.trial.hyperparameters
     reading = run.best
     if reading is None:
-        return {"state": str(run.state), "hyperparameters": dict(result.trial.hyperparameters)}, None
-    weights = trainer.weights(member)
+        return {"state": str(run.state), "hyperparameters": dict(hyperparameters)}, None
+    weights = best.trainer.weights(best.member)
     path = job.folder / f"{stem}.safetensors"
-    save_weights(path, prepared, result.trial.hyperparameters, weights)
-    test = held_out(prepared, result.trial.hyperparameters, weights)
-    findings = diagnose(run, context_of(prepared, result.trial.hyperparameters))
+    save_weights(path, prepared, hyperparameters, weights)
+    test = held_out(prepared, hyperparameters, weights)
+    findings = best.watched.findings(Result(best.trial, run), prepared)
     return {
-        "trial": list(result.trial.key),
-        "hyperparameters": dict(result.trial.hyperparameters),
-        "epochs": budget.epochs,
+        "trial": list(best.trial.key),
+        "hyperparameters": dict(hyperparameters),
+        "epochs": best.epochs,
         "best_epoch": reading.epoch,
         "val_accuracy": reading.val_accuracy,
         "val_loss": reading.val_loss,
@@ -222,35 +252,68 @@ def _finalize(
         "test_loss": None if test is None else test.loss,
         "test_examples": None if test is None else test.examples,
         "readings": [asdict(entry) for entry in run.readings],
-        "costs": costs,
+        "costs": [cost for costs in best.watched.costs for cost in costs.tolist()],
         "findings": [asdict(finding) for finding in findings],
         "weights": str(path),
     }, path
 
 
 def _retrain(
-    prepared: Prepared, chosen: Sequence[Result], epochs: int, hooks: Hooks
-) -> tuple[Result, Trainer, int, list[float]]:
-    """Trains each of the results anew for so many epochs; returns the best with its trainer."""
-    candidates = [
-        prepared.candidate(result.trial.hyperparameters, ("trial", *result.trial.key)) for result in chosen
+    prepared: Prepared, found: Outcome, budgets: Sequence[Budget], ask: Ask, hooks: Hooks
+) -> _Retrained | None:
+    """Trains the best trials anew, longer; returns the best of them, if any trial completed."""
+    budget = budgets[-1] if budgets[-1].name == FINAL else Budget(FINAL, 1, budgets[-1].epochs)
+    trials = [result.trial for result in ranked(found.results)[: budget.trials]]
+    candidates = [prepared.candidate(trial.hyperparameters, ("trial", *trial.key)) for trial in trials]
+    finished = [
+        retrained
+        for group in groups(candidates)
+        for retrained in _retrain_together(
+            prepared,
+            [trials[index] for index in group],
+            [candidates[index] for index in group],
+            budget.epochs,
+            ask,
+            hooks,
+        )
     ]
-    finished: list[tuple[Result, Trainer, int, list[float]]] = []
-    for group in groups(candidates):
-        trainer = prepared.trainer_of([candidates[index] for index in group], epochs, keep_best=True)
-        costs: list[list[float]] = [[] for _ in group]
-        for report in prepared.reports(trainer):
-            for member, values in report.costs.items():
-                costs[member] += values.tolist()
-            if report.readings:
-                hooks.final(max(report.readings.values(), key=score), epochs)
-        finished += [(chosen[index], trainer, member, costs[member]) for member, index in enumerate(group)]
-    return max(finished, key=lambda entry: _final_score(entry[1], entry[2]))
+    return max(finished, key=lambda each: each.score, default=None)
 
 
-def _final_score(trainer: Trainer, member: int) -> float:
-    reading = trainer.runs()[member].best
-    return float("-inf") if reading is None else score(reading)
+def _retrain_together(
+    prepared: Prepared,
+    trials: Sequence[Trial],
+    candidates: Sequence[Candidate],
+    epochs: int,
+    ask: Ask,
+    hooks: Hooks,
+) -> list[_Retrained]:
+    """Trains trials of one architecture anew as one population."""
+    trainer = prepared.trainer_of(candidates, epochs, keep_best=True)
+    observer = PopulationObserver(EVERY if ask.details else EVERY_IN_SEARCH, detailed=ask.details)
+    trainer.observer = observer if ask.observe else None
+    watched = [Watched(prepared.recipe.update) for _ in trials]
+    looks: list[list[Look]] = [[] for _ in trials]
+    for report in prepared.reports(trainer):
+        for member, values in report.costs.items():
+            watched[member].costs.append(values)
+        for member, seen in observer.take().items():
+            looks[member] += seen
+        if report.readings:
+            hooks.final(max(report.readings.values(), key=score), epochs)
+    return [
+        _Retrained(trial, epochs, trainer, member, one, _renamed(one.trace.add(looks[member])))
+        for member, (trial, one) in enumerate(zip(trials, watched, strict=True))
+    ]
+
+
+def _renamed(details: Details) -> Details:
+    """The details under names of their own, beside those of the trial's first training."""
+    return Details(
+        {f"{FINAL}/{name}": points for name, points in details.series.items()},
+        [replace(one, name=f"{FINAL}/{one.name}") for one in details.histograms],
+        [replace(one, name=f"{FINAL}/{one.name}") for one in details.snapshots],
+    )
 
 
 def _summary(prepared: Prepared, found: Outcome, final: dict[str, Any] | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from babysit.recipe.building import Prepared
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import as_data, middle
 from babysit.records import Finding, Reading, Result, Run, Stage, Trial, Value
+from babysit.search.engines.events import looks_until_the_end
 from babysit.session.job import (
     Job,
     file_stem,
@@ -24,13 +25,15 @@ from babysit.session.job import (
     refuse_to_mix,
     writable,
 )
-from babysit.session.recording import DiagnosingRecorder, Series, closing, context_of
+from babysit.session.recording import DiagnosingRecorder, Series, closing
 from babysit.store.writer import Writer
 from babysit.training.checkpoint import load_checkpoint, save_checkpoint
 from babysit.training.population import Tensors
 from babysit.training.trainer import EpochReport, Trainer
 from babysit.verdict.report import Report
-from babysit.watching.diagnosis import report_on
+from babysit.watching.diagnosis import report_of
+from babysit.watching.own_loop import EVERY
+from babysit.watching.population import PopulationObserver
 
 CHECKPOINT_SECONDS = 2.0
 """The least time between two checkpoints: what a killed training may lose, with its unfinished epoch."""
@@ -85,6 +88,7 @@ def train(
     if resume and not checkpoint.exists():
         _refuse_another_precision(job, prepared)
     trainer = prepared.trainer([(trial.hyperparameters, ("trial", 0, 0))], recipe.epochs, keep_best=True)
+    trainer.observer = observer = PopulationObserver(EVERY, detailed=True)
     if resume and checkpoint.exists():
         trainer.restore(*_checked(checkpoint, fingerprint))
     with Writer(job.store_url) as writer:
@@ -97,9 +101,10 @@ def train(
             for reading in trainer.runs()[0].readings:
                 show(reading)
             reports = prepared.reports(trainer)
-            tail = _follow(trainer, reports, recorder, study, trial, checkpoint, fingerprint, show)
+            recorded = _recorded(reports, observer, recorder, study, trial)
+            tail = _follow(trainer, recorded, checkpoint, fingerprint, show)
             run = trainer.runs()[0]
-            recorder.finish_trials(study, [Result(trial, run)], {trial.key: tail})
+            findings = recorder.finish_trials(study, [Result(trial, run)], {trial.key: tail})
             weights = None
             if run.best is not None:
                 stem = file_stem(job.name or recipe.name, study, fingerprint)
@@ -108,9 +113,8 @@ def train(
             checkpoint.unlink(missing_ok=True)  # the run is finished: nothing is left to resume
             best = None if run.best is None else best_data(Result(trial, run))
             writer.finish_study(study, run.state, {"best": best, "weights": str(weights or "")})
-    context = context_of(prepared, trial.hyperparameters)
-    report = report_on(run, context, job.name or recipe.name, f"after {len(run.readings)} epochs")
-    return Trained(study, run, report, weights)
+    when = f"after {len(run.readings)} epochs"
+    return Trained(study, run, report_of(findings[trial.key], job.name or recipe.name, when), weights)
 
 
 def _checkpoint(job: Job, recipe: Recipe, fingerprint: str) -> Path:
@@ -124,12 +128,26 @@ def _refuse_another_precision(job: Job, prepared: Prepared) -> None:
             refuse_to_mix(f"the training behind {checkpoint}", precision, prepared.precision)
 
 
-def _follow(
-    trainer: Trainer,
+def _recorded(
     reports: Iterator[EpochReport],
+    observer: PopulationObserver,
     recorder: DiagnosingRecorder,
     study: int,
     trial: Trial,
+) -> Iterator[EpochReport]:
+    """Passes the reports on; what each says, and what was seen of the layers, is recorded first."""
+    for report in reports:
+        looks = observer.take()
+        seen = looks_until_the_end(report, 0, looks) if report.exploded else looks.get(0, ())
+        recorder.observed(study, trial, seen)
+        if report.readings:
+            recorder.epoch(study, trial, report.readings[0], *series_of(report, 0))
+        yield report
+
+
+def _follow(
+    trainer: Trainer,
+    reports: Iterator[EpochReport],
     checkpoint: Path,
     fingerprint: str,
     show: Callable[[Reading], None],
@@ -137,10 +155,8 @@ def _follow(
     """Trains to the end; returns the costs of an exploded run's last, unfinished epoch."""
     saved = -math.inf
     for report in reports:
-        steps, costs = series_of(report, 0)
         if 0 not in report.readings:
-            return steps, costs
-        recorder.epoch(study, trial, report.readings[0], steps, costs)
+            return series_of(report, 0)
         if time.monotonic() - saved >= CHECKPOINT_SECONDS:
             tensors, data = trainer.snapshot()
             save_checkpoint(checkpoint, tensors, {**data, "fingerprint": fingerprint})

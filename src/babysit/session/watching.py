@@ -1,56 +1,185 @@
-"""``babysit.save_report``: a verdict as a file, for people, code hosts or scripts."""
+"""``babysit.watch`` with a store: a loop of one's own, recorded as a study that the views can show."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
-from babysit.errors import InputError
-from babysit.verdict.report import Report
-from babysit.watching.own_loop import Watch
+import torch
+from torch import Tensor
 
-FORMS = (".html", ".json", ".sarif")
+from babysit.records import Details, Reading, Result, Run, State, Trial
+from babysit.watching.own_loop import EVERY, Watch
+from babysit.watching.own_loop import watch as watch_only
+from babysit.watching.quantities import Log
+from babysit.watching.trace import quantities
+from babysit.watching.watcher import Watcher
+
+if TYPE_CHECKING:  # loaded only where a store is asked for
+    from babysit.store.writer import Writer
+
+_SHARE = 100
+"""Writing may take one part in so many of the loop's time."""
+_SECONDS = 1.0
 
 
-def save_report(found: Report | Watch, path: str | os.PathLike[str]) -> Path:
-    """Writes a verdict to a file; its ending says in which form.
+def watch(
+    model: torch.nn.Module,
+    optimizer: Any,
+    *,
+    loss: Any = None,
+    name: str = "",
+    every: int = EVERY,
+    store: str | None = None,
+) -> Watch:
+    """Watches a training loop: weights, losses and random numbers are the same with it and without.
+
+    Nothing that goes wrong inside the watch reaches the loop; it is counted and told in the report.
 
     Args:
-        found: what ``babysit.check`` or ``watch.report()`` returned, or the watch itself, whose page also
-            shows what was measured: loss, update ratios, gradients, activations, rates.
-        path: ``.html`` for one self-contained page, ``.json`` for plain data, ``.sarif`` for code hosts.
+        model: the module that the loop calls.
+        optimizer: the optimizer, or several of them.
+        loss: the criterion; as a module it lets the watch see predictions beside targets.
+        name: what to call the run in its report; by default the model's class.
+        every: steps from sample to sample. The first steps are sampled more often, those after the 512th a
+            quarter as often.
+        store: a path or a database's URL; the run is recorded there as a study of kind "watch", of several
+            processes by the first only. Default: no store.
 
     Returns:
-        The file's path.
+        A context manager; its hooks live while the context is open.
 
     Raises:
-        InputError: another ending, neither a report nor a watch, or a file that cannot be written.
+        InputError: the model is no module, or ``every`` is below 1.
+        StoreError: the store cannot be made or opened.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_report(Report("mnist", steps=500), Path(folder) / "run.html").name
-        'run.html'
+        >>> model = torch.nn.Linear(3, 1)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> x = torch.arange(12.0).reshape(4, 3) / 12
+        >>> with watch(model, optimizer, name="line") as watching:
+        ...     for _ in range(60):
+        ...         optimizer.zero_grad()
+        ...         loss = (model(x) - x.sum(1, keepdim=True)).square().mean()
+        ...         loss.backward()
+        ...         optimizer.step()
+        ...         watching.step(loss)
+        >>> watching.report().healthy
+        True
     """
-    from babysit.views.pages import write_page  # the templates' engine loads only when a page is written
+    plain = watch_only(model, optimizer, loss=loss, name=name, every=every)
+    if store is None or not _is_first_process():
+        return plain
+    from babysit.store.writer import Writer
 
-    if not isinstance(found, Report | Watch):
-        raise InputError(
-            f"save_report cannot write a {type(found).__name__}",
-            cure="give it what babysit.check returned, watch.report(), or the watch itself",
+    return RecordedWatch(plain._watcher, plain.name, Writer(store))
+
+
+def _is_first_process() -> bool:
+    distributed = torch.distributed
+    return not (distributed.is_available() and distributed.is_initialized() and distributed.get_rank())
+
+
+class RecordedWatch(Watch):
+    """A watched run that is written down while it goes on; ``watch`` makes it.
+
+    Args:
+        watcher: what collects.
+        name: what to call the run.
+        writer: of the store; closed with the context.
+    """
+
+    def __init__(self, watcher: Watcher, name: str, writer: Writer) -> None:
+        super().__init__(watcher, name)
+        self._writer = writer
+        self._study = -1
+        self._readings: list[Reading] = []
+        self._written_losses = self._written_step = 0
+        self._started = time.monotonic()
+        self._due = self._started + _SECONDS
+        rates = {float(group.get("lr", 0.0)) for each in watcher.optimizers for group in each.param_groups}
+        optimizers = ", ".join(type(each).__name__ for each in watcher.optimizers)
+        self._trial = Trial(0, 0, {"learning_rate": max(rates, default=0.0), "optimizer": optimizers})
+
+    def __enter__(self) -> RecordedWatch:
+        self._watcher.guard(self._begin)
+        super().__enter__()
+        return self
+
+    def _begin(self) -> None:
+        self._study = self._writer.begin_study(
+            name=self.name, recipe="", kind="watch", seed=0, fingerprint="", settings={}
         )
-    form = Path(path).suffix.lower()
-    if form not in FORMS:
-        raise InputError(f"{path}: there is no report in this form", cure=f"end it in {', '.join(FORMS)}")
-    return write_page(_written(found, form), path)
+        self._writer.begin_trials(self._study, [self._trial])
 
+    def step(self, loss: Tensor | float) -> None:
+        """One step of the loop is done; now and then what is new is written down."""
+        super().step(loss)
+        if time.monotonic() >= self._due:
+            self._watcher.guard(self._write)
 
-def _written(found: Report | Watch, form: str) -> str:
-    from babysit.views.verdict_page import verdict_page
+    def _epoch(self, *values: float) -> None:
+        super()._epoch(*values)
+        self._write()
 
-    report = found if isinstance(found, Report) else found.report()
-    if form == ".json":
-        return report.as_json()
-    if form == ".sarif":
-        return report.as_sarif()
-    return verdict_page(report, None if isinstance(found, Report) else found.log())
+    def _write(self) -> None:
+        started = time.monotonic()
+        log = self._watcher.log()
+        self._write_layers(log)
+        self._write_losses(log)
+        now = time.monotonic()
+        self._due = now + max(_SECONDS, _SHARE * (now - started))
+
+    def _write_layers(self, log: Log) -> None:
+        series: dict[str, tuple[list[int], list[float]]] = {}
+        fresh = [sample for sample in log.samples if sample.step > self._written_step]
+        points = [(sample.step, *point) for sample in fresh for point in quantities(sample)]
+        if fresh:
+            self._written_step = fresh[-1].step
+            points += [
+                (self._written_step, f"layers/{name}/dead", units.share) for name, units in log.units.items()
+            ]
+        for step, name, value in points:
+            steps, values = series.setdefault(name, ([], []))
+            steps.append(step)
+            values.append(value)
+        self._writer.details(self._study, self._trial, Details(series))
+
+    def _write_losses(self, log: Log) -> None:
+        """The losses since the last time, and the reading of each epoch among them."""
+        for epoch in log.epochs[len(self._readings) :]:
+            rate = next((rate for sample in log.samples[-1:] for rate in sample.rates), float("nan"))
+            accuracies = (epoch.train_accuracy, epoch.val_accuracy)
+            number, cost = len(self._readings) + 1, log.losses[epoch.step - 1] if epoch.step else float("nan")
+            self._readings.append(Reading(number, epoch.step, cost, *accuracies, rate, epoch.val_loss))
+            self._writer.epoch(self._study, self._trial, self._readings[-1], *self._losses(log, epoch.step))
+        self._writer.costs(self._study, self._trial, *self._losses(log, log.steps))
+
+    def _losses(self, log: Log, last: int) -> tuple[range, tuple[float, ...]]:
+        first, self._written_losses = self._written_losses, max(last, self._written_losses)
+        return range(first + 1, self._written_losses + 1), log.losses[first : self._written_losses]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self._watcher.guard(self._write)
+        self._watcher.guard(self._finish, error)
+        self._watcher.guard(self._writer.close)
+
+    def _finish(self, error: BaseException | None) -> None:
+        log = self._watcher.log()
+        state = State.COMPLETE if error is None else State.FAILED
+        state = State.STOPPED if isinstance(error, KeyboardInterrupt) else state
+        run = Run(
+            state,
+            tuple(self._readings),
+            log.losses[0] if log.losses else float("nan"),
+            seconds=time.monotonic() - self._started,
+            steps=log.steps,
+            message="" if error is None else f"{type(error).__name__}: {error}",
+        )
+        findings = {self._trial.key: self.report().findings}
+        self._writer.finish_trials(self._study, [Result(self._trial, run)], findings)
+        self._writer.finish_study(self._study, state, {})

@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
-from babysit.records import Finding, Reading, Result, Run, State
-from babysit.store.points import CHUNK_POINTS, to_chunks, to_single, to_spark
+from babysit.records import Details, Finding, Histogram, Reading, Result, Run, Snapshot, State
+from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS, Thinned, save_pictures
+from babysit.store.points import CHUNK_POINTS, Chunk, to_chunks, to_single, to_spark
 from babysit.store.rows import Values, finding_values, reading_values, summary_values
 from babysit.store.schema import findings, meta, readings, run_summary, series
+from babysit.store.statements import append, forget, replace
 
 COST = "cost"
 """The name of the series of mini-batch costs."""
+
+_CHUNK_COLUMNS = ("chunk", "first_step", "last_step", "count", "points")
+
+
+class _Series:
+    """All points of one quantity, and how many of them are committed."""
+
+    def __init__(self) -> None:
+        self._steps: list[NDArray[np.int32]] = []
+        self._values: list[NDArray[np.float32]] = []
+        self._committed_chunks = 0
+        self.has_news = False
+
+    def add(self, steps: ArrayLike, values: ArrayLike) -> None:
+        """Appends points, if there are any."""
+        if not len(np.asarray(steps)):
+            return
+        self._steps.append(np.asarray(steps, dtype=np.int32))
+        self._values.append(to_single(values))
+        self.has_news = True
+
+    def points(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Steps and values; kept joined, so that no epoch copies a long run piece by piece."""
+        self._steps = [np.concatenate([np.empty(0, dtype=np.int32), *self._steps])]
+        self._values = [np.concatenate([np.empty(0, dtype=np.float32), *self._values])]
+        return self._steps[0], self._values[0]
+
+    def chunks(self) -> list[Chunk]:
+        """The chunks that are new or have grown since the last commit."""
+        return to_chunks(*self.points(), start=self._committed_chunks) if self.has_news else []
+
+    def mark_committed(self) -> None:
+        """All points are on disk; the last chunk may still grow."""
+        self._committed_chunks = len(self.points()[0]) // CHUNK_POINTS
+        self.has_news = False
 
 
 class ActiveRun:
@@ -30,9 +68,9 @@ class ActiveRun:
         self.readings: list[Reading] = []
         self.committed_readings = 0
         self.first_cost = np.nan
-        self._steps: list[NDArray[np.int32]] = []
-        self._costs: list[NDArray[np.float32]] = []
-        self._committed_chunks = 0
+        self._series: dict[str, _Series] = {COST: _Series()}
+        self._histograms: Thinned[Histogram] = Thinned(MOST_HISTOGRAMS)
+        self._snapshots: Thinned[Snapshot] = Thinned(MOST_SNAPSHOTS)
 
     def add(self, reading: Reading, steps: ArrayLike, costs: ArrayLike) -> None:
         """Appends one epoch."""
@@ -40,12 +78,30 @@ class ActiveRun:
         self.add_costs(steps, costs)
 
     def add_costs(self, steps: ArrayLike, costs: ArrayLike) -> None:
-        """Appends costs that no reading belongs to: those of an epoch that an explosion cut short."""
-        new = to_single(costs)
-        if not self._costs and len(new):
+        """Appends costs that no reading belongs to: those of an epoch that is not, or never, done."""
+        if math.isnan(self.first_cost) and len(np.asarray(costs)):
             self.first_cost = float(np.asarray(costs)[0])
-        self._steps.append(np.asarray(steps, dtype=np.int32))
-        self._costs.append(new)
+        self._series[COST].add(steps, costs)
+
+    def add_details(self, details: Details) -> None:
+        """Appends what the layers showed."""
+        for name, (steps, values) in details.series.items():
+            self._series.setdefault(name, _Series()).add(steps, values)
+        for histogram in details.histograms:
+            self._histograms.add(histogram)
+        for snapshot in details.snapshots:
+            self._snapshots.add(snapshot)
+
+    @property
+    def has_new_costs(self) -> bool:
+        """Whether costs are not committed."""
+        return self._series[COST].has_news
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything is not committed."""
+        pictures = self._histograms.pending or self._snapshots.pending
+        return bool(self.pending) or pictures or any(one.has_news for one in self._series.values())
 
     @property
     def pending(self) -> list[Reading]:
@@ -55,41 +111,52 @@ class ActiveRun:
     @property
     def spark(self) -> bytes:
         """The sparkline of all costs so far."""
-        return to_spark(self._series()[1])
+        return to_spark(self._series[COST].points()[1])
 
     @property
     def run(self) -> Run:
         """The run as far as it is known."""
-        steps = self.readings[-1].step if self.readings else 0
+        told = self._series[COST].points()[0]
+        steps = max(self.readings[-1].step if self.readings else 0, int(told[-1]) if len(told) else 0)
         return Run(State.RUNNING, tuple(self.readings), first_cost=self.first_cost, steps=steps)
 
     def chunk_values(self) -> list[Values]:
         """The rows of the chunks that are new or have grown since the last commit."""
-        chunks = to_chunks(*self._series(), start=self._committed_chunks)
-        names = ("chunk", "first_step", "last_step", "count", "points")
         return [
-            {"trial": self.trial, "name": COST, **dict(zip(names, chunk, strict=True))} for chunk in chunks
+            {"trial": self.trial, "name": name, **dict(zip(_CHUNK_COLUMNS, chunk, strict=True))}
+            for name, points in self._series.items()
+            for chunk in points.chunks()
         ]
 
-    def mark_committed(self) -> None:
-        """Everything added so far is on disk; the last chunk may still grow."""
-        self.committed_readings = len(self.readings)
-        self._committed_chunks = len(self._series()[0]) // CHUNK_POINTS
+    def save_pictures(self, connection: Connection) -> None:
+        """Writes the histograms and snapshots that are new."""
+        save_pictures(connection, self.trial, self._histograms, self._snapshots)
 
-    def _series(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        # Joined once and kept joined, so that a long run is not copied piece by piece at every epoch.
-        self._steps = [np.concatenate([np.empty(0, dtype=np.int32), *self._steps])]
-        self._costs = [np.concatenate([np.empty(0, dtype=np.float32), *self._costs])]
-        return self._steps[0], self._costs[0]
+    def mark_committed(self) -> None:
+        """Everything added so far is on disk."""
+        self.committed_readings = len(self.readings)
+        for one in self._series.values():
+            one.mark_committed()
+        self._histograms.mark_committed()
+        self._snapshots.mark_committed()
 
 
 def save_progress(connection: Connection, runs: Sequence[ActiveRun]) -> None:
     """Writes what is pending of unfinished runs."""
     new_readings = [row for run in runs for row in reading_values(run.trial, run.pending)]
     replace(connection, readings, ("trial", "epoch"), new_readings)
-    chunks = [row for run in runs for row in run.chunk_values()]
+    _save_points(connection, runs)
+    # What layers show moves no summary: details may come after a run's end, which is not to be undone.
+    changed = [run for run in runs if run.pending or run.has_new_costs]
+    save_summaries(connection, {run.trial: summary_values(run.run, run.spark) for run in changed})
+
+
+def _save_points(connection: Connection, runs: Iterable[ActiveRun]) -> None:
+    running = list(runs)
+    chunks = [row for run in running for row in run.chunk_values()]
     replace(connection, series, ("trial", "name", "chunk"), chunks)
-    save_summaries(connection, {run.trial: summary_values(run.run, run.spark) for run in runs})
+    for run in running:
+        run.save_pictures(connection)
 
 
 def save_finished(
@@ -103,8 +170,7 @@ def save_finished(
     rows = [row for trial, result in results.items() for row in reading_values(trial, result.run.readings)]
     append(connection, readings, rows)
     append(connection, findings, _finding_rows(results, found))
-    chunks = [row for run in active.values() for row in run.chunk_values()]
-    replace(connection, series, ("trial", "name", "chunk"), chunks)
+    _save_points(connection, active.values())
     summaries = {trial: summary_values(result.run, b"") for trial, result in results.items()}
     for trial, summary in summaries.items():
         summary["spark"] = active[trial].spark if trial in active else _stored_spark(connection, trial)
@@ -148,27 +214,3 @@ def next_versions(connection: Connection, count: int) -> Iterable[int]:
     connection.execute(update(meta).where(mine).values(value=meta.c.value + count))
     last: int = connection.execute(select(meta.c.value).where(mine)).scalar_one()
     return range(last - count + 1, last + 1)
-
-
-def append(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Inserts rows, if there are any."""
-    if rows:
-        connection.execute(insert(table), rows)
-
-
-def replace(
-    connection: Connection, table: Table, key: tuple[str, ...], rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Inserts rows, taking the place of those with the same key."""
-    if rows:
-        where = [table.c[name] == bindparam(f"_{name}") for name in key]
-        keys = [{f"_{name}": row[name] for name in key} for row in rows]
-        connection.execute(delete(table).where(*where), keys)
-        connection.execute(insert(table), rows)
-
-
-def forget(connection: Connection, trials: Iterable[int], tables: Sequence[Table]) -> None:
-    """Deletes all rows of some trials."""
-    keys = [{"_trial": trial} for trial in trials]
-    for table in tables if keys else ():
-        connection.execute(delete(table).where(table.c.trial == bindparam("_trial")), keys)

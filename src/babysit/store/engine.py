@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, insert, inspect, select
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, insert, inspect, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from babysit.errors import StoreError
-from babysit.store.schema import SCHEMA_VERSION, meta, metadata
+from babysit.store.schema import ADDED, SCHEMA_VERSION, meta, metadata
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another writer, in seconds."""
@@ -176,24 +176,30 @@ def _unescaped(field: str) -> str:
 
 
 def create_tables(connection: Connection, location: Location) -> None:
-    """Makes a store of an empty database; leaves a store as it is; refuses anything else."""
+    """Makes a store of an empty database; adds to an older store what it lacks; refuses anything else."""
     names = set(inspect(connection).get_table_names())
     if names:
-        check_tables(connection, location)
+        if check_tables(connection, location) < SCHEMA_VERSION:
+            metadata.create_all(connection)
+            mine = meta.c.name == "schema_version"
+            connection.execute(update(meta).where(mine).values(value=SCHEMA_VERSION))
         return
     metadata.create_all(connection)
     rows = [{"name": "schema_version", "value": SCHEMA_VERSION}, {"name": "last_version", "value": 0}]
     connection.execute(insert(meta), rows)
 
 
-def check_tables(connection: Connection, location: Location) -> None:
+def check_tables(connection: Connection, location: Location) -> int:
     """Refuses a database that is not a babysit store, or that a newer babysit wrote.
+
+    Returns:
+        The version of its schema, at most this babysit's.
 
     Raises:
         StoreError: naming which of the two.
     """
     present = set(inspect(connection).get_table_names())
-    missing = set(metadata.tables) - present
+    missing = set(metadata.tables) - frozenset().union(*ADDED.values()) - present
     if not present:
         raise StoreError(
             f"the store {location.text} is empty: nothing has been written to it yet",
@@ -204,10 +210,12 @@ def check_tables(connection: Connection, location: Location) -> None:
             f"{location.text} is a database, but not a babysit store (it has no table {min(missing)!r})",
             cure="name another file",
         )
-    version = connection.execute(select(meta.c.value).where(meta.c.name == "schema_version")).scalar_one()
+    stored = select(meta.c.value).where(meta.c.name == "schema_version")
+    version: int = connection.execute(stored).scalar_one()
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"{location.text} was written by a newer babysit "
             f"(schema {version}; this one reads up to {SCHEMA_VERSION})",
             cure="pip install --upgrade babysit, or name another file",
         )
+    return version

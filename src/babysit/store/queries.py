@@ -13,11 +13,24 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, Table, select
 
 from babysit.errors import StoreError
-from babysit.records import CheckResult, Explosion, Finding, Result, Stage, State, Study, Trial, Value
+from babysit.records import (
+    CheckResult,
+    Explosion,
+    Finding,
+    Histogram,
+    Result,
+    Snapshot,
+    Stage,
+    State,
+    Study,
+    Trial,
+    Value,
+)
 from babysit.store.active import COST
+from babysit.store.details import histogram_from, snapshot_from
 from babysit.store.engine import BUSY_SECONDS, check_tables, locate, open_engine
 from babysit.store.failures import store_errors
 from babysit.store.points import buckets as buckets  # views draw the same buckets that the summaries hold
@@ -31,9 +44,11 @@ from babysit.store.rows import (
     stage_from,
     study_from,
 )
+from babysit.store.schema import ADDED, readings, run_summary, series, trials
 from babysit.store.schema import checks as checks_table
 from babysit.store.schema import findings as findings_table
-from babysit.store.schema import readings, run_summary, series, trials
+from babysit.store.schema import histograms as histograms_table
+from babysit.store.schema import snapshots as snapshots_table
 from babysit.store.schema import stages as stages_table
 from babysit.store.schema import studies as studies_table
 
@@ -64,7 +79,7 @@ class Reader:
         self._engine = open_engine(self._location, read_only=True, busy_seconds=BUSY_SECONDS)
         try:
             with self.connect() as connection:
-                check_tables(connection, self._location)
+                self._version = check_tables(connection, self._location)
         except BaseException:
             self._engine.dispose()
             raise
@@ -84,6 +99,10 @@ class Reader:
         """One consistent view of the store, for one or more statements."""
         with self._errors(), self._engine.connect() as connection:
             yield connection
+
+    def has(self, table: Table) -> bool:
+        """Whether the store knows a table: one that an older babysit wrote may lack some."""
+        return all(table.name not in names for version, names in ADDED.items() if version > self._version)
 
     def rows(self, statement: Select[Any]) -> list[Row[Any]]:
         """All rows that a statement selects."""
@@ -228,6 +247,45 @@ def all_costs(reader: Reader, study: int) -> dict[Key, Curve]:
     """The cost of every step, for every trial of a study that has any."""
     rows = reader.rows(_chunks_of(study))
     return {key: from_chunks([row.points for row in chunks]) for key, chunks in groupby(rows, _key)}
+
+
+def series_of(reader: Reader, study: int, key: Key) -> dict[str, Curve]:
+    """Every per-step quantity of one trial but its cost, by name, in single precision.
+
+    Names are ``learning_rate``, ``step_seconds`` (of the whole population), and for layers and parameters
+    ``layers/NAME/`` followed by ``update_ratio``, ``gradient_norm``, ``mean``, ``std``, ``dead`` or
+    ``saturated``.
+    """
+    chunks = _trials_of(study, series).join(series).where(series.c.name != COST)
+    one = chunks.where(trials.c.stage == key[0], trials.c.number == key[1])
+    rows = reader.rows(one.order_by(series.c.name, series.c.chunk))
+    by_name = groupby(rows, lambda row: str(row.name))
+    return {name: from_chunks([row.points for row in found]) for name, found in by_name}
+
+
+def histograms(reader: Reader, study: int, key: Key) -> dict[str, list[Histogram]]:
+    """The histograms of one trial by name, oldest first: ``activations/LAYER``, ``gradients/PARAMETER``."""
+    rows = _pictures(reader, histograms_table, study, key)
+    return {
+        name: [histogram_from(row) for row in found]
+        for name, found in groupby(rows, lambda row: str(row.name))
+    }
+
+
+def snapshots(reader: Reader, study: int, key: Key) -> dict[str, list[Snapshot]]:
+    """The snapshots of one trial's first layer by the parameter's name, oldest first."""
+    rows = _pictures(reader, snapshots_table, study, key)
+    return {
+        name: [snapshot_from(row) for row in found]
+        for name, found in groupby(rows, lambda row: str(row.name))
+    }
+
+
+def _pictures(reader: Reader, table: Table, study: int, key: Key) -> list[Row[Any]]:
+    if not reader.has(table):
+        return []
+    one = _trials_of(study, table).join(table).where(trials.c.stage == key[0], trials.c.number == key[1])
+    return reader.rows(one.order_by(table.c.name, table.c.step))
 
 
 def _chunks_of(study: int) -> Select[Any]:

@@ -7,7 +7,10 @@ stages        the boxes of ranges of a search
 trials        the hyperparameters that were tried
 run_summary   one row per trial: enough for a table of a thousand runs without touching a series
 readings      one row per trial and epoch, in full precision: a resumed search rebuilds the identical run
-series        one row per 256 points of a per-step quantity, in single precision
+series        one row per 256 points of a per-step quantity, in single precision: "cost", and, where layers
+              were looked at, "learning_rate", "layers/0.weight/update_ratio", "layers/1/dead" and others
+histograms    how activations and gradients were spread at some steps, a bounded number for each name
+snapshots     the first layer's weights at some steps, as images may be drawn of them, a bounded number
 findings      what the rules saw in a trial
 """
 
@@ -37,8 +40,11 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 1
-"""Raised by one whenever an older babysit could no longer read what a newer one writes."""
+SCHEMA_VERSION = 2
+"""Raised by one whenever an older babysit could no longer read what a newer one writes.
+
+1: the first. 2: histograms and snapshots; a writer adds their tables to an older store, a reader finds none.
+"""
 
 _NOT_FINITE = "$float"
 
@@ -222,12 +228,35 @@ series = Table(
     "series",
     metadata,
     Column("trial", ForeignKey("trials.id"), primary_key=True),
-    Column("name", String(100), primary_key=True),
+    # As text: it holds the name of a layer, which a model may nest as deep as it likes.
+    Column("name", Text, primary_key=True),
     Column("chunk", Integer, primary_key=True),
     Column("first_step", BigInteger, nullable=False),
     Column("last_step", BigInteger, nullable=False),
     Column("count", Integer, nullable=False),
     Column("points", LargeBinary, nullable=False),
+)
+
+histograms = Table(
+    "histograms",
+    metadata,
+    Column("trial", ForeignKey("trials.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    # Little-endian: float32 edges, one more than the int32 counts.
+    Column("edges", LargeBinary, nullable=False),
+    Column("counts", LargeBinary, nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("trial", ForeignKey("trials.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("shape", Plain, nullable=False),
+    # Little-endian float16.
+    Column("weights", LargeBinary, nullable=False),
 )
 
 findings = Table(
@@ -244,3 +273,6 @@ findings = Table(
     Column("advice", Text, nullable=False),
     Column("source", Text, nullable=False),
 )
+
+ADDED = {2: frozenset({"histograms", "snapshots"})}
+"""Schema version -> the tables that it brought."""

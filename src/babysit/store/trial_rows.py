@@ -8,9 +8,20 @@ from sqlalchemy import Connection, insert, select
 
 from babysit.errors import StoreError
 from babysit.records import Run, State, Trial, Value
-from babysit.store.active import append, forget, next_versions, save_summaries
+from babysit.store.active import next_versions, save_summaries
 from babysit.store.rows import summary_values
-from babysit.store.schema import findings, from_json, readings, run_summary, series, to_json, trials
+from babysit.store.schema import (
+    findings,
+    from_json,
+    histograms,
+    readings,
+    run_summary,
+    series,
+    snapshots,
+    to_json,
+    trials,
+)
+from babysit.store.statements import append, forget
 
 Key = tuple[int, int]
 """Stage and number of a trial."""
@@ -85,5 +96,5 @@ def unfinished(connection: Connection, rows: Collection[int]) -> list[int]:
 
 def start_over(connection: Connection, rows: Sequence[int], state: State) -> None:
     """Deletes what was measured in some trials and sets their state."""
-    forget(connection, rows, (readings, series, findings))
+    forget(connection, rows, (readings, series, histograms, snapshots, findings))
     save_summaries(connection, {row: summary_values(Run(state), b"") for row in rows})

@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike
 from sqlalchemy import Connection, delete, insert, select, update
 
 from babysit.errors import StoreError
-from babysit.records import CheckResult, Finding, Reading, Result, Stage, State, Trial
-from babysit.store.active import ActiveRun, append, replace, save_finished, save_progress
+from babysit.records import CheckResult, Details, Finding, Reading, Result, Stage, State, Trial
+from babysit.store.active import ActiveRun, save_finished, save_progress
 from babysit.store.engine import BUSY_SECONDS, create_tables, locate, open_engine
 from babysit.store.failures import store_errors
 from babysit.store.rows import Values, check_values, stage_values
 from babysit.store.schema import checks, stages, studies, trials
+from babysit.store.statements import append, replace
 from babysit.store.trial_rows import Key, ensure_trials, start_over, unfinished
 
 FLUSH_SECONDS = 0.5
@@ -108,7 +109,7 @@ class Writer:
         Args:
             name: what the user calls it.
             recipe: the recipe's name or path.
-            kind: "search" or "train".
+            kind: "search", "train" or "watch".
             seed: the one seed that everything is derived from.
             fingerprint: equal for the same command, so that an interrupted study can be found again.
             settings: everything else that was asked, as plain data.
@@ -207,12 +208,48 @@ class Writer:
         """
         with self._lock:
             self._ready()
-            if (study, trial.key) not in self._ids:
-                self.begin_trials(study, [trial])
-            row = self._ids[study, trial.key]
-            self._active.setdefault(row, ActiveRun(row)).add(reading, steps, costs)
+            self._active_run(study, trial).add(reading, steps, costs)
             if sum(len(run.pending) for run in self._active.values()) >= FLUSH_READINGS:
                 self._commit_progress()
+
+    def costs(self, study: int, trial: Trial, steps: ArrayLike, costs: ArrayLike) -> None:
+        """Buffers costs that belong to no epoch yet; they are committed within half a second.
+
+        Args:
+            study: the study's number.
+            trial: the trial; it is begun if it has not been.
+            steps: step numbers, from 1, ascending from call to call.
+            costs: the cost at each of them.
+
+        Raises:
+            StoreError: something earlier could not be committed; it is still buffered, and is tried again.
+        """
+        with self._lock:
+            self._ready()
+            self._active_run(study, trial).add_costs(steps, costs)
+
+    def details(self, study: int, trial: Trial, details: Details) -> None:
+        """Buffers what the layers of one run showed; it is committed within half a second.
+
+        Of histograms and snapshots of one name a bounded number is kept, spread evenly over the run.
+
+        Args:
+            study: the study's number.
+            trial: the trial; it is begun if it has not been.
+            details: what is new since the last call; steps ascend from call to call.
+
+        Raises:
+            StoreError: something earlier could not be committed; it is still buffered, and is tried again.
+        """
+        with self._lock:
+            self._ready()
+            self._active_run(study, trial).add_details(details)
+
+    def _active_run(self, study: int, trial: Trial) -> ActiveRun:
+        if (study, trial.key) not in self._ids:
+            self.begin_trials(study, [trial])
+        row = self._ids[study, trial.key]
+        return self._active.setdefault(row, ActiveRun(row))
 
     def finish_trials(
         self,
@@ -278,7 +315,7 @@ class Writer:
             self._active.pop(row, None)
 
     def _commit_progress(self) -> None:
-        waiting = [run for run in self._active.values() if run.pending]
+        waiting = [run for run in self._active.values() if run.has_news]
         if not waiting:
             return
         with self._transaction() as connection:

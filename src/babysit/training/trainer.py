@@ -7,89 +7,34 @@ yields one report per epoch, and whoever iterates may record it, draw it, drop m
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from babysit.data.batches import Batches
 from babysit.nn.dropout import mix
 from babysit.records import Explosion, Reading, Run, State, score
+from babysit.training.denormals import denormals_flushed
 from babysit.training.evaluation import Evaluation, Score, measure
 from babysit.training.gradients import Dense, Gradient, Penalized, bias_gradient, missing, outer_product
 from babysit.training.history import History
-from babysit.training.losses import Loss
 from babysit.training.lowering import Forward, lower
+from babysit.training.observer import Moment, Observer
+from babysit.training.plan import EXPLOSION_LIMIT as EXPLOSION_LIMIT
+from babysit.training.plan import Candidate as Candidate
+from babysit.training.plan import EpochReport as EpochReport
+from babysit.training.plan import Plan as Plan
+from babysit.training.plan import rates_of
 from babysit.training.population import Tensors, stack
 from babysit.training.precision import Precision, forward_context, precise, precision_named
 from babysit.training.regularization import REGULARIZATION, penalty, project
-from babysit.training.schedules import WARM_UP, Schedule, warm_up
+from babysit.training.schedules import WARM_UP, warm_up
 from babysit.training.tape import Tape
-from babysit.training.updates import UpdateRule
-
-EXPLOSION_LIMIT = 3.0
-"""A run whose cost passes this many times its first cost is stopped (CS231n lecture 6)."""
-
-
-class Plan(NamedTuple):
-    """What all members of a population share.
-
-    Attributes:
-        loss, update, schedule: the rules.
-        epochs: how many epochs at most.
-        explosion_limit: the cost limit in units of the first cost; infinity switches the rule off, and
-            only a non-finite cost stops a run.
-        precision: of the products, by name.
-        device: where the population trains.
-    """
-
-    loss: Loss
-    update: UpdateRule
-    schedule: Schedule
-    epochs: int
-    explosion_limit: float = EXPLOSION_LIMIT
-    precision: str = "float32"
-    device: str = "cpu"
-
-
-class Candidate(NamedTuple):
-    """One member to be.
-
-    Attributes:
-        model: its initial values; left as it is.
-        hyperparameters: rates by name, at least ``learning_rate``; regularization and ``warm_up_epochs``
-            default to 0, those of the update rule and the schedule to their own defaults.
-        key: its random key, any integer; the masks of its dropout follow from it.
-    """
-
-    model: nn.Module
-    hyperparameters: Mapping[str, object]
-    key: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class EpochReport:
-    """What one epoch brought; members are numbered as they were given to the trainer.
-
-    Attributes:
-        epoch: epochs done, from 1.
-        readings: member -> reading, for those that finished the epoch.
-        exploded: member -> explosion, for those that did not.
-        first_step: the epoch's first step, from 1.
-        costs: member -> cost of each of its steps this epoch, float32; ends with the explosion.
-    """
-
-    epoch: int
-    readings: Mapping[int, Reading]
-    exploded: Mapping[int, Explosion]
-    first_step: int
-    costs: Mapping[int, np.ndarray]
 
 
 class Trainer:
@@ -105,6 +50,9 @@ class Trainer:
         evaluation: the rows for the accuracies.
         keep_best: keep a copy of each member's weights at its best validation score.
         way: how the members compute together, "fused", "vmap" or "serial"; the fastest by default.
+
+    Attributes:
+        observer: who may look at some steps; it changes nothing. Nobody by default.
 
     Raises:
         RecipeError: when the models do not share an architecture.
@@ -147,6 +95,7 @@ class Trainer:
         self.alive = list(range(len(candidates)))
         self._members = [History() for _ in candidates]
         self._elapsed = 0.0
+        self.observer: Observer | None = None
         self.population.slots.add(self._member_tensors(candidates))
         self._look()
 
@@ -158,7 +107,7 @@ class Trainer:
             "limits": torch.full((size,), math.inf, dtype=torch.float64),
             "costs": torch.zeros(size, self.batches.steps_per_epoch, dtype=torch.float64),
         }
-        found |= {f"rates/{name}": rate for name, rate in _rates(candidates, self.plan).items()}
+        found |= {f"rates/{name}": rate for name, rate in rates_of(candidates, self.plan).items()}
         for name in self.population.trained:
             state = self.plan.update.init(self.population.parameters[name].detach())
             found |= {f"update/{name}/{part}": value for part, value in state.items()}
@@ -182,7 +131,7 @@ class Trainer:
         """
         while self.epoch < self.plan.epochs and self.alive and self.step < (steps or math.inf):
             started = time.perf_counter()
-            with _denormals_flushed(), precise(self._precision.name):
+            with denormals_flushed(), precise(self._precision.name):
                 report = self._train_epoch(steps or math.inf)
             self._elapsed += time.perf_counter() - started
             for member in (*report.readings, *report.exploded):
@@ -192,7 +141,7 @@ class Trainer:
     def rehearse(self, x: Tensor, y: Tensor, steps: int) -> None:
         """Trains so many steps on one batch, for the clock; the trainer is not to be used afterwards."""
         self.population.template.train()
-        with _denormals_flushed(), precise(self._precision.name):
+        with denormals_flushed(), precise(self._precision.name):
             for _ in range(steps):
                 self._train_step(x.to(self.plan.device), y.to(self.plan.device), 1)
 
@@ -295,8 +244,29 @@ class Trainer:
             # A cost that starts at NaN has a NaN limit, which no cost satisfies: it explodes at once.
             limits = torch.where(cost.isfinite(), cost.abs() * self.plan.explosion_limit, math.nan)
             self.population.slots["limits"].copy_(limits)
+        moment = self._moment(x, gradients)
         with torch.no_grad():
+            if moment is None or self.observer is None:
+                self._update(gradients)
+                return
+            self.observer.before(moment)
             self._update(gradients)
+            self.observer.after(moment)
+
+    def _moment(self, x: Tensor, gradients: Mapping[str, Gradient]) -> Moment | None:
+        """The current step for an observer that wants to see it."""
+        if self.observer is None or not self.observer.wants(self.step):
+            return None
+        return Moment(
+            self.step,
+            tuple(self.alive),
+            self.population.template,
+            self.population.parameters,
+            self.population.buffers,
+            gradients,
+            x,
+            self._learning_rate(),
+        )
 
     def _gradients(self, data_loss: Tensor, tape: Tape) -> dict[str, Gradient]:
         """The data loss's gradient of every trained parameter; those of tapped layers stay factored."""
@@ -451,29 +421,3 @@ def _steps_between_judgements(device: str) -> int:
 
 def _parameters_of(tape: Tape) -> set[str]:
     return {tap.weight for tap in tape} | {tap.bias for tap in tape if tap.bias is not None}
-
-
-@contextmanager
-def _denormals_flushed() -> Iterator[None]:
-    """Numbers below 1e-38 count as zero inside: they cost eight times the time and change nothing.
-
-    The switch belongs to the thread, hence to the caller, so it is put back.
-    """
-    was_flushed = sys.float_info.min * 0.5 == 0.0
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(was_flushed)
-
-
-def _rates(candidates: Sequence[Candidate], plan: Plan) -> dict[str, Tensor]:
-    """Name -> [P] float64, for every rate that the plan's rules read."""
-    defaults = {**REGULARIZATION, WARM_UP: 0.0, **plan.update.defaults, **plan.schedule.defaults}
-    return {
-        name: torch.tensor(
-            [float(candidate.hyperparameters.get(name, default)) for candidate in candidates],  # type: ignore[arg-type]
-            dtype=torch.float64,
-        )
-        for name, default in {"learning_rate": math.nan, **defaults}.items()
-    }

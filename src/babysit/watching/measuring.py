@@ -108,11 +108,17 @@ def layer_scalars(kinds: Sequence[type[nn.Module]], outputs: Sequence[Tensor]) -
         (7.0, 5.0)
     """
     values = [output.float() for output in outputs]
-    norms = torch._foreach_norm(values) if values else ()
+    norms = _norms(values)
     return [
         [each.sum(), norm, *_saturated(kind, each)]
         for kind, each, norm in zip(kinds, values, norms, strict=True)
     ]
+
+
+def _norms(values: list[Tensor]) -> Sequence[Tensor]:
+    if any(map(torch._C._functorch.is_batchedtensor, values)):  # vmap knows no norm of several at once
+        return [torch.linalg.vector_norm(value) for value in values]
+    return torch._foreach_norm(values) if values else ()
 
 
 def _saturated(kind: type[nn.Module], values: Tensor) -> list[Tensor]:

@@ -295,3 +295,41 @@ def spread_of(mean: float, root_mean_square: float) -> float:
     """
     square = root_mean_square**2 - mean**2
     return math.sqrt(square) if square > 0 else square * 0
+
+
+def layer_stat(size: int, total: float, norm: float, saturated: float = math.nan) -> LayerStat:
+    """A layer's output, from what was computed on the device.
+
+    Args:
+        size: how many numbers entered.
+        total, norm: their sum and their norm.
+        saturated: the share at the ends of a sigmoid or tanh; NaN for other layers.
+
+    Example:
+        >>> layer_stat(2, 6.0, 2**0.5 * 5)
+        LayerStat(mean=3.0, std=4.0, saturated=nan)
+    """
+    mean = total / size
+    return LayerStat(mean, spread_of(mean, norm / math.sqrt(size)), saturated)
+
+
+def output_stat(values: Sequence[float] | None, size: int, examples: int) -> OutputStat | None:
+    """The model's output, from what was computed on the device; None if nothing was.
+
+    Args:
+        values: sum, norm and spread over examples; then, if it was seen, the sum of the input.
+        size: how many numbers of the output entered.
+        examples: the batch's size.
+    """
+    if values is None:
+        return None
+    total, norm, spread, *given = values
+    mean = total / size
+    return OutputStat(
+        examples,
+        mean,
+        spread_of(mean, norm / math.sqrt(size)),
+        spread,
+        all(map(math.isfinite, given)),
+        math.isfinite(total),
+    )

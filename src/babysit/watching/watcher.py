@@ -21,14 +21,13 @@ from babysit.watching.instruments import Instruments, noise_in, norms_in, tellin
 from babysit.watching.measuring import Scalars
 from babysit.watching.quantities import (
     Epoch,
-    LayerStat,
     Log,
-    OutputStat,
     Sample,
     Setup,
     TargetStat,
+    layer_stat,
     middle,
-    spread_of,
+    output_stat,
 )
 from babysit.watching.schedule import looks_for_leftovers, next_sample
 from babysit.watching.updates import Updates, reached
@@ -201,7 +200,7 @@ class Watcher:
     def _sample(self) -> Sample:
         numbers, sizes = self._scalars.read(), self._scalars.sizes
         layers = {
-            key[1]: _layer_stat(sizes[key], *values) for key, values in numbers.items() if key[0] == "layer"
+            key[1]: layer_stat(sizes[key], *values) for key, values in numbers.items() if key[0] == "layer"
         }
         tensors = {
             key[1]: self._changes.stat(key[1], sizes[key], values)
@@ -216,7 +215,7 @@ class Watcher:
             leftover=self._leftover_of(numbers.get(("leftover",))),
             layers=layers,
             tensors=tensors,
-            output=_output_stat(numbers.get(("output",)), sizes.get(("output",), 0), self._examples),
+            output=output_stat(numbers.get(("output",)), sizes.get(("output",), 0), self._examples),
             targets=_target_stat(numbers),
             noise=noise_in(numbers),
             norms=norms_in(numbers),
@@ -291,26 +290,6 @@ class Watcher:
 
 def _rates(optimizers: Sequence[Any]) -> tuple[float, ...]:
     return tuple(float(group.get("lr", math.nan)) for each in optimizers for group in each.param_groups)
-
-
-def _layer_stat(size: int, total: float, norm: float, saturated: float = math.nan) -> LayerStat:
-    mean = total / size
-    return LayerStat(mean, spread_of(mean, norm / math.sqrt(size)), saturated)
-
-
-def _output_stat(values: list[float] | None, size: int, examples: int) -> OutputStat | None:
-    if values is None:
-        return None
-    total, norm, spread, *given = values
-    mean = total / size
-    return OutputStat(
-        examples,
-        mean,
-        spread_of(mean, norm / math.sqrt(size)),
-        spread,
-        all(map(math.isfinite, given)),
-        math.isfinite(total),
-    )
 
 
 def _target_stat(numbers: Mapping[Any, list[float]]) -> TargetStat | None:

@@ -10,14 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from babysit.errors import InputError
 from babysit.recipe.building import Prepared, groups
 from babysit.records import Result, Run, Trial
-from babysit.search.engines.events import NOTHING, Event, TrialDone, epoch_events, failed, series
+from babysit.search.engines.events import (
+    NOTHING,
+    Event,
+    Looks,
+    TrialDone,
+    epoch_events,
+    failed,
+    looks_until_the_end,
+    series,
+)
 from babysit.training.population import signature
-from babysit.training.trainer import Candidate, Trainer
+from babysit.training.trainer import Candidate, EpochReport, Trainer
+from babysit.watching.population import PopulationObserver
 
 Kind = tuple[object, ...]
 """What two populations must share to join: architecture, batch size, epochs done."""
@@ -31,13 +39,22 @@ class Crew:
         trials: the trials, in the order of the candidates.
         candidates: their models, of one architecture and batch size.
         epochs: how many each trial gets.
+        observe: whether layers and updates are looked at.
     """
 
     def __init__(
-        self, prepared: Prepared, trials: Sequence[Trial], candidates: Sequence[Candidate], epochs: int
+        self,
+        prepared: Prepared,
+        trials: Sequence[Trial],
+        candidates: Sequence[Candidate],
+        epochs: int,
+        *,
+        observe: bool = False,
     ) -> None:
         self._prepared, self._trials = prepared, list(trials)
         self._trainer: Trainer = prepared.trainer_of(candidates, epochs)
+        self._observer = PopulationObserver() if observe else None
+        self._trainer.observer = self._observer
         self._architecture = signature(candidates[0].model)
         self._full = len(trials)
 
@@ -69,16 +86,18 @@ class Crew:
         except InputError as error:
             broken, self._trainer.alive = self._trainer.alive, []
             return [failed(self._trials[member], str(error)) for member in broken]
+        looks = {} if self._observer is None else self._observer.take()
         runs = self._trainer.runs()
         ended = [] if self.is_running else self._trainer.alive
         return [
-            *epoch_events(report, self._trials),
-            *(self._done(member, runs[member], *series(report, member)) for member in report.exploded),
-            *(self._done(member, runs[member], *NOTHING) for member in ended),
+            *epoch_events(report, self._trials, looks),
+            *(self._exploded(report, member, runs[member], looks) for member in report.exploded),
+            *(TrialDone(Result(self._trials[member], runs[member]), *NOTHING) for member in ended),
         ]
 
-    def _done(self, member: int, run: Run, steps: np.ndarray, costs: np.ndarray) -> TrialDone:
-        return TrialDone(Result(self._trials[member], run), steps, costs)
+    def _exploded(self, report: EpochReport, member: int, run: Run, looks: Looks) -> TrialDone:
+        seen = looks_until_the_end(report, member, looks)
+        return TrialDone(Result(self._trials[member], run), *series(report, member), seen)
 
 
 class Crews:
@@ -87,10 +106,11 @@ class Crews:
     Args:
         prepared: the recipe with its data.
         epochs: how many each trial gets.
+        observe: whether layers and updates are looked at.
     """
 
-    def __init__(self, prepared: Prepared, epochs: int) -> None:
-        self._prepared, self._epochs = prepared, epochs
+    def __init__(self, prepared: Prepared, epochs: int, *, observe: bool = False) -> None:
+        self._prepared, self._epochs, self._observe = prepared, epochs, observe
         self._waiting: dict[Kind, Crew] = {}
 
     def train(self, trials: Sequence[Trial]) -> Iterator[list[Event]]:
@@ -110,7 +130,8 @@ class Crews:
                 yield [failed(trial, str(error))]
         for indices in groups([candidate for _, candidate in built]):
             members, candidates = zip(*(built[index] for index in indices), strict=True)
-            yield from self._run(Crew(self._prepared, members, candidates, self._epochs))
+            crew = Crew(self._prepared, members, candidates, self._epochs, observe=self._observe)
+            yield from self._run(crew)
 
     def finish(self) -> Iterator[list[Event]]:
         """Trains to their end those that still wait; nobody else will come."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from babysit.records import Reading, Result, Run, State, Trial
 from babysit.training.trainer import EpochReport
+from babysit.watching.population import Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,14 @@ class EpochDone:
         reading: what was measured.
         steps: the epoch's steps, int32.
         costs: the cost of each, float32.
+        looks: what the observer saw in it.
     """
 
     trial: Trial
     reading: Reading
     steps: np.ndarray
     costs: np.ndarray
+    looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,22 @@ class TrialDone:
     Attributes:
         result: the trial and its run.
         steps, costs: of an exploded trial, those of its last, unfinished epoch; empty otherwise.
+        looks: what the observer saw in that epoch.
     """
 
     result: Result
     steps: np.ndarray
     costs: np.ndarray
+    looks: tuple[Look, ...] = ()
 
+    @property
+    def trial(self) -> Trial:
+        """Which trial."""
+        return self.result.trial
+
+
+Looks = Mapping[int, tuple[Look, ...]]
+"""What an observer saw, by member."""
 
 Event = EpochDone | TrialDone
 
@@ -52,10 +65,16 @@ def failed(trial: Trial, message: str) -> TrialDone:
     return TrialDone(Result(trial, Run(State.FAILED, message=message)), *NOTHING)
 
 
-def epoch_events(report: EpochReport, trials: Sequence[Trial]) -> Iterator[EpochDone]:
+def epoch_events(report: EpochReport, trials: Sequence[Trial], looks: Looks) -> Iterator[EpochDone]:
     """The events of one epoch of one population; ``trials`` are its members' in the trainer's numbering."""
     for member, reading in report.readings.items():
-        yield EpochDone(trials[member], reading, *series(report, member))
+        yield EpochDone(trials[member], reading, *series(report, member), looks.get(member, ()))
+
+
+def looks_until_the_end(report: EpochReport, member: int, looks: Looks) -> tuple[Look, ...]:
+    """What was seen of a member up to its explosion: it may have trained on for a few steps, for nobody."""
+    last = report.exploded[member].step
+    return tuple(look for look in looks.get(member, ()) if look.sample.step <= last)
 
 
 def series(report: EpochReport, member: int) -> tuple[np.ndarray, np.ndarray]:

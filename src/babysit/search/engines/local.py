@@ -51,14 +51,15 @@ class InProcess:
     Args:
         prepared: the recipe with its data.
         population: members that train together; measured where it is 0, the default.
+        observe: whether layers and updates are looked at; the events carry what was seen.
     """
 
-    def __init__(self, prepared: Prepared, population: int = 0) -> None:
-        self._prepared, self._population = prepared, population
+    def __init__(self, prepared: Prepared, population: int = 0, *, observe: bool = False) -> None:
+        self._prepared, self._population, self._observe = prepared, population, observe
 
     def train(self, trials: Sequence[Trial], epochs: int) -> Iterator[Event]:
         """Trains all trials; exactly one ``TrialDone`` each."""
-        crews = Crews(self._prepared, epochs)
+        crews = Crews(self._prepared, epochs, observe=self._observe)
         for group in grouped(trials, _size_for(self._prepared, self._population, 1), workers=1):
             for events in crews.train(group):
                 yield from events
@@ -71,13 +72,14 @@ class InProcess:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """How a worker process finds the recipe: by the words of the command line."""
+    """How a worker process finds the recipe: by the words of the command line; and whether it observes."""
 
     recipe: str
     settings: tuple[str, ...]
     seed: int
     precision: str = FLOAT32
     way: str | None = None
+    observe: bool = False
 
 
 class Processes:
@@ -218,12 +220,12 @@ def _serve(pipe: Connection, source: Source) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             recipe = apply_settings(load_recipe(source.recipe), source.settings)
             prepared = prepare(recipe, seed=source.seed, precision=source.precision, way=source.way)
             while True:
-                _serve_stage(pipe, Crews(prepared, epochs=pipe.recv()))
+                _serve_stage(pipe, Crews(prepared, epochs=pipe.recv(), observe=source.observe))
         except InputError as error:
             pipe.send(error)
 

@@ -1,0 +1,88 @@
+"""What a population is asked to do, and what one epoch of it brought."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from babysit.records import Explosion, Reading
+from babysit.training.losses import Loss
+from babysit.training.regularization import REGULARIZATION
+from babysit.training.schedules import WARM_UP, Schedule
+from babysit.training.updates import UpdateRule
+
+EXPLOSION_LIMIT = 3.0
+"""A run whose cost passes this many times its first cost is stopped (CS231n lecture 6)."""
+
+
+class Plan(NamedTuple):
+    """What all members of a population share.
+
+    Attributes:
+        loss, update, schedule: the rules.
+        epochs: how many epochs at most.
+        explosion_limit: the cost limit in units of the first cost; infinity switches the rule off, and
+            only a non-finite cost stops a run.
+        precision: of the products, by name.
+        device: where the population trains.
+    """
+
+    loss: Loss
+    update: UpdateRule
+    schedule: Schedule
+    epochs: int
+    explosion_limit: float = EXPLOSION_LIMIT
+    precision: str = "float32"
+    device: str = "cpu"
+
+
+class Candidate(NamedTuple):
+    """One member to be.
+
+    Attributes:
+        model: its initial values; left as it is.
+        hyperparameters: rates by name, at least ``learning_rate``; regularization and ``warm_up_epochs``
+            default to 0, those of the update rule and the schedule to their own defaults.
+        key: its random key, any integer; the masks of its dropout follow from it.
+    """
+
+    model: nn.Module
+    hyperparameters: Mapping[str, object]
+    key: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """What one epoch brought; members are numbered as they were given to the trainer.
+
+    Attributes:
+        epoch: epochs done, from 1.
+        readings: member -> reading, for those that finished the epoch.
+        exploded: member -> explosion, for those that did not.
+        first_step: the epoch's first step, from 1.
+        costs: member -> cost of each of its steps this epoch, float32; ends with the explosion.
+    """
+
+    epoch: int
+    readings: Mapping[int, Reading]
+    exploded: Mapping[int, Explosion]
+    first_step: int
+    costs: Mapping[int, np.ndarray]
+
+
+def rates_of(candidates: Sequence[Candidate], plan: Plan) -> dict[str, Tensor]:
+    """Rates by name, name -> [P] float64, for every rate that the plan's rules read."""
+    defaults = {**REGULARIZATION, WARM_UP: 0.0, **plan.update.defaults, **plan.schedule.defaults}
+    return {
+        name: torch.tensor(
+            [float(candidate.hyperparameters.get(name, default)) for candidate in candidates],  # type: ignore[arg-type]
+            dtype=torch.float64,
+        )
+        for name, default in {"learning_rate": math.nan, **defaults}.items()
+    }
