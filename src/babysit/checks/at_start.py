@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -76,10 +77,22 @@ def initial_loss_low(measured: Measured) -> Seen | None:
 
 
 def first_loss_not_finite(measured: Measured) -> Seen | None:
-    """The first loss is NaN or infinite."""
-    if not measured.runs or math.isfinite(measured.loss):
+    """The first loss is NaN or infinite, or its gradient is."""
+    if not measured.runs:
         return None
-    return Seen("loss", "the first loss is no number", evidence("first loss", measured.loss, "finite"))
+    if not math.isfinite(measured.loss):
+        return Seen("loss", "the first loss is no number", evidence("first loss", measured.loss, "finite"))
+    gradients = [(name, g) for name, g in measured.gradients.items() if g is not None]
+    lost = [name for name, g in gradients if not bool(g.isfinite().all())]
+    if not lost:
+        return None
+    return Seen(
+        lost[-1],
+        f"the first loss is {measured.loss:.4g}, and the gradient of {lost[-1]} is no number",
+        evidence(
+            "parameters with such a gradient", len(lost), "0", "a root, norm or power has no slope at 0"
+        ),
+    )
 
 
 def symmetric(measured: Measured) -> Seen | None:
@@ -130,7 +143,7 @@ def vanishing_signal(measured: Measured) -> Seen | None:
     if len(layers) < 3 or not layers[0].spread_out:
         return None
     last, kept = layers[-1], layers[-1].spread_in / layers[0].spread_out
-    if not kept < VANISHED:
+    if not kept < VANISHED or _lost_at_once(layers):
         return None
     return Seen(
         last.name,
@@ -138,6 +151,12 @@ def vanishing_signal(measured: Measured) -> Seen | None:
         evidence("spread over the first layer's", kept, f"above {VANISHED:g}", "little reaches the end"),
         Severity.WARNING if kept < GONE else None,
     )
+
+
+def _lost_at_once(layers: list[Layer]) -> bool:
+    """True when nothing vanishes layer by layer: one operation between two of them takes all."""
+    steps = [(after.spread_in, before.spread_out) for before, after in pairwise(layers)]
+    return any(given > 0 and taken < GONE * given for taken, given in steps)
 
 
 def vanishing_gradient(measured: Measured) -> Seen | None:

@@ -150,7 +150,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "activation_before_cross_entropy",
         outputs.activation_before_cross_entropy,
-        "class scores that come out of a sigmoid, tanh or ReLU",
+        "class scores, before a log-softmax too, that come out of a sigmoid, tanh or ReLU",
         "return the last linear layer's output as it is",
         "scores in 0 to 1 give no class more than e times the share of another",
         explains=_ALL,
@@ -166,7 +166,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "broadcast_loss",
         outputs.broadcast,
-        "the loss combines (N, 1) with (N,): torch broadcasts them to (N, N)",
+        "the loss combines (N, 1) with (N,), which gives (N, N), or a loss of torch's gets two shapes",
         "outputs.squeeze(1), or targets.unsqueeze(1)",
         "numpy broadcasting: the best answer is then the mean of all targets",
         explains=_UNLEARNT,
@@ -191,7 +191,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "loss_not_connected",
         wiring.loss_not_connected,
-        "no parameter gets a gradient",
+        "no parameter gets a gradient, or all are 0 behind a round(), sign() or the like",
         "keep tensors from model to loss: no .item(), .detach(), .numpy(), argmax or new torch.tensor",
         "torch autograd",
         explains=_ALL,
@@ -224,7 +224,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "not_in_optimizer",
         wiring.not_in_optimizer,
-        "trainable parameters that no optimizer holds, unless they are the backbone below a new head",
+        "trainable parameters, the loss's too, that no optimizer holds, except a backbone below a new head",
         "give the optimizer model.parameters(), or set requires_grad=False on what is to stay",
         "torch.optim",
         _WARNING,
@@ -478,8 +478,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "first_loss_not_finite",
         at_start.first_loss_not_finite,
-        "the first loss is NaN or infinite",
-        "look for log(0), division by 0, or weights that are far too large",
+        "the first loss or its gradient is NaN or infinite",
+        "look for log(0), sqrt(0), division by 0, or weights that are far too large; add 1e-8 inside",
         "CS231n lecture 6, row 72",
         certainty=0.5,
         explains=_ALL,

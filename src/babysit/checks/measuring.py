@@ -18,6 +18,7 @@ from babysit.checks.tracing import (
     LossCall,
     LossTrace,
     Normalized,
+    flat_operation,
     last_operation,
     own_functions,
 )
@@ -36,6 +37,7 @@ class Measured:
         loss: its value; NaN when it did not run.
         connected: True when a gradient flows from the loss to some parameter.
         gradients: by parameter name; None where none flows.
+        flat: where all of them are exactly 0, the operation without a slope that is to blame.
         calls: which of torch's losses were called.
         ends: the last operation before each of these calls.
         outer: two shapes that broadcast in the loss though they should not.
@@ -58,6 +60,7 @@ class Measured:
     loss: float = float("nan")
     connected: bool = True
     gradients: dict[str, Tensor | None] = field(default_factory=dict)
+    flat: str = ""
     calls: tuple[LossCall, ...] = ()
     ends: tuple[str, ...] = ()
     outer: tuple[torch.Size, torch.Size] | None = None
@@ -153,7 +156,10 @@ def _with_gradient(x: Any) -> Any:
 def _backward(found: Measured, model: nn.Module, loss: Tensor) -> None:
     wanted = {name: value for name, value in model.named_parameters() if value.requires_grad}
     found.gradients = gradients(loss, wanted)
-    found.connected = any(gradient is not None for gradient in found.gradients.values())
+    flowing = [gradient for gradient in found.gradients.values() if gradient is not None]
+    found.connected = bool(flowing)
+    if flowing and not any(bool(gradient.any()) for gradient in flowing):
+        found.flat = flat_operation(loss)
 
 
 def gradients(loss: Tensor, wanted: dict[str, nn.Parameter]) -> dict[str, Tensor | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from babysit.checks.measuring import Measured, first_tensor
 from babysit.checks.seen import Seen, evidence
-from babysit.checks.tracing import ForwardTrace, LossCall
+from babysit.checks.tracing import ForwardTrace, LossCall, last_operation
 from babysit.records import Severity
 
 MIXED = 0.01
@@ -62,7 +63,9 @@ def log_softmax_before_cross_entropy(measured: Measured) -> Seen | None:
 
 def activation_before_cross_entropy(measured: Measured) -> Seen | None:
     """The class scores come out of a sigmoid, tanh or ReLU."""
-    for _, end in _pairs(measured, *_OF_SCORES):
+    for call, last in _pairs(measured, *_OF_SCORES, "log probabilities"):
+        of_log = call.kind == "log probabilities"
+        end = last_operation(call.input, before="log_softmax") if of_log else last
         if end in ("sigmoid", "tanh", "relu"):
             return Seen("output", f"the class scores come out of a {end}, which keeps them from being free")
     return None
@@ -148,10 +151,13 @@ def broadcast(measured: Measured) -> Seen | None:
     if measured.outer is None:
         return None
     one, other = (tuple(shape) for shape in measured.outer)
+    made = tuple(torch.broadcast_shapes(one, other))  # type: ignore[no-untyped-call]
+    fewer = min(math.prod(one), math.prod(other))
+    met = "every output meets every target" if len(one) != len(other) else "targets meet several outputs"
     return Seen(
         "loss",
-        f"shapes {one} and {other} broadcast to {(len(measured.y),) * 2}: every output meets every target",
-        evidence("numbers compared", float(len(measured.y)) ** 2, str(len(measured.y))),
+        f"shapes {one} and {other} broadcast to {made}: {met}",
+        evidence("numbers compared", math.prod(made), str(fewer)),
     )
 
 
@@ -204,6 +210,8 @@ def examples_mixed(measured: Measured) -> Seen | None:
         return None  # a target for every step: the first axis may be time's
     with measured.program.fresh() as (model, _):
         model.eval()
+        if not _takes(model, x[: len(x) // 2]):
+            return None  # a graph's nodes, say: the rows are parts of one example
         if any(isinstance(m, _BatchNorm) and m.running_mean is None for m in model.modules()):
             return None
         change = max(_change(model, x, kept) for kept in (0, len(x) - 1))
@@ -226,6 +234,14 @@ def _change(model: nn.Module, x: Tensor, kept: int) -> float:
     if not float(spread) > 1e-5 * float(before.abs().max()):
         return 0.0  # outputs that are all the same differ by rounding alone
     return float((before[kept] - after[kept]).abs().max() / spread)
+
+
+def _takes(model: nn.Module, x: Tensor) -> bool:
+    try:
+        _output(model, x)
+    except (RuntimeError, ValueError, IndexError):
+        return False
+    return True
 
 
 def _output(model: nn.Module, x: Any) -> Tensor | None:

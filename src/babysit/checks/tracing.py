@@ -71,7 +71,7 @@ class LossTrace(TorchFunctionMode):
         given = [*args, *kwargs.values()]
         tensors = [value for value in given if isinstance(value, Tensor)]
         if (name in _ELEMENTWISE or KINDS.get(name) == "regression") and len(tensors) >= 2:
-            self._note_shapes(tensors[0].shape, tensors[1].shape)
+            self._note_shapes(tensors[0], tensors[1], of_loss=name not in _ELEMENTWISE)
         result: Any = None
         try:
             result = func(*args, **kwargs)
@@ -80,10 +80,13 @@ class LossTrace(TorchFunctionMode):
                 self._note_call(name, args, kwargs, tensors, result)
         return result
 
-    def _note_shapes(self, one: torch.Size, other: torch.Size) -> None:
-        short, long = sorted((one, other), key=len)
-        if len(short) == 1 and len(long) == 2 and long[1] == 1 and long[0] == short[0] > 1:
-            self.outer = (one, other)
+    def _note_shapes(self, one: Tensor, other: Tensor, *, of_loss: bool) -> None:
+        short, long = sorted((one.shape, other.shape), key=len)
+        outer = len(short) == 1 and len(long) == 2 and long[1] == 1 and long[0] == short[0] > 1
+        # torch's own losses warn at any two shapes; in a formula such a product may well be meant.
+        unequal = of_loss and one.shape != other.shape and 1 not in (one.numel(), other.numel())
+        if outer or unequal:
+            self.outer = (one.shape, other.shape)
 
     def _note_call(self, name: str, args: Any, kwargs: Any, tensors: list[Tensor], result: Any) -> None:
         given = kwargs.get("input", args[0] if args else tensors[0])
@@ -233,17 +236,50 @@ _ENDS = {
 }
 
 
-def last_operation(outputs: Tensor) -> str:
+def last_operation(outputs: Tensor, *, before: str = "") -> str:
     """The operation that made a tensor, changes of its shape apart; empty when it is none of interest.
 
+    Args:
+        outputs: the tensor.
+        before: where this is the last operation, the one before it is meant; empty when it is not.
+
     Example:
-        >>> last_operation(torch.sigmoid(torch.zeros(3, 1, requires_grad=True)).squeeze(1))
-        'sigmoid'
+        >>> probabilities = torch.sigmoid(torch.zeros(3, 1, requires_grad=True)).squeeze(1)
+        >>> last_operation(probabilities), last_operation(probabilities.tanh(), before="tanh")
+        ('sigmoid', 'sigmoid')
     """
-    node: Any = outputs.grad_fn
+    node = _past_reshaping(outputs.grad_fn)
+    if before:
+        last = node is not None and _ENDS.get(_bare(node.name()), "") == before
+        node = _past_reshaping(node.next_functions[0][0]) if last else None
+    return _ENDS.get(_bare(node.name()), "") if node is not None else ""
+
+
+def _past_reshaping(node: Any) -> Any:
     while node is not None and _bare(node.name()) in _RESHAPING:
         node = node.next_functions[0][0] if node.next_functions else None
-    return _ENDS.get(_bare(node.name()), "") if node is not None else ""
+    return node
+
+
+def flat_operation(loss: Tensor) -> str:
+    """An operation whose slope is zero everywhere, on the way to a loss; empty when there is none.
+
+    Example:
+        >>> flat_operation(torch.ones(3, requires_grad=True).round().sum())
+        'round'
+    """
+    nodes, known = [loss.grad_fn], {loss.grad_fn}
+    while nodes:
+        node: Any = nodes.pop()
+        if node is not None and _bare(node.name()) in _FLAT:
+            return _bare(node.name()).lower()
+        behind = {past for past, _ in node.next_functions if past is not None} if node is not None else set()
+        nodes += behind - known
+        known |= behind
+    return ""
+
+
+_FLAT = ("Round", "Floor", "Ceil", "Trunc", "Sign", "Sgn")
 
 
 _RESHAPING = {*_SHAPES, "UnsafeView", "ReshapeAlias", "Clone", "Expand"}

@@ -34,7 +34,13 @@ def nothing_to_train(measured: Measured) -> Seen | None:
 
 
 def loss_not_connected(measured: Measured) -> Seen | None:
-    """The loss depends on no parameter."""
+    """The loss depends on no parameter, or through an operation without a slope."""
+    if measured.flat:
+        return Seen(
+            "loss",
+            f"every gradient is exactly 0: {measured.flat}() lies between the parameters and the loss",
+            evidence("parameters with a gradient above 0", 0, f"{len(measured.gradients)}", "its slope is 0"),
+        )
     if measured.connected or not _trainable(measured):
         return None
     return Seen(
@@ -116,6 +122,7 @@ def not_in_optimizer(measured: Measured) -> Seen | None:
     """Parameters that no optimizer holds; the first layers may be left out on purpose."""
     held, own = _held(measured), _trainable(measured)
     missing = [name for name, p in own.items() if id(p) not in held]
+    missing += [f"the loss's {name}" for name, p in _of_loss(measured) if id(p) not in held]
     if not held or not missing or optimizer_of_other_model(measured) is not None:
         return None
     if _is_backbone(list(own), missing):
@@ -125,6 +132,19 @@ def not_in_optimizer(measured: Measured) -> Seen | None:
         f"the optimizer does not hold {named(missing)}, so they never change",
         evidence("trainable parameters left out", len(missing), "0", "freeze them, if they are to stay"),
     )
+
+
+def _of_loss(measured: Measured) -> list[tuple[str, nn.Parameter]]:
+    """What a loss with layers of its own has to train; layers in evaluation mode only judge."""
+    loss = measured.program.loss
+    if not isinstance(loss, nn.Module):
+        return []
+    model = {id(p) for p in measured.program.model.parameters()}
+    training = [(name, layer) for name, layer in loss.named_modules() if layer.training]
+    own = [
+        (f"{at}.{name}".strip("."), p) for at, m in training for name, p in m.named_parameters(recurse=False)
+    ]
+    return [(name, p) for name, p in own if p.requires_grad and id(p) not in model]
 
 
 def _is_backbone(names: list[str], missing: list[str]) -> bool:

@@ -36,6 +36,8 @@ _PAIRS = {
     ("BinaryCrossEntropyWithLogits", "Softmax"): "softmax",
     ("BinaryCrossEntropyWithLogits", "Relu"): "relu",
 }
+_FLAT = frozenset({"Round", "Floor", "Ceil", "Trunc", "Sign", "Sgn"})
+_ABOVE_ZERO = frozenset({"Relu", "Sigmoid", "Softmax"})
 _MOST_NODES = 5000
 
 
@@ -50,6 +52,8 @@ class LossGraph:
         stretched: the shapes (prediction, what it was stretched to) if broadcasting made pairs; else None.
         from_scores: the cross-entropy takes the softmax itself, of whatever the model gives.
         alone: only a known loss, its sign, scale and mean make up the value: its floor is zero.
+        flat: an operation on the way whose slope is zero everywhere, e.g. "round"; empty if there is none.
+        above_zero: the prediction before a squared or absolute error cannot be negative.
     """
 
     cut: bool
@@ -58,6 +62,8 @@ class LossGraph:
     stretched: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     alone: bool = False
     from_scores: bool = False
+    flat: str = ""
+    above_zero: bool = False
 
 
 def read_loss(loss: Tensor) -> LossGraph:
@@ -81,14 +87,26 @@ def read_loss(loss: Tensor) -> LossGraph:
     end = _end(loss.grad_fn)
     kinds = [KINDS[_name(node)] for node in nodes if _name(node) in KINDS]
     fed = [_PAIRS[pair] for pair in map(_pair, nodes) if pair in _PAIRS]
+    by_hand = not kinds and _is_log_likelihood(loss.grad_fn)
+    errors = [node for node in nodes if KINDS.get(_name(node), "") in ("squared error", "absolute error")]
     return LossGraph(
         cut=False,
-        kind=kinds[0] if kinds else "",
+        kind=kinds[0] if kinds else "cross-entropy" if by_hand else "",
         fed_by=fed[0] if fed else "",
         stretched=next((shapes for shapes in map(_stretched, _losses(nodes, end)) if shapes), None),
-        alone=_name(end) in KINDS,
+        alone=_name(end) in KINDS or by_hand,
         from_scores=any(_pair(node) == ("NllLoss", "LogSoftmax") for node in nodes),
+        flat=next((_name(node).lower() for node in nodes if _name(node) in _FLAT), ""),
+        above_zero=len(errors) == 1 and _pair(errors[0])[1] in _ABOVE_ZERO,
     )
+
+
+def _is_log_likelihood(node: Any) -> bool:
+    """A cross-entropy by hand: log-softmax, the right class of each row, mean. Rewards would be a product."""
+    while _name(node) in _VIEWS | {"Neg", "Mean", "Sum", "Div"} and len(_children(node)) == 1:
+        node = _children(node)[0]
+    below = _below(node)
+    return _name(node) in ("Gather", "Index") and below is not None and _name(below) == "LogSoftmax"
 
 
 def _name(node: Any) -> str:

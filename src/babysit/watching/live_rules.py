@@ -72,7 +72,7 @@ LIVE_RULES: tuple[LiveRule, ...] = (
     LiveRule(
         "graph_cut",
         loop_rules.graph_cut,
-        "the loss has no graph, or no parameter gets a gradient in 3 sampled steps",
+        "the loss has no graph, or in 3 sampled steps no gradient, or only zeros behind a round()",
         "without a path there is nothing to learn from",
         "autograd: only what has a path to the loss gets a gradient",
     ),
@@ -123,7 +123,7 @@ LIVE_RULES: tuple[LiveRule, ...] = (
     LiveRule(
         "output_loss_mismatch",
         loop_rules.output_loss_mismatch,
-        "a softmax, sigmoid or ReLU feeds a loss that wants raw scores",
+        "a softmax, sigmoid or ReLU feeds a loss that wants raw scores, or an error with targets below 0",
         "squashed twice, the loss has a floor above 0 and small gradients",
         "a loss over C classes of a softmax over probabilities is at least ln(1 + (C - 1) / e)",
         ("graph_cut",),
@@ -283,7 +283,7 @@ LIVE_RULES: tuple[LiveRule, ...] = (
         "the loss moved under 5% in 50 steps with update ratios below 3e-5, or under 0.1% with 3e-4",
         "30 times below the band's middle of 1e-3: at that pace a weight changes in 30,000 steps",
         "CS231n lecture 6, rows 82-83",
-        _STUCK,
+        (*_STUCK, "parameters_unreached", "constant_output"),
     ),
     LiveRule(
         "constant_output",

@@ -13,11 +13,14 @@ def graph_cut(log: Log) -> Seen | None:
     """The loss does not lead back to the parameters."""
     samples = [sample for sample in stepped(log) if sample.tensors]
     dry = len(samples) >= ENOUGH and all(_without_gradient(sample) for sample in samples)
-    if not dry and not (log.graph is not None and log.graph.cut):
+    flat = log.graph.flat if log.graph is not None and len(samples) >= ENOUGH else ""
+    flat = flat if all(stat.gradient == 0 for sample in samples for stat in sample.tensors.values()) else ""
+    if not dry and not flat and not (log.graph is not None and log.graph.cut):
         return None
     what = (
         "the loss comes from no operation" if log.graph and log.graph.cut else "no parameter gets a gradient"
     )
+    what = f"every gradient is exactly 0 behind {flat}(), which has no slope" if flat else what
     return Seen(
         Severity.ERROR,
         "loss",
@@ -193,6 +196,8 @@ _MISFED = {
 
 def output_loss_mismatch(log: Log) -> Seen | None:
     """The last activation does not fit the loss."""
+    if log.graph is not None and log.graph.above_zero:
+        return _out_of_reach(log)
     fed_by = (log.graph.fed_by if log.graph is not None else "") or _probabilities(log) or _bare_scores(log)
     if not fed_by:
         return None
@@ -246,6 +251,23 @@ def _probabilities(log: Log) -> str:
     summed = all(abs(sample.output.mean * count - 1) < 1e-4 for sample in seen if sample.output is not None)
     floor = math.log1p((count - 1) / math.e)
     return "softmax" if count > 1 and summed and log.last > 0.98 * floor else ""
+
+
+def _out_of_reach(log: Log) -> Seen | None:
+    """Targets below zero, and an output that ends in a ReLU, sigmoid or softmax."""
+    shares = [sample.targets.negative for sample in log.samples if sample.targets is not None]
+    share = middle(shares)
+    if len(shares) < ENOUGH or not share > 0.05:
+        return None
+    return Seen(
+        Severity.WARNING,
+        "output",
+        1,
+        f"{share:.0%} of the targets are negative, and the output's last activation keeps it above zero",
+        "end the model with a linear layer, or scale the targets into the activation's range",
+        0.93,
+        (Evidence("targets out of reach", share, "none", "the loss cannot fall below their part"),),
+    )
 
 
 def rate_is_zero(log: Log) -> Seen | None:

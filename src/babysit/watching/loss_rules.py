@@ -139,7 +139,7 @@ def rate_too_high(log: Log) -> Seen | None:
     limit = 0.1 if adaptive else 0.03
     if log.steps < 30 or len(samples) < ENOUGH or (fares_well(log) and not _limps(log)):
         return None
-    if not ratio > limit:
+    if not ratio > limit or _still_falls(log):
         return _catapult(log) or _lost(log, limit)
     return Seen(
         Severity.WARNING,
@@ -169,6 +169,13 @@ def _descends(log: Log) -> bool:
 def _limps(log: Log) -> bool:
     """Thrown so far out that a loss below half of chance is no sign of health yet."""
     return max(log.losses[: log.steps // 2]) > 100 * log.first and log.last > 0.2 * log.first
+
+
+def _still_falls(log: Log) -> bool:
+    """Whether the newest quarter lies clearly below the one before, and the loss was never thrown up."""
+    quarter = log.steps // 4
+    before, newest = fmean(log.losses[-2 * quarter : -quarter]), fmean(log.losses[-quarter:])
+    return newest < 0.95 * before and newest < 0.8 * log.first and max(log.losses) < 1.5 * log.losses[0]
 
 
 def _catapult(log: Log) -> Seen | None:

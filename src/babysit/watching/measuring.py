@@ -170,14 +170,15 @@ def spread_over_examples(values: Tensor) -> Tensor:
 
 
 def target_scalars(output: Tensor, targets: Tensor) -> list[Tensor]:
-    """Class shares where the targets are class numbers, else mean and mean square.
+    """Class shares where the targets are class numbers, else mean, mean square and the share below zero.
 
     Args:
         output: what the criterion was given first; its second dimension counts the classes.
         targets: what it was given second.
     """
     if targets.is_floating_point():
-        return [targets.float().mean(), targets.float().square().mean()]
+        x = targets.float()
+        return [x.mean(), x.square().mean(), (x < 0).float().mean()]
     classes = torch.arange(output.shape[1], device=targets.device)
     return [(targets.reshape(-1, 1) == classes).mean(0, dtype=torch.float32)]
 

@@ -88,11 +88,13 @@ class TargetStat:
     Attributes:
         shares: the share of each class; empty for other targets.
         mean, square: moments of targets that are numbers; NaN for classes.
+        negative: the share of these below zero.
     """
 
     shares: tuple[float, ...] = ()
     mean: float = math.nan
     square: float = math.nan
+    negative: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +258,7 @@ class Log:
     def chance_in(self, samples: Sequence[Sample]) -> float:
         """The same for the targets of some samples.
 
-        For classes it is the entropy of their shares, for squared errors the variance of the targets.
+        For classes, two or more, it is the entropy of their shares, for squared errors the targets' variance.
 
         Args:
             samples: those that count.
@@ -268,7 +270,14 @@ class Log:
             return _entropy([fmean(column) for column in zip(*(stat.shares for stat in seen), strict=True)])
         if self.graph.kind == "squared error":
             return fmean(stat.square for stat in seen) - fmean(stat.mean for stat in seen) ** 2
+        if self.graph.kind == "binary cross-entropy":
+            return self._binary_chance(fmean(stat.mean for stat in seen))
         return math.nan
+
+    def _binary_chance(self, share: float) -> float:
+        """NaN where the first loss is not the ln 2 of a network that knows nothing: it has weights in it."""
+        weighted = not 0.55 < self.first < 0.9
+        return math.nan if weighted or not 0.05 < share < 0.95 else _entropy([share, 1 - share])
 
 
 def middle(values: Iterable[float]) -> float:
