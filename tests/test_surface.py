@@ -66,10 +66,12 @@ def test_the_public_names():
         "choice",
         "integer",
         "log_uniform",
+        "powers_of_ten",
         "save_report",
         "uniform",
         "verify",
         "watch",
+        "when",
     }
     assert {"data", "nn"} <= public
 

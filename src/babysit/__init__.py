@@ -3,20 +3,33 @@
 The public names are these; inside the package everyone imports the module that defines a name.
 """
 
+import typing as _typing
+
 from babysit import data as data
 from babysit import nn as nn
 from babysit.checks.program_check import check as check
 from babysit.errors import BabysitError as BabysitError
 from babysit.errors import InputError as InputError
+from babysit.recipe.reading import near_hint as _near_hint
 from babysit.recipe.recipe import Hyperparameters as Hyperparameters
 from babysit.recipe.recipe import Recipe as Recipe
 from babysit.recipe.space import choice as choice
 from babysit.recipe.space import integer as integer
 from babysit.recipe.space import log_uniform as log_uniform
+from babysit.recipe.space import powers_of_ten as powers_of_ten
 from babysit.recipe.space import uniform as uniform
+from babysit.recipe.space import when as when
 from babysit.session.reports import save_report as save_report
 from babysit.session.verifying import verify as verify
 from babysit.session.watching import watch as watch
 from babysit.verdict.report import Report as Report
+
+if not _typing.TYPE_CHECKING:  # a type checker goes on refusing names that do not exist
+
+    def __getattr__(name: str) -> object:
+        """Ranges as other tools spell them, ``bs.loguniform``, are told what they are called here."""
+        hint = _near_hint(name)
+        raise AttributeError(f"module 'babysit' has no attribute {name!r}" + (f": {hint}" if hint else ""))
+
 
 __version__ = "0.1.0"

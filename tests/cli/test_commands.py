@@ -227,3 +227,47 @@ def test_the_final_line_names_the_trial_that_was_scored(babysit):
     data = babysit("search", "digits", "--stages", "coarse:8x2,final:3x3", "--json")
     stage, number = data.data["final"]["trial"]
     assert f"trial {stage}/{number}, retrained for 3 epochs" in " ".join(data.err.split())
+
+
+def test_a_point_of_ones_own_is_tried_first(babysit):
+    words = ("--stages", "coarse:3x1", "--enqueue", "learning_rate=1e-2,l2=1e-4", "-s", "hidden=10", "--json")
+    answer = babysit("search", "digits", *words)
+    assert answer.code == 0
+    assert "trial 0 was enqueued" in answer.data["stages"][0]["reason"]
+    rows = sqlite3.connect("babysit-runs/babysit.sqlite").execute("select * from trials").fetchall()
+    assert '"learning_rate": 0.01' in str(rows[0])
+    assert '"l2": 0.0001' in str(rows[0])
+    assert '"learning_rate": 0.01' not in str(rows[1:])
+
+
+def test_rules_and_their_parameters_are_searched_from_the_command_line(babysit):
+    settings = (
+        "update=choice(sgd, adam)",
+        "beta1=when(update, adam, uniform(0.8, 0.95))",
+        "preprocessing=choice(mean_image, standardize)",
+        "hidden=10",
+    )
+    words = [word for setting in settings for word in ("-s", setting)]
+    answer = babysit("search", "digits", "--stages", "coarse:5x1", *words)
+    assert answer.code == 0
+    assert "adam" in answer.out
+    assert babysit("report").code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--enqueue", "l3=1"),
+        ("--enqueue", "learning_rate=1e9"),
+        ("--enqueue", "learning_rate"),
+        ("-s", "momentum=when(updaet, momentum, uniform(0.5, 0.9))"),
+        ("-s", "l2=loguniform(1e-5, 1)"),
+        ("-s", "preprocessing=whitened"),
+        ("--enqueue", "l2=1", "--enqueue", "l2=2", "--stages", "coarse:1x1"),
+    ],
+)
+def test_a_space_or_point_that_makes_no_sense_exits_with_2_and_a_cure(babysit, words):
+    answer = babysit("search", "digits", *words)
+    assert answer.code == 2
+    assert "cure" in answer.err
+    assert "Traceback" not in answer.err

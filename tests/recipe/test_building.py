@@ -8,14 +8,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from babysit.data.preprocessing import MeanImage
+from babysit.data.preprocessing import MeanImage, Standardize
 from babysit.data.sources import arrays, digits
 from babysit.errors import DataError, RecipeError, SpaceError
 from babysit.nn.networks import mlp, two_layer
 from babysit.recipe.building import calling, groups, held_out, prepare
 from babysit.recipe.builtin import BUILTIN
 from babysit.recipe.recipe import Recipe
-from babysit.recipe.space import choice, middle
+from babysit.recipe.space import choice, middle, uniform, when
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 
@@ -313,3 +313,101 @@ def test_an_interruption_by_the_user_passes_through():
 
     with pytest.raises(KeyboardInterrupt):
         calling("data()", interrupted)
+
+
+def test_other_rules_and_preprocessings_are_other_groups(prepared):
+    changes = [
+        {},
+        {"update": "momentum"},
+        {"update": "adam"},
+        {"update": "adam", "beta1": 0.8},
+        {"schedule": "cosine"},
+        {"preprocessing": "standardize"},
+        {"preprocessing": "none"},
+        {"preprocessing": "standardize", "learning_rate": 0.5},
+    ]
+    found = groups([prepared.candidate(values(prepared, **change), ("t",)) for change in changes])
+    assert sorted(map(sorted, found)) == [[0], [1], [2, 3], [4], [5, 7], [6]]
+
+
+def test_a_trial_trains_with_the_rules_that_it_names(prepared):
+    plan = prepared.plan(3, {"update": "adam", "schedule": "cosine"})
+    assert (plan.update.name, plan.schedule.name, plan.epochs) == ("adam", "cosine", 3)
+    assert prepared.plan(3).update.name == "momentum"
+    trainer = prepared.trainer([(values(prepared, update="adam"), ("t",))], epochs=1)
+    assert trainer.plan.update.name == "adam"
+
+
+def test_the_defaults_of_a_rule_apply_where_the_space_does_not_name_them(prepared):
+    def loss(**changes):
+        trainer = prepared.trainer([(values(prepared, update="adam", **changes), ("t",))], epochs=1)
+        list(trainer.epochs())
+        return trainer.runs()[0].last.val_loss
+
+    assert loss() == loss(beta1=0.9, beta2=0.999, epsilon=1e-8)
+    assert loss() != loss(beta1=0.5)
+
+
+def test_a_preprocessing_is_fitted_on_the_training_split_alone_and_once(prepared):
+    here = prepared.at({"preprocessing": "standardize"})
+    (step,) = here.dataset.preprocessing
+    train = prepared.dataset.train.x.astype(np.float64)
+    np.testing.assert_allclose(step.mean_, train.mean(0))
+    assert here.dataset.train.x is prepared.dataset.train.x  # the images themselves are shared
+    assert prepared.at({"preprocessing": "standardize"}) is here
+    assert here.at({"preprocessing": "standardize"}) is here
+    assert prepared.at({}) is prepared
+    assert prepared.at({"preprocessing": "none"}).dataset.preprocessing == ()
+    inputs = here.dataset.inputs(here.dataset.train.x)
+    assert inputs.reshape(len(inputs), -1).std(0).max() == pytest.approx(1, rel=1e-4)
+    torch.testing.assert_close(
+        here.evaluation.val_x, torch.from_numpy(here.dataset.inputs(here.dataset.val.x))
+    )
+
+
+def test_a_trial_sees_the_inputs_that_it_names_in_training_and_at_the_end(prepared):
+    hp = values(prepared, preprocessing="standardize")
+    trainer = prepared.trainer([(hp, ("t",))], epochs=1)
+    assert torch.equal(trainer.evaluation.val_x, prepared.at(hp).evaluation.val_x)
+    assert trainer.batches.dataset is prepared.at(hp).dataset
+    weights = prepared.model(hp, ("t",)).state_dict()
+    own = prepare(
+        Recipe(
+            lambda: digits(preprocess=[Standardize()]), prepared.recipe.model, space=prepared.recipe.space
+        ),
+        seed=5,
+    )
+    assert held_out(prepared, hp, weights) == held_out(own, values(prepared), weights)
+    assert held_out(prepared, hp, weights) != held_out(prepared, values(prepared), weights)
+
+
+def test_an_initialization_that_looks_at_data_sees_the_preprocessed(prepared):
+    hp = values(prepared, initialization="lsuv")
+    first, second = (
+        prepared.model({**hp, "preprocessing": name}, ("t",)) for name in ("none", "standardize")
+    )
+    assert not same(first, second)
+
+
+def test_a_name_that_only_another_choice_reads_is_no_stranger():
+    def model(hp):
+        return mlp(64, [hp.hidden], 10) if hp.kind == "deep" else linear()
+
+    space = {"learning_rate": 1e-3, "kind": choice("linear", "deep")}
+    validate(model, space={**space, "hidden": 5})
+    validate(model, space={**space, "hidden": when("kind", "deep", 5)})
+    with pytest.raises(RecipeError, match="'heads'"):
+        validate(model, space={**space, "hidden": 5, "heads": when("kind", "deep", 3)})
+
+
+def test_a_rate_that_only_one_of_the_searched_rules_reads_is_no_stranger():
+    space = {"learning_rate": 1e-3, "update": choice("sgd", "adam"), "beta1": uniform(0.5, 0.9)}
+    validate(lambda hp: linear(), space=space)
+    with pytest.raises(RecipeError, match="'momentum'"):
+        validate(lambda hp: linear(), space={**space, "momentum": 0.9})
+
+
+def test_a_preprocessing_that_does_not_fit_the_data_is_refused():
+    space = {"learning_rate": 1e-3, "preprocessing": "channel_mean"}
+    with pytest.raises(DataError, match="ChannelMean"):
+        validate(lambda hp: linear(3, 4), classes(3), space=space)

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from babysit.errors import BabysitError, InputError, RecipeError, SpaceError
 from babysit.recipe.building import prepare
 from babysit.recipe.builtin import BUILTIN, TEMPLATE
 from babysit.recipe.loading import apply_settings, load_recipe, parse_settings
-from babysit.recipe.space import Fixed, choice, log_uniform, middle
+from babysit.recipe.recipe import Hyperparameters
+from babysit.recipe.space import Fixed, choice, log_uniform, middle, sample, uniform, when
 
 ONE = """
     import babysit as bs
@@ -265,3 +270,82 @@ def test_zero_epochs_are_refused_by_whatever_way_they_come():
 def test_every_refusal_can_be_caught_at_the_root():
     with pytest.raises(BabysitError):
         changed("nothing=1")
+
+
+def test_rules_are_searched_from_the_command_line():
+    recipe = changed(
+        "update=choice(sgd, momentum)",
+        "momentum=when(update, momentum, uniform(0.5,0.99))",
+        "schedule=cosine",
+    )
+    assert recipe.options("update") == ("sgd", "momentum")
+    assert recipe.schedule == "cosine"
+    assert recipe.full_space()["momentum"] == when("update", "momentum", uniform(0.5, 0.99))
+
+
+def test_fixing_a_rule_that_the_recipe_searches_keeps_its_conditions():
+    recipe = apply_settings(load_recipe("cifar10-deep"), ["update=adam"])
+    assert recipe.options("update") == ("adam",)
+    assert recipe.full_space()["beta1"] == Fixed(0.9)
+
+
+def test_preprocessing_and_initialization_keep_their_brackets():
+    recipe = changed(
+        "preprocessing=pca(components=20)", "initialization=choice(he, small_random(scale=0.01))"
+    )
+    assert recipe.space["preprocessing"] == Fixed("pca(components=20)")
+    assert recipe.space["initialization"] == choice("he", "small_random(scale=0.01)")
+
+
+def test_points_of_the_command_line_come_before_the_recipes_own():
+    recipe = replace(load_recipe("digits"), enqueue=[{"l2": 0.1}])
+    found = apply_settings(recipe, ["hidden=50"], enqueue=["learning_rate=1e-3,l2=1", "hidden=50"])
+    assert found.enqueue == ({"learning_rate": 1e-3, "l2": 1.0}, {"hidden": 50}, {"l2": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("settings", "enqueue"),
+    [
+        ([], ["learning_rat=1e-3"]),
+        ([], ["learning_rate=10"]),
+        ([], ["learning_rate"]),
+        ([], ["hidden=50"]),
+        (["update=choice(sgd, adma)"], []),
+        (["update=log_uniform(1, 2)"], []),
+        (["momentum=when(updte, momentum, 0.9)"], []),
+        (["preprocessing=whitening"], []),
+        (["loss=choice(softmax, hinge)"], []),
+        (["learning_rate=loguniform(1e-6, 1e-3)"], []),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_with_a_cure(settings, enqueue):
+    with pytest.raises(InputError) as caught:
+        changed(*settings, enqueue=enqueue)
+    assert caught.value.cure
+
+
+def test_a_condition_may_wait_for_a_rule_that_is_not_the_present_one():
+    recipe = changed("update=adam", "momentum=when(update, momentum, uniform(0.5, 0.9))", "hidden=5")
+    assert "momentum" not in middle(recipe.full_space())
+    prepare(recipe, seed=0).validate(middle(recipe.full_space()))
+    with pytest.raises(SpaceError, match="'momentum'"):
+        changed("update=adam", "momentum=0.9")
+
+
+def test_the_deep_recipe_searches_networks_that_fit_its_images():
+    recipe = load_recipe("cifar10-deep")
+    trials = [sample(recipe.full_space(), np.random.default_rng(seed)) for seed in range(6)]
+    assert {trial["update"] for trial in trials} == {"momentum", "adam"}
+    for trial in trials:
+        model = recipe.model(Hyperparameters(trial))
+        assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+        assert (
+            sum(isinstance(layer, nn.BatchNorm1d) for layer in model) == trial["batch_norm"] * trial["depth"]
+        )
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "choice(step, cosine)", "choice(multiplicative, cosine)"])
+def test_a_decay_that_no_schedule_reads_any_more_is_no_stranger(schedule):
+    recipe = changed(f"schedule={schedule}", "hidden=5")
+    assert ("learning_rate_decay" in recipe.full_space()) == ("multiplicative" in schedule)
+    prepare(recipe, seed=0).validate(middle(recipe.full_space()))

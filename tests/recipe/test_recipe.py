@@ -9,7 +9,7 @@ from babysit.data.sources import digits
 from babysit.errors import InputError, SpaceError
 from babysit.nn.networks import two_layer
 from babysit.recipe.recipe import Hyperparameters, Recipe
-from babysit.recipe.space import Fixed, integer, log_uniform, uniform
+from babysit.recipe.space import Fixed, choice, integer, log_uniform, middle, uniform, when
 
 
 def network(hp):
@@ -131,3 +131,67 @@ def test_new_settings_are_checked_like_the_old():
 
 def test_a_recipe_takes_any_module():
     assert isinstance(recipe().model(Hyperparameters({"hidden": 4})), nn.Module)
+
+
+SEARCHED = {
+    "learning_rate": log_uniform(1e-4, 1e-1),
+    "hidden": 20,
+    "update": choice("sgd", "momentum"),
+    "momentum": when("update", "momentum", uniform(0.5, 0.99)),
+    "schedule": choice("constant", "step"),
+    "preprocessing": choice("none", "standardize"),
+}
+
+
+def test_rules_named_in_the_space_are_searched():
+    made = recipe(space=SEARCHED)
+    assert made.options("update") == ("sgd", "momentum")
+    assert made.options("schedule") == ("constant", "step")
+    assert made.full_space()["update"] == SEARCHED["update"]
+    assert {"momentum", "step_every", "preprocessing", "update"} <= made.training_names()
+    assert "step_every" not in made.full_space()  # each trial takes its own schedule's default
+
+
+def test_a_rule_named_in_the_space_alone_brings_its_defaults():
+    full = recipe(space={"learning_rate": 1e-3, "hidden": 9, "update": "adam"}).full_space()
+    assert full["beta1"] == Fixed(0.9)
+    assert full["update"] == Fixed("adam")
+
+
+def test_a_condition_on_a_rule_that_is_not_searched_sees_the_recipes_own():
+    space = {"learning_rate": 1e-3, "hidden": 9, "momentum": when("update", "momentum", uniform(0.5, 0.9))}
+    assert set(middle(recipe(update="momentum", space=space).full_space())) >= {"update", "momentum"}
+    assert "momentum" not in middle(recipe(update="sgd", space=space).full_space())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"update": choice("sgd", "adam")},
+        {"schedule": choice("constant")},
+        {"loss": choice("softmax", "hinge")},
+        {"space": {**SEARCHED, "update": choice("sgd", "adma")}},
+        {"space": {**SEARCHED, "update": uniform(0, 1)}},
+        {"space": {**SEARCHED, "update": 3}},
+        {"space": {**SEARCHED, "schedule": choice("linear")}},
+        {"space": {**SEARCHED, "preprocessing": "whiten!"}},
+        {"space": {**SEARCHED, "momentum": when("update", "momentum", uniform(0.5, 1.5))}},
+        {"space": {**SEARCHED, "momentum": when("updaet", "momentum", uniform(0.5, 0.9))}},
+        {"space": {**SEARCHED, "learning_rate": when("update", "sgd", 0.1)}},
+        {"space": {**SEARCHED, "batch_size": when("update", "sgd", 10)}},
+        {"enqueue": [{"l3": 1}]},
+        {"enqueue": [{"hidden": 30}]},
+        {"enqueue": [3]},
+        {"space": SEARCHED, "enqueue": [{"momentum": 0.9}]},
+    ],
+)
+def test_an_impossible_space_or_point_is_refused_when_it_is_written(changes):
+    with pytest.raises(InputError) as caught:
+        recipe(**changes)
+    assert caught.value.cure
+
+
+def test_points_to_try_first_are_kept_with_the_kinds_of_their_ranges():
+    made = recipe(space=SEARCHED, enqueue=[{"update": "momentum", "momentum": 0.9}, {"learning_rate": 0.1}])
+    assert made.enqueue == ({"update": "momentum", "momentum": 0.9}, {"learning_rate": 0.1})
+    assert recipe().enqueue == ()

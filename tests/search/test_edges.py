@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from babysit.recipe.space import Fixed, choice, integer, log_uniform, uniform
+from babysit.recipe.space import Fixed, choice, integer, log_uniform, uniform, when
 from babysit.records import Trial
 from babysit.search.edges import edge_alarms
 from babysit.search.stages import ranked
@@ -86,3 +86,30 @@ def test_a_proposal_never_leaves_what_makes_sense(alarms):
 def test_what_is_not_searched_has_no_edges(alarms):
     assert alarms("hidden", 50, Fixed(50)) == []
     assert alarms("act", "relu", choice("relu", "tanh")) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "sides"),
+    [
+        (1.1e-4, "", ["lower"]),
+        (1.1e-4, "lower", []),
+        (1.1e-4, "both", []),
+        (1.1e-4, "upper", ["lower"]),
+        (0.9, "", ["upper"]),
+        (0.9, "upper", []),
+        (0.9, "lower", ["upper"]),
+    ],
+)
+def test_a_range_may_call_an_edge_natural(alarms, value, limit, sides):
+    found = alarms("l2", value, log_uniform(1e-4, 1, natural_limit=limit))
+    assert [edge.side for edge in found] == sides
+    for edge in found:
+        assert edge.new_high > 1 if edge.side == "upper" else edge.new_low < 1e-4
+
+
+def test_a_conditional_range_is_watched_only_where_it_exists(make):
+    box = {"update": choice("sgd", "momentum"), "momentum": when("update", "momentum", uniform(0.5, 0.9))}
+    with_it = make.completed(Trial(0, 0, {"update": "momentum", "momentum": 0.899}), 0.5)
+    without = make.completed(Trial(0, 1, {"update": "sgd"}), 0.5)
+    assert [(edge.name, edge.side) for edge in edge_alarms(with_it, box)] == [("momentum", "upper")]
+    assert edge_alarms(without, box) == []

@@ -325,3 +325,34 @@ def test_thin_populations_join_and_nobody_notices(monkeypatch):
 def test_errors_survive_the_way_between_processes():
     error = pickle.loads(pickle.dumps(InputError("what", cure="do this")))
     assert (error.problem, error.cure, str(error)) == ("what", "do this", "what\n  cure: do this")
+
+
+MIXED = (
+    "update=choice(sgd, momentum, adam)",
+    "schedule=choice(constant, cosine)",
+    "preprocessing=choice(mean_image, standardize)",
+    "momentum=when(update, momentum, uniform(0.5, 0.95))",
+    "learning_rate=log_uniform(1e-4, 1e-2)",
+    "hidden=10",
+)
+
+
+def test_trials_of_several_rules_and_preprocessings_train_as_if_each_were_alone():
+    _, prepared = source_of("digits", *MIXED)
+    trials = trials_of(prepared, 10)
+    for name in ("update", "schedule", "preprocessing"):
+        assert len({trial.hyperparameters[name] for trial in trials}) > 1
+    together = collected(InProcess(prepared, population=16), trials, 2)
+    assert_alike(collected(InProcess(prepared, population=3), trials, 2), together)
+    for trial in trials[:2]:
+        fixed = [f"{name}={trial.hyperparameters[name]}" for name in ("update", "schedule", "preprocessing")]
+        _, alone = source_of("digits", *MIXED[3:], *fixed)
+        assert_alike(collected(InProcess(alone), [trial], 2), only(together, trial.key))
+
+
+@pytest.mark.slow  # starts two processes
+def test_workers_know_the_rules_that_a_space_names():
+    source, prepared = source_of("digits", *MIXED)
+    trials = trials_of(prepared, 4)
+    with_workers = collected(Processes(prepared, source, 2), trials, 1)
+    assert_alike(collected(InProcess(prepared), trials, 1), with_workers)

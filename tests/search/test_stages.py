@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babysit.errors import SpaceError
-from babysit.recipe.space import Choice, Fixed, Numeric, choice, integer, log_uniform, uniform
+from babysit.recipe.space import Choice, Fixed, Numeric, choice, integer, log_uniform, uniform, when
 from babysit.records import Reading, Result, Run, State, Trial
 from babysit.search.edges import EDGE_SHARE
 from babysit.search.stages import Budget, draw_trials, next_box, parse_stages, ranked, standard_error, ties
@@ -230,3 +230,109 @@ def test_the_next_box_stays_in_the_old_one_except_beyond_an_alarmed_edge(found, 
         assert high <= found.high + slack
     width = 0.02 * abs(found.high - found.low) + slack
     assert low - width <= best <= high + width  # the best one is never lost
+
+
+CONDITIONAL = {
+    "update": choice("sgd", "momentum", "adam"),
+    "momentum": when("update", "momentum", uniform(0.5, 0.9)),
+    "width": integer(32, 256, step=32),
+}
+
+
+def conditional_results(make, *rows):
+    """One result for each (update, momentum or None, width), the best first."""
+    results = []
+    for number, (update, momentum, width) in enumerate(rows):
+        known = {} if momentum is None else {"momentum": momentum}
+        trial = Trial(0, number, {"update": update, **known, "width": width})
+        results.append(make.completed(trial, 0.9 - number / 10))
+    return results
+
+
+def test_a_conditional_range_narrows_round_the_best_that_have_it(make):
+    rows = [
+        ("momentum", 0.7, 128),
+        ("adam", None, 96),
+        ("momentum", 0.72, 128),
+        ("adam", None, 160),
+        ("momentum", 0.71, 128),
+    ]
+    box = next_box(conditional_results(make, *rows, *[("sgd", None, 256)] * 8), CONDITIONAL, 1000)[0]
+    assert box["update"] == choice("momentum", "adam")
+    assert box["momentum"].values == ("momentum",)
+    assert 0.5 < box["momentum"].range.low < 0.7
+    assert 0.72 < box["momentum"].range.high < 0.9
+    drawn = draw_trials(box, stage=1, count=40, seed=0)
+    assert {trial.hyperparameters["update"] for trial in drawn} == {"momentum", "adam"}
+    for trial in drawn:
+        assert ("momentum" in trial.hyperparameters) == (trial.hyperparameters["update"] == "momentum")
+        assert trial.hyperparameters["width"] % 32 == 0
+
+
+def test_a_conditional_range_that_none_of_the_best_has_stays_as_it_is(make):
+    box = next_box(conditional_results(make, *[("sgd", None, 128)] * 5), CONDITIONAL, 1000)[0]
+    assert box["momentum"] == CONDITIONAL["momentum"]
+    assert all("momentum" not in t.hyperparameters for t in draw_trials(box, stage=1, count=20, seed=0))
+
+
+def test_the_edge_of_a_conditional_range_is_widened_within_its_condition(make):
+    rows = [("momentum", 0.899 - n / 100, 128) for n in range(5)]
+    box, reason = next_box(conditional_results(make, *rows), CONDITIONAL, 1000)
+    assert "momentum beyond its upper edge" in reason
+    assert 0.9 < box["momentum"].range.high < 1
+
+
+@pytest.mark.parametrize("best", [32, 64, 224, 256])
+def test_steps_stay_on_their_grid_when_a_box_is_narrowed_or_widened(make, best):
+    rows = [("sgd", None, best)] * 5
+    found = next_box(conditional_results(make, *rows), CONDITIONAL, 1000)[0]["width"]
+    assert found.step == 32
+    assert found.low % 32 == found.high % 32 == 0
+    assert found.low <= best <= found.high
+
+
+@pytest.mark.parametrize("side", ["lower", "upper", "both"])
+def test_a_box_is_never_widened_beyond_a_natural_limit(make, side):
+    space = {"l2": log_uniform(1e-4, 1, natural_limit=side)}
+    for best in (1.1e-4, 0.9):
+        results = [make.completed(Trial(0, n, {"l2": best}), 0.5) for n in range(5)]
+        found = next_box(results, space, 1000)[0]["l2"]
+        assert found.natural_limit == side
+        assert found.low >= 1e-4 or side == "upper"
+        assert found.high <= 1 or side == "lower"
+
+
+def test_enqueued_points_come_first_and_change_no_other_trial():
+    points = [{"update": "momentum", "momentum": 0.6}, {"width": 64}]
+    plain = draw_trials(CONDITIONAL, stage=0, count=8, seed=5)
+    found = draw_trials(CONDITIONAL, stage=0, count=8, seed=5, enqueue=points)
+    assert found[2:] == plain[2:]
+    assert (found[0].hyperparameters["update"], found[0].hyperparameters["momentum"]) == ("momentum", 0.6)
+    assert found[0].hyperparameters["width"] == plain[0].hyperparameters["width"]
+    assert {**plain[1].hyperparameters, "width": 64} == found[1].hyperparameters
+    assert draw_trials(CONDITIONAL, stage=0, count=3, seed=5, enqueue=points) == found[:3]
+    assert draw_trials(CONDITIONAL, stage=0, count=1, seed=5, enqueue=points) == found[:1]
+
+
+@given(st.integers(0, 2**31), st.integers(0, 9), st.integers(1, 12), st.integers(1, 12))
+def test_a_conditional_trial_does_not_depend_on_how_many_are_drawn(seed, stage, few, more):
+    first = draw_trials(CONDITIONAL, stage=stage, count=few, seed=seed)
+    second = draw_trials(CONDITIONAL, stage=stage, count=few + more, seed=seed)
+    assert second[:few] == first
+
+
+EARLIER = [
+    {"learning_rate": 2.049947016567755e-05, "hidden": 16, "act": "elu"},
+    {"learning_rate": 5.166993327039385e-05, "hidden": 73, "act": "relu"},
+]
+
+
+def test_the_trials_of_spaces_from_before_there_were_conditions_are_what_they_were():
+    """Written down from the first version that searched: seeds in documents must go on meaning the same."""
+    space = {
+        "learning_rate": log_uniform(1e-6, 1e-3),
+        "hidden": integer(10, 100),
+        "act": choice("relu", "elu"),
+    }
+    found = draw_trials(space, stage=0, count=2, seed=0)
+    assert [dict(trial.hyperparameters) for trial in found] == EARLIER

@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from babysit.data.sources import digits
-from babysit.errors import SpaceError
+from babysit.errors import InputError, SpaceError
 from babysit.nn.networks import two_layer
 from babysit.recipe.building import prepare
 from babysit.recipe.recipe import Recipe
-from babysit.recipe.space import choice, log_uniform
+from babysit.recipe.space import choice, log_uniform, uniform, when
 from babysit.records import State
 from babysit.session.job import Job
 from babysit.session.searching import Ask, budgets_of, run_search
@@ -149,3 +149,39 @@ def test_models_that_only_a_closure_tells_apart_do_not_train_as_one(tmp_path):
         trainer = prepared.trainer([(result.trial.hyperparameters, ("trial", *result.trial.key))], epochs=1)
         list(trainer.epochs())
         assert trainer.runs()[0].first_cost == pytest.approx(result.run.first_cost, rel=1e-5)
+
+
+RULES = {
+    "learning_rate": log_uniform(1e-4, 1e-2),
+    "hidden": choice(5, 7),
+    "update": choice("sgd", "adam"),
+    "beta1": when("update", "adam", uniform(0.8, 0.95)),
+    "preprocessing": choice("mean_image", "standardize"),
+}
+
+
+def test_a_search_over_rules_tries_the_enqueued_points_first_and_goes_on_after_a_kill(tmp_path):
+    points = [{"update": "adam", "beta1": 0.9, "preprocessing": "standardize"}, {"hidden": 7}]
+    made = replace(recipe(), space=RULES, enqueue=points)
+    found, results = searched(tmp_path, made, Ask("coarse:6x1,fine:4x1,final:1x2"))
+    coarse = [result.trial.hyperparameters for result in results if result.trial.stage == 0]
+    assert {**coarse[0], **points[0]} == dict(coarse[0])
+    assert coarse[1]["hidden"] == 7
+    assert all(
+        ("beta1" in hp) == (hp["update"] == "adam") for hp in (r.trial.hyperparameters for r in results)
+    )
+    assert {result.run.state for result in results} == {State.COMPLETE}
+    assert found.outcome["final"]["test_accuracy"] > 0.1
+    with Reader(f"sqlite:///{tmp_path}/babysit.sqlite") as reader:
+        study, stages = queries.study(reader, found.study), queries.stages(reader, found.study)
+    assert [dict(point) for point in study.settings["enqueue"]] == points
+    assert study.settings["update"] == "sgd or adam"
+    assert "trials 0 to 1 were enqueued" in stages[0].reason
+    again, same = searched(tmp_path, made, Ask("coarse:6x1,fine:4x1,final:1x2", resume=True))
+    assert again.study == found.study
+    assert [result.trial for result in same] == [result.trial for result in results]
+
+
+def test_more_points_than_trials_are_refused_before_anything_trains():
+    with pytest.raises(InputError, match="2 points are enqueued"):
+        budgets_of(recipe(enqueue=[{"hidden": 5}, {"hidden": 7}]), Ask("coarse:1x1,fine:9x1"))

@@ -10,7 +10,7 @@ import numpy as np
 
 from babysit.checks.ladder import ladder, rungs
 from babysit.recipe.building import Prepared
-from babysit.recipe.space import Fixed, Numeric, Range, number
+from babysit.recipe.space import Fixed, Numeric, Range, number, plain
 from babysit.records import CheckResult, State, Status, Value
 
 LEAST_FALL = 0.01
@@ -131,9 +131,10 @@ def learning_rate_bracket(
     )
 
 
-def _status(usable: tuple[float, float], asked: Range) -> Status:
+def _status(usable: tuple[float, float], found: Range) -> Status:
     # Half a rung of tolerance: the ladder has two steps a decade.
     low, high = usable[0] / 1.8, usable[1] * 1.8
+    asked = plain(found)
     if isinstance(asked, Numeric):
         if asked.high < low or asked.low > high:
             return Status.FAIL

@@ -15,6 +15,8 @@ _PATIENCE = 3
 """How many times the usual updates a network may take that has not memorized by then: small initial
 weights can leave it on a saddle for long."""
 
+_STEADY: dict[str, Value] = {"schedule": "constant", "warm_up_epochs": 0.0}
+
 TINY = 0.01
 """The cost, as a share of chance or absolute for a softmax, that counts as memorized."""
 
@@ -45,12 +47,13 @@ def overfits_tiny_subset(
 
     Source: CS231n lecture 6, rows 74-77.
     """
+    prepared = prepared.at(hyperparameters)  # fitted on all of the training split, not on the few
     tiny = prepared.dataset.tiny(examples, prepared.seed)
     model = without_dropout(prepared.recipe.model)
-    recipe = replace(prepared.recipe, model=model, schedule="constant", learning_rate_decay=None)
+    recipe = replace(prepared.recipe, model=model)
     small = replace(prepared, recipe=recipe, dataset=tiny)
     tried = list(rates) or rungs(1e-6, 10.0)
-    trials = ladder(hyperparameters, tried, **UNREGULARIZED, batch_size=len(tiny.train), warm_up_epochs=0.0)
+    trials = ladder(hyperparameters, tried, **UNREGULARIZED, **_STEADY, batch_size=len(tiny.train))
     trainer = small.trainer(trials, epochs * _PATIENCE)
     for report in small.reports(trainer):
         done = report.epoch >= epochs and _lowest(trainer.runs()) < _limit(small.chance_loss)

@@ -43,5 +43,6 @@ def preflight(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> Itera
         ('learning_rate_bracket', 'pass')
         ('gradients_match', 'pass')
     """
+    prepared = prepared.at(hyperparameters)
     for check in CHECKS:
         yield check(prepared, hyperparameters)

@@ -64,6 +64,14 @@ SettingOption = Annotated[
     list[str] | None,
     typer.Option("-s", "--set", metavar="NAME=VALUE", help="Set a hyperparameter, e.g. -s l2=1e-3."),
 ]
+EnqueueOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--enqueue",
+        metavar="NAME=VALUE,...",
+        help="A point to try first, e.g. --enqueue learning_rate=1e-3,l2=0.1; may be repeated.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option(help="The one seed that everything random is derived from.")]
 StoreOption = Annotated[str, typer.Option(help="Where studies are kept: a path or a database URL.")]
 OutOption = Annotated[Path, typer.Option(help="The folder for reports and weights.")]

@@ -32,7 +32,7 @@ from babysit.cli.app import (
     tell_precision,
 )
 from babysit.recipe.building import Prepared
-from babysit.recipe.space import Choice, number
+from babysit.recipe.space import Choice, number, plain
 from babysit.records import CheckResult, Reading, State
 from babysit.session.job import DEFAULT_FOLDER, Job, check, examine, guessed, open_job
 from babysit.session.training import Trained, train
@@ -134,7 +134,11 @@ def _tell_guesses(prepared: Prepared, console: Console) -> None:
     space = prepared.recipe.full_space()
     for name, value in guessed(prepared.recipe).items():
         shown = number(value) if isinstance(value, float) else value
-        what = "the first of its choices" if isinstance(space[name], Choice) else "the middle of its range"
+        what = (
+            "the first of its choices"
+            if isinstance(plain(space[name]), Choice)
+            else "the middle of its range"
+        )
         console.print(f"[dim]{name} = {shown}, {what}; set it with -s {name}=...[/dim]")
 
 

@@ -14,6 +14,7 @@ from rich.markup import escape
 from babysit.cli.app import (
     DeviceOption,
     DownloadOption,
+    EnqueueOption,
     JsonOption,
     NameOption,
     OutOption,
@@ -54,6 +55,7 @@ from babysit.views.study import load_study_view
 def search_recipe(
     recipe: RecipeArgument,
     settings: SettingOption = None,
+    enqueue: EnqueueOption = None,
     stages: StagesOption = "",
     seed: SeedOption = 0,
     download: DownloadOption = False,
@@ -69,7 +71,9 @@ def search_recipe(
     as_json: JsonOption = False,
 ) -> None:
     """Search coarse to fine, stop what explodes, retrain the best, warn when it sits on an edge."""
-    job = Job(recipe, tuple(settings or ()), seed, store, out, name, precision, device, way)
+    job = Job(
+        recipe, tuple(settings or ()), seed, store, out, name, precision, device, way, tuple(enqueue or ())
+    )
     ask = Ask(stages, workers=workers, resume=resume, population=population)
     found = _search(job, ask, console_for(as_json), as_json)
     raise typer.Exit(0 if found.outcome["best"] else 1)

@@ -10,6 +10,7 @@ from babysit.nn.initialization import initialize as initialize
 from babysit.nn.initialization import recommended as recommended
 from babysit.nn.maxout import Maxout as Maxout
 from babysit.nn.networks import mlp as mlp
+from babysit.nn.networks import mlp_of as mlp_of
 from babysit.nn.networks import two_layer as two_layer
 from babysit.nn.normalization import fold_batch_norm as fold_batch_norm
 from babysit.nn.normalization import insert_batch_norm as insert_batch_norm

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
 from torch import nn
 
+from babysit.errors import InputError
 from babysit.nn.activations import activation as make_activation
 
 
@@ -76,6 +79,62 @@ def mlp(
             layers.append(nn.Dropout(dropout))
     layers.append(_linear([inputs, *hidden][-1], classes, weight_scale))
     return nn.Sequential(*layers)
+
+
+_QUIET = 0.1
+"""The output layer's first weights, as a share of He's."""
+
+
+def mlp_of(hp: Mapping[str, Any], inputs: int, outputs: int) -> nn.Sequential:
+    """The ``mlp`` that the standard names of a space describe: a search over architectures in one line.
+
+    Reads depth (hidden layers, default 1), width (units of each, default 100), activation (default "relu"),
+    batch_norm (default no), dropout (default 0) and weight_scale (default He, the output layer at a tenth of
+    it); a name that ``hp`` lacks, or that does not exist in a trial, takes its default.
+
+    Args:
+        hp: what ``model(hp)`` receives.
+        inputs: numbers in one example.
+        outputs: classes, or targets of a regression.
+
+    Raises:
+        InputError: for a value that makes no network.
+
+    Example:
+        >>> [type(layer).__name__ for layer in mlp_of({"depth": 1, "dropout": 0.5}, 64, 10)]
+        ['Flatten', 'Linear', 'ReLU', 'Dropout', 'Linear']
+        >>> [layer.out_features for layer in mlp_of({"depth": 2, "width": 30}, 64, 10)[1::2]]
+        [30, 30, 10]
+    """
+    scale = hp.get("weight_scale")
+    network = mlp(
+        inputs,
+        [_whole(hp, "width", 100, least=1)] * _whole(hp, "depth", 1, least=0),
+        outputs,
+        weight_scale=None if scale is None else float(scale),
+        activation=str(hp.get("activation", "relu")),
+        batch_norm=bool(hp.get("batch_norm", False)),
+        dropout=float(hp.get("dropout", 0.0)),
+    )
+    if scale is None:
+        _quieten(network[-1])
+    return network
+
+
+def _quieten(output: nn.Module) -> None:
+    """Starts the scores near zero, so that the first loss is at chance however wide the layer before is."""
+    assert isinstance(output, nn.Linear)
+    with torch.no_grad():
+        output.weight.mul_(_QUIET)
+
+
+def _whole(hp: Mapping[str, Any], name: str, default: int, *, least: int) -> int:
+    value = hp.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(
+            f"{name} = {value!r} is no whole number of {least} or more", cure=f"use e.g. {default}"
+        )
+    return value
 
 
 def _linear(fan_in: int, fan_out: int, weight_scale: float | None) -> nn.Linear:

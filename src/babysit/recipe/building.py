@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path as FilePath
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -21,7 +23,9 @@ from babysit.errors import InputError, RecipeError
 from babysit.nn.dropout import mix
 from babysit.nn.initialization import initialize
 from babysit.recipe.initial_weights import INITIALIZATION, parse_scheme
-from babysit.recipe.recipe import Hyperparameters, Recipe
+from babysit.recipe.input_steps import PREPROCESSING, parse_steps
+from babysit.recipe.recipe import RULES, Hyperparameters, Recipe
+from babysit.recipe.space import middle, variants
 from babysit.records import Value
 from babysit.seeding import derive, seeded
 from babysit.training.devices import device_named
@@ -59,6 +63,7 @@ class Prepared:
         precision: of the products, by name; never ``auto``, which has been decided by then.
         device: where populations train, e.g. "cuda".
         way: how members compute together, "fused", "vmap" or "serial"; None takes the first that is possible.
+        preprocessing: which of the space's preprocessings the data set has; None for the data set's own.
     """
 
     recipe: Recipe
@@ -67,6 +72,26 @@ class Prepared:
     precision: str = FLOAT32
     device: str = "cpu"
     way: str | None = None
+    preprocessing: str | None = None
+
+    def at(self, hyperparameters: Mapping[str, object]) -> Prepared:
+        """The same with the data preprocessed as these hyperparameters ask; itself where they ask nothing.
+
+        The steps take the place of the data set's own, are fitted on the training split once, and kept. What
+        already has one of the space's preprocessings stays as it is.
+        """
+        name = hyperparameters.get(PREPROCESSING)
+        if name is None or self.preprocessing is not None:
+            return self
+        if name not in self._preprocessed:
+            dataset = replace(self.dataset, preprocessing=()).preprocessed(parse_steps(name))
+            self._preprocessed[str(name)] = replace(self, dataset=dataset, preprocessing=str(name))
+        return self._preprocessed[str(name)]
+
+    @cached_property
+    def _preprocessed(self) -> dict[str, Prepared]:
+        """Preprocessing -> the recipe with its data."""
+        return {}
 
     @cached_property
     def loss(self) -> Loss:
@@ -89,9 +114,16 @@ class Prepared:
         """1 / C; NaN for regression."""
         return 1 / self.dataset.num_classes if self.loss.is_classification else math.nan
 
-    def plan(self, epochs: int, *, explosion_limit: float = EXPLOSION_LIMIT) -> Plan:
-        """What all members of a population share."""
-        update, schedule = update_named(self.recipe.update), schedule_named(self.recipe.schedule)
+    def plan(
+        self,
+        epochs: int,
+        hyperparameters: Mapping[str, object] = MappingProxyType({}),
+        *,
+        explosion_limit: float = EXPLOSION_LIMIT,
+    ) -> Plan:
+        """What all members of a population share; hyperparameters may name another update or schedule."""
+        rules = {rule: str(hyperparameters.get(rule, getattr(self.recipe, rule))) for rule in RULES}
+        update, schedule = update_named(rules["update"]), schedule_named(rules["schedule"])
         return Plan(self.loss, update, schedule, epochs, explosion_limit, self.precision, self.device)
 
     def model(self, hyperparameters: Mapping[str, Value], path: Stream) -> nn.Module:
@@ -105,7 +137,7 @@ class Prepared:
         model = _checked(made)
         if INITIALIZATION in hyperparameters:
             scheme = parse_scheme(hyperparameters[INITIALIZATION])
-            batch = self.evaluation.train_x[:_INITIALIZATION_ROWS]
+            batch = self.at(hyperparameters).evaluation.train_x[:_INITIALIZATION_ROWS]
             seed = derive(self.seed, *path, "weights")
             initialize(model, scheme.name, seed=seed, batch=batch, **scheme.options)
         return model
@@ -136,7 +168,7 @@ class Prepared:
         explosion_limit: float = EXPLOSION_LIMIT,
         way: str | None = None,
     ) -> Trainer:
-        """A trainer for trials of one architecture and batch size; ``way`` overrides the recipe's."""
+        """A trainer for trials of one population; ``way`` overrides the recipe's."""
         candidates = [self.candidate(hyperparameters, path) for hyperparameters, path in trials]
         return self.trainer_of(
             candidates, epochs, keep_best=keep_best, explosion_limit=explosion_limit, way=way
@@ -151,15 +183,17 @@ class Prepared:
         explosion_limit: float = EXPLOSION_LIMIT,
         way: str | None = None,
     ) -> Trainer:
-        """A trainer for candidates of one architecture and batch size; ``way`` overrides the recipe's."""
-        batches = self.batches(int(candidates[0].hyperparameters["batch_size"]))  # type: ignore[call-overload]
-        plan = self.plan(epochs, explosion_limit=explosion_limit)
-        return Trainer(candidates, plan, batches, self.evaluation, keep_best=keep_best, way=way or self.way)
+        """A trainer for candidates of one group, see ``groups``; ``way`` overrides the recipe's."""
+        shared = candidates[0].hyperparameters
+        here = self.at(shared)
+        batches = here.batches(int(shared["batch_size"]))  # type: ignore[call-overload]
+        plan = self.plan(epochs, shared, explosion_limit=explosion_limit)
+        return Trainer(candidates, plan, batches, here.evaluation, keep_best=keep_best, way=way or self.way)
 
     def lowering(self, hyperparameters: Mapping[str, Value]) -> Lowering:
         """How the network of these hyperparameters trains as a population, and why."""
         population = stack([self.model(hyperparameters, ("lowering",))])
-        example = self.evaluation.train_x[:2]
+        example = self.at(hyperparameters).evaluation.train_x[:2]
         return calling("the model", lambda: lower(population, example, self.way))
 
     def reports(self, trainer: Trainer, *, steps: int | None = None) -> Iterator[EpochReport]:
@@ -183,14 +217,28 @@ class Prepared:
                 "the recipe has no learning rate",
                 cure="add learning_rate=bs.log_uniform(1e-5, 1e-1) to its space, or -s learning_rate=1e-3",
             )
-        unused = set(hyperparameters) - asked.read - self.recipe.training_names()
+        unused = self._unused(asked.read)
         if unused:
-            name = sorted(unused)[0]
             raise RecipeError(
-                f"the space holds {name!r}, but neither model(hp) nor the training reads it",
-                cure=f"use hp.{name} in model(hp), or take it out of the space",
+                f"the space holds {unused[0]!r}, but neither model(hp) nor the training reads it",
+                cure=f"use hp.{unused[0]} in model(hp), or take it out of the space",
             )
-        self._validate_output(model)
+        self.at(hyperparameters)._validate_output(model)
+
+    def _unused(self, read: set[str]) -> list[str]:
+        """Names of the space that no model reads, whichever of its choices are taken.
+
+        Names that exist under none of these, because what they depend on is fixed, are not asked for.
+        """
+        space = self.recipe.full_space()
+        others = list(variants(space))
+        unused = {*middle(space)}.union(*others) - read - self.recipe.training_names()
+        for values in others if unused else ():
+            asked = Hyperparameters(values)
+            with contextlib.suppress(InputError), seeded(self.seed, "validate"):
+                calling("model(hp)", lambda asked=asked: self.recipe.model(asked))  # type: ignore[misc]
+            unused -= asked.read
+        return sorted(unused)
 
     def _validate_output(self, model: nn.Module) -> None:
         x, y = self.evaluation.train_x[:2], self.evaluation.train_y[:2]
@@ -262,15 +310,26 @@ def prepare(
     return Prepared(recipe, dataset, seed, chosen, place, way)
 
 
-def groups(candidates: Sequence[Candidate]) -> list[list[int]]:
-    """Splits candidates into those that can train as one population: equal architecture and batch size.
+def shared_settings(hyperparameters: Mapping[str, object]) -> tuple[object, ...]:
+    """What beside the architecture must be equal for trials to train as one population.
 
-    All are compared while all are alive: a signature may hold the identity of a user's object, which Python
-    gives to another object once the first is gone.
+    Example:
+        >>> shared_settings({"batch_size": 50, "update": "adam", "learning_rate": 0.1})
+        (50, 'adam', None, None)
+    """
+    return tuple(hyperparameters.get(name) for name in ("batch_size", *RULES, PREPROCESSING))
+
+
+def groups(candidates: Sequence[Candidate]) -> list[list[int]]:
+    """Splits candidates into those that can train as one population.
+
+    These have equal architecture, batch size, update rule, schedule and preprocessing. All are compared while
+    all are alive: a signature may hold the identity of a user's object, which Python gives to another object
+    once the first is gone.
     """
     found: dict[object, list[int]] = {}
     for index, candidate in enumerate(candidates):
-        key = (candidate.hyperparameters["batch_size"], signature(candidate.model))
+        key = (shared_settings(candidate.hyperparameters), signature(candidate.model))
         found.setdefault(key, []).append(index)
     return list(found.values())
 
@@ -291,11 +350,12 @@ def held_out(prepared: Prepared, hyperparameters: Mapping[str, Value], weights: 
         hyperparameters: those the model was built with.
         weights: its state dict.
     """
-    if prepared.dataset.test is None:
+    dataset = prepared.at(hyperparameters).dataset
+    if dataset.test is None:
         return None
     model = prepared.model(hyperparameters, ("validate",))
     model.load_state_dict(weights)
-    x, y = evaluation_tensors(prepared.dataset, prepared.dataset.test)
+    x, y = evaluation_tensors(dataset, dataset.test)
     with torch.no_grad(), precise(prepared.precision), forward_context(prepared.precision):
         outputs = [model.eval()(part) for part in torch.split(x, 1000)]
     stacked = torch.cat(outputs).float().unsqueeze(0)

@@ -13,8 +13,10 @@ from babysit.errors import RecipeError, SpaceError
 from babysit.recipe.building import calling
 from babysit.recipe.builtin import BUILTIN
 from babysit.recipe.initial_weights import INITIALIZATION
-from babysit.recipe.recipe import Recipe
-from babysit.recipe.space import Fixed, Range, closest, parse
+from babysit.recipe.input_steps import PREPROCESSING
+from babysit.recipe.reading import parse, parse_points
+from babysit.recipe.recipe import RULES, Recipe
+from babysit.recipe.space import Fixed, Range, closest
 
 
 def load_recipe(text: str) -> Recipe:
@@ -117,13 +119,22 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Range]:
 
 
 def _parse(name: str, text: str) -> Range:
-    if name == INITIALIZATION and not text.strip().startswith("choice("):
-        return Fixed(text.strip())  # a scheme's brackets hold its options: they are no range
-    return parse(name, text)
+    has_options = name in (INITIALIZATION, PREPROCESSING)  # their values may have brackets and be no range
+    if has_options and not text.strip().startswith(("choice(", "when(")):
+        return Fixed(text.strip())
+    return parse(name, text, schemes=has_options)
 
 
-def apply_settings(recipe: Recipe, settings: Sequence[str], *, epochs: int | None = None) -> Recipe:
+def apply_settings(
+    recipe: Recipe, settings: Sequence[str], *, epochs: int | None = None, enqueue: Sequence[str] = ()
+) -> Recipe:
     """The recipe with the command line's settings; ``epochs``, ``update``, ``loss`` and ``schedule`` too.
+
+    Args:
+        recipe: as it was written.
+        settings: ``name=value`` each.
+        epochs: of one training; None leaves the recipe's.
+        enqueue: points to try first, ``name=value,name=value`` each; they come before the recipe's own.
 
     Raises:
         SpaceError, RecipeError: for a name or value that does not exist.
@@ -134,18 +145,30 @@ def apply_settings(recipe: Recipe, settings: Sequence[str], *, epochs: int | Non
         ('adam', 3, Fixed(value=0))
     """
     found = parse_settings(settings)
-    changes = {
-        name: _fixed_text(name, found.pop(name)) for name in ("update", "loss", "schedule") if name in found
+    fixed = {
+        name: _text(name, found.pop(name))
+        for name in ("loss", *RULES)
+        if name in found and name not in recipe.space and not _is_searched(name, found[name])
     }
     if "epochs" in found:
         epochs = _fixed_epochs(found.pop("epochs"))
-    return replace(recipe, **changes).with_settings(found, epochs=epochs)  # type: ignore[arg-type]
+    changed = replace(recipe, enqueue=(), **fixed).with_settings(found, epochs=epochs)  # type: ignore[arg-type]
+    return replace(changed, enqueue=(*parse_points(enqueue), *recipe.enqueue))
 
 
-def _fixed_text(name: str, found: Range) -> str:
+def _is_searched(name: str, found: Range) -> bool:
+    return name in RULES and not isinstance(found, Fixed)
+
+
+def _text(name: str, found: Range) -> str:
     if not isinstance(found, Fixed) or not isinstance(found.value, str):
-        raise SpaceError(f"{name} = {found} is no name", cure=f"write one name, e.g. {name}=sgd")
+        raise SpaceError(
+            f"{name} = {found} is no name", cure=f"write one name, e.g. {name}={_EXAMPLES[name]}"
+        )
     return found.value
+
+
+_EXAMPLES = {"loss": "softmax", "update": "sgd", "schedule": "cosine"}
 
 
 def _fixed_epochs(found: Range) -> int:

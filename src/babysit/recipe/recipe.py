@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
 from babysit.data.dataset import Dataset
 from babysit.errors import SpaceError
+from babysit.recipe.consistency import check_conditions, check_point
 from babysit.recipe.initial_weights import INITIALIZATION, parse_scheme
-from babysit.recipe.space import Fixed, Range, Space, as_range, closest
+from babysit.recipe.input_steps import PREPROCESSING, parse_steps
+from babysit.recipe.space import Choice, Fixed, Plain, Range, Space, When, as_range, closest, plain
 from babysit.records import Value
 from babysit.training.losses import loss_named
 from babysit.training.regularization import REGULARIZATION
-from babysit.training.schedules import schedule_named
-from babysit.training.updates import update_named
+from babysit.training.schedules import SCHEDULES, schedule_named
+from babysit.training.updates import UPDATES, update_named
 
 
 class Hyperparameters(Mapping[str, Value]):
@@ -83,8 +85,11 @@ class Recipe:
         epochs: epochs of one training; default 5.
         stages: the search's budget as "name:TRIALSxEPOCHS,..."; default 100 coarse, 50 fine.
         space: name -> range or value. Learning rate, l2 and what the update rule and the schedule read act
-            on the training, ``initialization`` on the model's first weights; any other name is for
-            ``model(hp)``.
+            on the training, ``initialization`` on the model's first weights, ``preprocessing`` in the place
+            of the data set's own steps; ``update`` and ``schedule`` named here are searched; any other name
+            is for ``model(hp)``.
+        enqueue: points that the first stage tries before any other, e.g. ``[{"learning_rate": 1e-3}]``;
+            names that a point leaves out are drawn.
         name: what the recipe is called in tables; default the file's name.
 
     Raises:
@@ -111,8 +116,11 @@ class Recipe:
     stages: str = ""
     space: Mapping[str, Range | Value] = field(default_factory=dict)
     name: str = ""
+    enqueue: Sequence[Mapping[str, Value]] = ()
 
     def __post_init__(self) -> None:
+        for rule in ("loss", "update", "schedule"):
+            _check_is_name(rule, getattr(self, rule))
         loss_named(self.loss)
         update_named(self.update)
         if not self.schedule:
@@ -121,25 +129,51 @@ class Recipe:
         schedule_named(self.schedule)
         if not isinstance(self.epochs, int) or isinstance(self.epochs, bool) or self.epochs < 1:
             raise SpaceError(f"epochs = {self.epochs!r} is no whole number above 0", cure="use e.g. 10")
-        for name, found in self.full_space().items():
+        space = self.full_space()
+        for name, found in space.items():
             _check_value(name, found)
+        check_conditions(space)
+        object.__setattr__(self, "enqueue", tuple(check_point(space, point) for point in self.enqueue))
 
     def full_space(self) -> dict[str, Range]:
         """Every hyperparameter that acts, with its range: the space over the rules' own defaults.
 
-        What is off unless it is named (regularization, warm-up, an initialization) is not in it.
+        What is off unless it is named (regularization, warm-up, an initialization) is not in it, nor are the
+        parameters of several update rules or schedules: each trial takes its own rule's defaults for those.
         """
-        rules = {**update_named(self.update).defaults, **schedule_named(self.schedule).defaults}
-        own: dict[str, Range | Value] = {**rules, "batch_size": self.batch_size}
-        if self.learning_rate_decay is not None:
+        own: dict[str, Range | Value] = {**self._only_defaults(), "batch_size": self.batch_size}
+        if self.learning_rate_decay is not None and "learning_rate_decay" in self.training_names():
             own["learning_rate_decay"] = self.learning_rate_decay
+        parents = {found.parent for found in self.space.values() if isinstance(found, When)}
+        own |= {rule: getattr(self, rule) for rule in RULES if rule in parents}
         rest = {name: value for name, value in own.items() if name not in self.space}
         return {name: as_range(name, value) for name, value in {**self.space, **rest}.items()}
 
+    def options(self, rule: str) -> tuple[str, ...]:
+        """The names that ``update`` or ``schedule`` may take: those in the space, else the recipe's one.
+
+        Example:
+            >>> from babysit.recipe.loading import load_recipe
+            >>> load_recipe("digits").options("update")
+            ('momentum',)
+        """
+        named = as_range(rule, self.space.get(rule, getattr(self, rule)))
+        return tuple(str(name) for name in _extremes(plain(named)))
+
+    def _defaults(self) -> list[list[Mapping[str, float]]]:
+        """For update and schedule, the parameters of each possible rule with their defaults."""
+        return [[RULES[rule](name).defaults for name in self.options(rule)] for rule in RULES]
+
+    def _only_defaults(self) -> dict[str, float]:
+        """The parameters of the rules between which there is no choice."""
+        single = [possible[0] for possible in self._defaults() if len(possible) == 1]
+        return {name: value for defaults in single for name, value in defaults.items()}
+
     def training_names(self) -> set[str]:
         """The hyperparameters that act on the training rather than on the model."""
-        rules = {**update_named(self.update).defaults, **schedule_named(self.schedule).defaults}
-        return {"learning_rate", "warm_up_epochs", "batch_size", INITIALIZATION, *REGULARIZATION, *rules}
+        rules = {name for possible in self._defaults() for defaults in possible for name in defaults}
+        own = {"learning_rate", "warm_up_epochs", "batch_size", INITIALIZATION, PREPROCESSING}
+        return own | {*REGULARIZATION, *RULES} | rules
 
     def with_settings(self, settings: Space, *, epochs: int | None = None) -> Recipe:
         """The recipe with some of its space replaced.
@@ -148,13 +182,43 @@ class Recipe:
             SpaceError: for a name that the recipe does not know.
         """
         known = list(dict.fromkeys([*self.full_space(), *sorted(self.training_names())]))
-        for name in settings:
-            if name not in known:
+        for name, found in settings.items():
+            # A condition on the rule may wait for a rule that is not the present one.
+            waits = isinstance(found, When) and found.parent in RULES and name in _PARAMETERS
+            if name not in known and not waits:
                 raise SpaceError(
                     f"the recipe {self.name or ''} has no hyperparameter {name!r}", cure=closest(name, known)
                 )
         return replace(
             self, space={**self.space, **settings}, epochs=self.epochs if epochs is None else epochs
+        )
+
+
+class _Rule(Protocol):
+    @property
+    def defaults(self) -> Mapping[str, float]: ...
+
+
+RULES: Mapping[str, Callable[[str], _Rule]] = {"update": update_named, "schedule": schedule_named}
+"""What a recipe fixes or its space searches, beside numbers: which rule, and where it is found by name."""
+
+_PARAMETERS = {name for table in (UPDATES, SCHEDULES) for rule in table.values() for name in rule.defaults}
+
+_NAMED: Mapping[str, Callable[[str], object]] = {
+    **RULES,
+    INITIALIZATION: parse_scheme,
+    PREPROCESSING: parse_steps,
+}
+"""Hyperparameters whose values are names, each with what reads and refuses them."""
+
+_ALWAYS = ("learning_rate", "batch_size", *RULES)
+
+
+def _check_is_name(rule: str, value: object) -> None:
+    if not isinstance(value, str):
+        several = f"; several to search belong in the space: space=dict({rule}=bs.choice(...))"
+        raise SpaceError(
+            f"{rule} = {value!r} is no name", cure="name one" + (several if rule in RULES else "")
         )
 
 
@@ -165,9 +229,14 @@ _BELOW_ONE = ("momentum", "beta1", "beta2", "squares_decay")
 
 def _check_value(name: str, found: Range) -> None:
     """Refuses what can only be a mistake: a rate that is text, a negative l2, a momentum of 1 or more."""
-    for value in _extremes(found):
-        if name == INITIALIZATION:
-            parse_scheme(value)
+    if isinstance(found, When) and name in _ALWAYS:
+        raise SpaceError(
+            f"{name} = {found}: every trial needs one", cure=f"give {name} a range without when(...)"
+        )
+    for value in _extremes(plain(found)):
+        if name in _NAMED:
+            _check_is_text(name, value)
+            _NAMED[name](str(value))
         if name == "batch_size" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise SpaceError(f"batch_size = {value!r} is no whole number above 0", cure="use e.g. 100")
         if name not in (*_ABOVE_ZERO, *_AT_LEAST_ZERO, *_BELOW_ONE):
@@ -184,9 +253,14 @@ def _check_value(name: str, found: Range) -> None:
             raise SpaceError(f"{name} = {value!r} must be below 1", cure="0.9 is the usual value")
 
 
-def _extremes(found: Range) -> tuple[Value, ...]:
+def _check_is_text(name: str, value: Value) -> None:
+    if not isinstance(value, str):
+        raise SpaceError(f"{name} = {value!r} is no name", cure=f"write e.g. {name}=choice(...) of names")
+
+
+def _extremes(found: Plain) -> tuple[Value, ...]:
     if isinstance(found, Fixed):
         return (found.value,)
-    if hasattr(found, "options"):
+    if isinstance(found, Choice):
         return found.options
     return (int(found.low), int(found.high)) if found.whole else (found.low, found.high)

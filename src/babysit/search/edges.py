@@ -6,6 +6,7 @@ the optimum may well lie outside.
 
 from __future__ import annotations
 
+from babysit.recipe.limits import is_natural_limit, within_limits
 from babysit.recipe.space import Numeric, Space, number, searched
 from babysit.records import Edge, Result
 
@@ -16,8 +17,8 @@ EDGE_SHARE = 0.05
 def edge_alarms(best: Result, box: Space) -> list[Edge]:
     """The hyperparameters whose best value sits near an edge of the box it was drawn from.
 
-    A bound that is a natural limit (0 of a linear range, 1 of a whole number) raises no alarm: there is
-    nothing beyond it to search.
+    A bound that is a natural limit (0 of a linear range, 1 of a whole number, what a range itself calls one)
+    raises no alarm: there is nothing beyond it to search.
 
     Args:
         best: the best trial with its run.
@@ -38,7 +39,9 @@ def edge_alarms(best: Result, box: Space) -> list[Edge]:
     Source: CS231n lecture 6, rows 101-103: 53.1% at 9.47e-4 of a range that ends at 1e-3.
     """
     alarms = (
-        _alarm(name, float(best.trial.hyperparameters[name]), found) for name, found in searched(box).items()
+        _alarm(name, float(best.trial.hyperparameters[name]), found)
+        for name, found in searched(box).items()
+        if name in best.trial.hyperparameters  # a conditional one need not be
     )
     return [alarm for alarm in alarms if alarm is not None]
 
@@ -46,7 +49,7 @@ def edge_alarms(best: Result, box: Space) -> list[Edge]:
 def _alarm(name: str, value: float, found: Numeric) -> Edge | None:
     position = found.position(value)
     side = "lower" if position < EDGE_SHARE else "upper" if position > 1 - EDGE_SHARE else ""
-    if not side or _is_natural_limit(name, side, found):
+    if not side or is_natural_limit(name, side, found):
         return None
     low, high = _proposal(name, position, found)
     message = (
@@ -57,22 +60,10 @@ def _alarm(name: str, value: float, found: Numeric) -> Edge | None:
     return Edge(name, value, position, side, found.low, found.high, found.scale, low, high, message)
 
 
-BELOW_ONE = ("momentum", "beta1", "beta2", "squares_decay", "learning_rate_decay", "dropout")
-"""Hyperparameters that have no meaning at 1 and above, whatever the results suggest."""
-
-
-def _is_natural_limit(name: str, side: str, found: Numeric) -> bool:
-    if side == "lower":
-        return (not found.log and found.low == 0) or (found.whole and found.low <= 1)
-    return name in BELOW_ONE and found.high >= 0.99
-
-
 def _proposal(name: str, position: float, found: Numeric) -> tuple[float, float]:
     """A range of the same width with the best value in its middle, within what makes sense."""
     low, high = float(found.at(position - 0.5)), float(found.at(position + 0.5))
-    if found.low >= 0:
-        low = max(low, 1 if found.whole and found.low > 0 else 0)
-    return _round(low), min(_round(high), 0.999) if name in BELOW_ONE else _round(high)
+    return within_limits(name, found, _round(low), _round(high))
 
 
 def _round(value: float) -> float:

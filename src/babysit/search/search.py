@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from babysit.recipe.space import Space, as_data
-from babysit.records import Edge, Reading, Result, Stage, State, Trial
+from babysit.records import Edge, Reading, Result, Stage, State, Trial, Value
 from babysit.search.edges import edge_alarms
 from babysit.search.engines.events import EpochDone, TrialDone
 from babysit.search.engines.local import Engine
@@ -120,6 +120,7 @@ class Request:
         seed: the one seed.
         examples: validation examples behind a score.
         boxes: boxes prescribed for later stages, by stage name; others follow from the results.
+        enqueue: points that the first stage tries before any other.
         done: results of an earlier session, which are not trained again.
     """
 
@@ -130,6 +131,7 @@ class Request:
     examples: int
     boxes: Mapping[str, Space] = field(default_factory=dict)
     done: Mapping[Key, Result] = field(default_factory=dict)
+    enqueue: Sequence[Mapping[str, Value]] = ()
 
 
 def search(
@@ -146,7 +148,7 @@ def search(
     Returns:
         The outcome over all stages, those of an earlier session included.
     """
-    started, outcome, box, reason = time.perf_counter(), Outcome(), request.space, "as the recipe says"
+    started, outcome, box, reason = time.perf_counter(), Outcome(), request.space, _first_reason(request)
     for index, budget in enumerate(budget for budget in request.budgets if budget.name != FINAL):
         if budget.name in request.boxes:
             box, reason = request.boxes[budget.name], "as asked"
@@ -158,6 +160,12 @@ def search(
         _run_stage(stage, box, request, engine, recorder, show, outcome)
     outcome.seconds = time.perf_counter() - started
     return outcome
+
+
+def _first_reason(request: Request) -> str:
+    count = len(request.enqueue)
+    enqueued = f"; trials 0 to {count - 1} were enqueued" if count > 1 else "; trial 0 was enqueued"
+    return "as the recipe says" + (enqueued if count else "")
 
 
 def _of_stage(outcome: Outcome, index: int) -> list[Result]:
@@ -173,7 +181,8 @@ def _run_stage(
     show: Callable[[Progress], None],
     outcome: Outcome,
 ) -> None:
-    trials = draw_trials(box, stage=stage.index, count=stage.trials, seed=request.seed)
+    enqueue = () if stage.index else request.enqueue
+    trials = draw_trials(box, stage=stage.index, count=stage.trials, seed=request.seed, enqueue=enqueue)
     finished = {trial.key: request.done[trial.key] for trial in trials if trial.key in request.done}
     waiting = [trial for trial in trials if trial.key not in finished]
     recorder.begin_stage(request.study, stage)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from babysit.errors import SpaceError
-from babysit.recipe.space import Choice, Fixed, Numeric, Range, Space, number, sample
-from babysit.records import Result, State, Trial
-from babysit.search.edges import BELOW_ONE, edge_alarms
+from babysit.recipe.limits import within_limits
+from babysit.recipe.space import Choice, Fixed, Numeric, Plain, Range, Space, When, number, sample
+from babysit.records import Result, State, Trial, Value
+from babysit.search.edges import edge_alarms
 from babysit.seeding import numpy_generator
 
 FINAL = "final"
@@ -52,8 +54,17 @@ def parse_stages(text: str) -> list[Budget]:
     return budgets
 
 
-def draw_trials(space: Space, *, stage: int, count: int, seed: int) -> list[Trial]:
+def draw_trials(
+    space: Space, *, stage: int, count: int, seed: int, enqueue: Sequence[Mapping[str, Value]] = ()
+) -> list[Trial]:
     """The trials of a stage; trial n is the same whatever the count and whoever trains it.
+
+    Args:
+        space: the stage's box.
+        stage: its index.
+        count: how many trials.
+        seed: the one seed.
+        enqueue: points that the first trials take; what a point leaves out is drawn.
 
     Example:
         >>> from babysit.recipe.space import log_uniform
@@ -61,9 +72,10 @@ def draw_trials(space: Space, *, stage: int, count: int, seed: int) -> list[Tria
         >>> draw_trials(box, stage=0, count=5, seed=0)[:2] == draw_trials(box, stage=0, count=2, seed=0)
         True
     """
+    points = [*enqueue[:count], *({} for _ in range(count - len(enqueue)))]
     return [
-        Trial(stage, number, sample(space, numpy_generator(seed, "trial", stage, number)))
-        for number in range(count)
+        Trial(stage, number, sample(space, numpy_generator(seed, "trial", stage, number), point))
+        for number, point in enumerate(points)
     ]
 
 
@@ -138,7 +150,13 @@ def _what(result: Result) -> str:
 
 
 def _narrow(name: str, found: Range, top: Sequence[Result], alarmed: set[tuple[str, str]]) -> Range:
-    values = [result.trial.hyperparameters[name] for result in top]
+    values = [hp[name] for result in top if name in (hp := result.trial.hyperparameters)]
+    if isinstance(found, When):
+        return replace(found, range=_narrow_plain(name, found.range, values, alarmed)) if values else found
+    return _narrow_plain(name, found, values, alarmed)
+
+
+def _narrow_plain(name: str, found: Plain, values: Sequence[Value], alarmed: set[tuple[str, str]]) -> Plain:
     if isinstance(found, Fixed):
         return found
     if isinstance(found, Choice):
@@ -151,15 +169,12 @@ def _narrow(name: str, found: Range, top: Sequence[Result], alarmed: set[tuple[s
     return _between(name, found, low, high)
 
 
-def _between(name: str, found: Numeric, low: float, high: float) -> Range:
+def _between(name: str, found: Numeric, low: float, high: float) -> Plain:
     bounds = [_rounded(found, position, low, high) for position in (low, high)]
-    if found.low >= 0:
-        bounds[0] = max(bounds[0], 1.0 if found.whole and found.low > 0 else 0.0)
-    if name in BELOW_ONE and found.high < 1:
-        bounds[1] = min(bounds[1], 0.999)
-    if bounds[0] >= bounds[1]:
-        return Fixed(int(bounds[0]) if found.whole else bounds[0])
-    return Numeric(bounds[0], bounds[1], log=found.log, whole=found.whole)
+    lowest, highest = within_limits(name, found, *bounds)
+    if lowest >= highest:
+        return Fixed(int(lowest) if found.whole else lowest)
+    return replace(found, low=lowest, high=highest)
 
 
 def _rounded(found: Numeric, position: float, low: float, high: float) -> float:
@@ -169,4 +184,4 @@ def _rounded(found: Numeric, position: float, low: float, high: float) -> float:
     if 0 <= position <= 1:
         rounded = min(max(rounded, found.low), found.high)
     moved = abs(found.position(rounded) - position)
-    return exact if found.whole or moved > 0.01 * (high - low) else rounded
+    return exact if found.whole or found.step or moved > 0.01 * (high - low) else rounded

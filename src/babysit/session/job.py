@@ -39,6 +39,7 @@ class Job:
         precision: of the products: float32, medium, bfloat16 or auto; default float32.
         device: where it trains: cpu, cuda, cuda:N or auto; default cpu.
         way: how members compute together: fused, vmap or serial; default the first that is possible.
+        enqueue: points that a search tries first, ``name=value,name=value`` each.
     """
 
     recipe: str
@@ -50,6 +51,7 @@ class Job:
     precision: str = FLOAT32
     device: str = "cpu"
     way: str | None = None
+    enqueue: tuple[str, ...] = ()
 
     @property
     def store_url(self) -> str:
@@ -67,7 +69,7 @@ def open_job(job: Job) -> Prepared:
         >>> open_job(Job("digits", ("hidden=20",))).dataset.name
         'digits'
     """
-    recipe = apply_settings(load_recipe(job.recipe), job.settings)
+    recipe = apply_settings(load_recipe(job.recipe), job.settings, enqueue=job.enqueue)
     return open_recipe(recipe, seed=job.seed, precision=job.precision, device=job.device, way=job.way)
 
 
@@ -120,7 +122,9 @@ def guessed(recipe: Recipe) -> dict[str, Value]:
     """
     space = recipe.full_space()
     values = middle(space)
-    return {name: values[name] for name in recipe.space if not isinstance(space[name], Fixed)}
+    return {
+        name: values[name] for name in recipe.space if name in values and not isinstance(space[name], Fixed)
+    }
 
 
 def fingerprint_of(job: Job, recipe: Recipe, kind: str, precision: str, **asked: Any) -> str:
@@ -135,6 +139,8 @@ def fingerprint_of(job: Job, recipe: Recipe, kind: str, precision: str, **asked:
     """
     if precision != FLOAT32:  # left out for float32, so that studies from before there was a choice go on
         asked = {**asked, "precision": precision}
+    if recipe.enqueue:
+        asked = {**asked, "enqueue": list(recipe.enqueue)}
     file = Path(job.recipe.partition(":")[0])
     text = file.read_text(errors="replace") if file.is_file() else ""
     space = as_data(recipe.full_space())

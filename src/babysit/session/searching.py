@@ -93,7 +93,14 @@ def budgets_of(recipe: Recipe, ask: Ask) -> list[Budget]:
         [100, 50, 1]
     """
     usual = f"coarse:100x{recipe.epochs},fine:50x{recipe.epochs}"
-    return parse_stages(ask.stages or recipe.stages or usual)
+    budgets = parse_stages(ask.stages or recipe.stages or usual)
+    if len(recipe.enqueue) > budgets[0].trials:
+        raise InputError(
+            f"{len(recipe.enqueue)} points are enqueued, but the stage {budgets[0].name!r} has only "
+            f"{budgets[0].trials} trials",
+            cure="enqueue fewer points or give the first stage more trials, e.g. --stages coarse:40x5",
+        )
+    return budgets
 
 
 def run_search(
@@ -143,6 +150,7 @@ def run_search(
             len(prepared.dataset.val),
             boxes,
             done,
+            prepared.recipe.enqueue,
         )
         with closing(writer, study):
             recorder = DiagnosingRecorder(writer, prepared)
@@ -355,6 +363,8 @@ def _spread(found: Outcome, ties: Sequence[Result]) -> str:
     """Which ranges the equals cover: where one is wide, its knob did not matter."""
     told = []
     for name in searched(found.boxes[ties[0].trial.stage]):
-        values = sorted(float(result.trial.hyperparameters[name]) for result in ties)
+        values = sorted(float(hp[name]) for result in ties if name in (hp := result.trial.hyperparameters))
+        if not values:
+            continue
         told.append(f"{name} {number(values[0])} to {number(values[-1])}")
     return f" ({', '.join(told)})" if told else ""

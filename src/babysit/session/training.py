@@ -214,14 +214,15 @@ def begin(
     settings = {
         "settings": list(job.settings),
         "loss": recipe.loss,
-        "update": recipe.update,
-        "schedule": recipe.schedule,
+        "update": " or ".join(recipe.options("update")),
+        "schedule": " or ".join(recipe.options("schedule")),
         "epochs": recipe.epochs,
         "dataset": prepared.dataset.name,
         "train_examples": len(prepared.dataset.train),
         "val_examples": len(prepared.dataset.val),
         "chance_loss": prepared.chance_loss,
         "precision": prepared.precision,
+        **({"enqueue": list(recipe.enqueue)} if recipe.enqueue and kind == "search" else {}),
         **asked,
     }
     return writer.begin_study(

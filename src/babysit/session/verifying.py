@@ -31,7 +31,7 @@ from babysit.errors import InputError
 from babysit.recipe.building import Prepared, groups
 from babysit.recipe.loading import apply_settings, load_recipe
 from babysit.recipe.recipe import Recipe
-from babysit.recipe.space import Numeric, middle, sample
+from babysit.recipe.space import Numeric, middle, plain, sample
 from babysit.records import Result, State, Value
 from babysit.search.stages import draw_trials, ranked
 from babysit.seeding import derive, numpy_generator
@@ -146,7 +146,11 @@ def _members(prepared: Prepared, count: int) -> tuple[list[Candidate], list[list
     be alike, only what acts on the training is drawn.
     """
     space, first = prepared.recipe.full_space(), middle(prepared.recipe.full_space())
-    real = {name for name, found in space.items() if isinstance(found, Numeric) and not found.whole}
+    real = {
+        name
+        for name, entry in space.items()
+        if isinstance(found := plain(entry), Numeric) and not found.whole
+    }
     for names in (real, real & prepared.recipe.training_names()):
         drawn = [first, *(_drawn(prepared, first, names, number) for number in range(1, count))]
         candidates = [prepared.candidate(values, ("verify", number)) for number, values in enumerate(drawn)]
@@ -158,7 +162,7 @@ def _members(prepared: Prepared, count: int) -> tuple[list[Candidate], list[list
 
 def _drawn(prepared: Prepared, first: Mapping[str, Value], names: set[str], number: int) -> dict[str, Value]:
     values = sample(prepared.recipe.full_space(), numpy_generator(prepared.seed, "verify", number))
-    return {name: values[name] if name in names else first[name] for name in first}
+    return {name: values[name] if name in names and name in values else first[name] for name in first}
 
 
 def _train(

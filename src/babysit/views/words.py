@@ -99,6 +99,10 @@ def range_text(box: Mapping[str, Any]) -> str:
         >>> range_text({"kind": "choice", "choices": ["sgd", "adam"]})
         'sgd or adam'
     """
+    if "when" in box:
+        condition = " or ".join(value_text(value) for value in box["when"]["values"])
+        rest = {key: value for key, value in box.items() if key != "when"}
+        return f"{range_text(rest)} (when {box['when']['parent']} is {condition})"
     if "choices" in box:
         return " or ".join(value_text(choice) for choice in box["choices"])
     if "low" in box and "high" in box:

@@ -145,7 +145,9 @@ def _file(prepared: Prepared, candidate: Candidate, workers: int) -> Path:
     processor = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else ""
     machine = (str(processor), os.cpu_count(), torch.__version__, prepared.device, prepared.precision)
     layers = [(name, type(module).__name__) for name, module in candidate.model.named_modules()]
-    network = (layers, signature(candidate.model)[1:], prepared.dataset.input_shape, prepared.recipe.update)
+    shape = prepared.at(candidate.hyperparameters).dataset.input_shape
+    update = candidate.hyperparameters.get("update", prepared.recipe.update)
+    network = (layers, signature(candidate.model)[1:], shape, update)
     text = repr((_FORMAT, machine, network, candidate.hyperparameters["batch_size"], workers))
     name = hashlib.sha256(text.encode()).hexdigest()[:32]
     return Path(user_cache_dir("babysit")) / "calibration" / f"{name}.json"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from babysit.errors import InputError
-from babysit.recipe.building import Prepared, groups
+from babysit.recipe.building import Prepared, groups, shared_settings
 from babysit.records import Result, Run, Trial
 from babysit.search.engines.events import (
     NOTHING,
@@ -28,7 +28,7 @@ from babysit.training.trainer import Candidate, EpochReport, Trainer
 from babysit.watching.population import PopulationObserver
 
 Kind = tuple[object, ...]
-"""What two populations must share to join: architecture, batch size, epochs done."""
+"""What two populations must share to join: architecture, shared settings, epochs done."""
 
 
 class Crew:
@@ -37,7 +37,7 @@ class Crew:
     Args:
         prepared: the recipe with its data.
         trials: the trials, in the order of the candidates.
-        candidates: their models, of one architecture and batch size.
+        candidates: their models, of one group.
         epochs: how many each trial gets.
         observe: whether layers and updates are looked at.
     """
@@ -56,13 +56,14 @@ class Crew:
         self._observer = PopulationObserver() if observe else None
         self._trainer.observer = self._observer
         self._architecture = signature(candidates[0].model)
+        self._settings = shared_settings(candidates[0].hyperparameters)
         self._full = len(trials)
 
     @property
     def kind(self) -> Kind:
         """Equal for two crews that may join."""
         trainer = self._trainer
-        return (self._architecture, trainer.batches.batch_size, trainer.epoch, trainer.plan.epochs)
+        return (self._architecture, self._settings, trainer.epoch, trainer.plan.epochs)
 
     @property
     def is_running(self) -> bool:

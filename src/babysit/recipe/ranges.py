@@ -1,0 +1,231 @@
+"""The kinds of ranges: numbers, choices, fixed values, and any of these under a condition.
+
+All share one small protocol: ``sample`` draws a value, ``middle`` is a typical one, ``holds`` tells whether a
+value belongs, ``as_data`` is the range for the store and ``str`` for people. A numeric range knows its scale,
+because where a value lies (near an edge? in the middle?) is a question of scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from babysit.recipe.spelling import number
+from babysit.records import Value
+
+SIDES = ("", "lower", "upper", "both")
+"""What ``natural_limit`` may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numeric:
+    """All numbers between two bounds, both included, uniform in a linear or logarithmic scale.
+
+    Made by ``log_uniform``, ``uniform`` and ``integer``. With a ``step``, only low, low + step, ..., high.
+    ``natural_limit`` names the edges ("lower", "upper" or "both") beyond which there is nothing to search.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+    step: float | None = None
+    natural_limit: str = ""
+
+    @property
+    def scale(self) -> str:
+        """ "log" or "linear"."""
+        return "log" if self.log else "linear"
+
+    def position(self, value: float) -> float:
+        """Where a value lies in the range, in its scale: 0 at the low bound, 1 at the high one.
+
+        Example:
+            >>> Numeric(1e-6, 1e-2, log=True).position(1e-4)
+            0.5
+        """
+        low, high = self._warp(self.low), self._warp(self.high)
+        return (self._warp(value) - low) / (high - low) if high > low else 0.5
+
+    def at(self, position: float) -> Value:
+        """The value at a position; the inverse of ``position``, and defined outside [0, 1] too.
+
+        Example:
+            >>> round(Numeric(1e-6, 1e-2, log=True).at(0.5), 10)
+            0.0001
+            >>> Numeric(32, 256, whole=True, step=32).at(0.4)
+            128
+        """
+        low, high = self._warp(self.low), self._warp(self.high)
+        warped = low + position * (high - low)
+        value = 10**warped if self.log else warped
+        if 0 <= position <= 1:
+            value = min(max(value, self.low), self.high)  # rounding must not leave the range
+        if self.step is not None:
+            value = self._step_number(round((value - self.low) / self.step))
+        return round(value) if self.whole else value
+
+    def sample(self, generator: np.random.Generator) -> Value:
+        """One value drawn from the range."""
+        if self.step is not None:
+            count = round((self.high - self.low) / self.step) + 1
+            value = self._step_number(min(int(generator.random() * count), count - 1))
+            return round(value) if self.whole else value
+        if not self.whole:
+            return self.at(generator.random())
+        # Each integer owns the unit interval around it, so that the two ends are as likely as the rest.
+        drawn = Numeric(self.low - 0.5, self.high + 0.5, self.log).at(generator.random())
+        return min(max(round(float(drawn)), int(self.low)), int(self.high))
+
+    def middle(self) -> Value:
+        """The value in the middle, in the range's scale."""
+        value = self.at(0.5)
+        return value if self.whole or self.step else float(f"{value:.6g}")
+
+    def holds(self, value: Value) -> bool:
+        """True for a number between the bounds; of a whole range, for a whole one."""
+        if isinstance(value, bool | str) or not self.low <= value <= self.high:
+            return False
+        return not self.whole or float(value).is_integer()
+
+    def _warp(self, value: float) -> float:
+        return math.log10(value) if self.log else value
+
+    def _step_number(self, index: int) -> float:
+        return float(f"{self.low + index * (self.step or 0):.12g}")  # 0.3 rather than 0.30000000000000004
+
+    def as_data(self) -> dict[str, Any]:
+        """The range as plain data, for the store."""
+        kind = "integer" if self.whole else "log_uniform" if self.log else "uniform"
+        data: dict[str, Any] = {"kind": kind, "low": self.low, "high": self.high, "log": self.log}
+        # Left out where there is none, so that studies from before there was a choice are found again.
+        step = {} if self.step is None else {"step": self.step}
+        limit = {"natural_limit": self.natural_limit} if self.natural_limit else {}
+        return {**data, **step, **limit}
+
+    def __repr__(self) -> str:
+        # Fingerprints of studies hold it: what is not there is left out, as before there was such a thing.
+        parts = {"low": self.low, "high": self.high, "log": self.log, "whole": self.whole}
+        extra = {"step": self.step, "natural_limit": self.natural_limit}
+        shown = parts | {name: value for name, value in extra.items() if value}
+        return f"Numeric({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    def __str__(self) -> str:
+        kind = "integers" if self.whole else "log-uniform" if self.log else "uniform"
+        scale = ", log scale" if self.whole and self.log else ""
+        step = "" if self.step is None else f" in steps of {number(self.step)}"
+        return f"{kind} {number(self.low)} to {number(self.high)}{step}{scale}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several values, each as likely as the others. Made by ``choice``."""
+
+    options: tuple[Value, ...]
+
+    def sample(self, generator: np.random.Generator) -> Value:
+        """One of the options."""
+        return self.options[int(generator.integers(len(self.options)))]
+
+    def middle(self) -> Value:
+        """The first option."""
+        return self.options[0]
+
+    def holds(self, value: Value) -> bool:
+        """True for one of the options."""
+        return _among(value, self.options)
+
+    def as_data(self) -> dict[str, Any]:
+        """The choice as plain data, for the store."""
+        return {"kind": "choice", "choices": list(self.options)}
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(map(str, self.options))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """One value that is not searched."""
+
+    value: Value
+
+    def sample(self, _: np.random.Generator) -> Value:
+        """The value."""
+        return self.value
+
+    def middle(self) -> Value:
+        """The value."""
+        return self.value
+
+    def holds(self, value: Value) -> bool:
+        """True for the value itself."""
+        return _among(value, (self.value,))
+
+    def as_data(self) -> dict[str, Any]:
+        """The value as plain data, for the store."""
+        return {"kind": "fixed", "value": self.value}
+
+    def __str__(self) -> str:
+        return number(self.value) if isinstance(self.value, float) else str(self.value)
+
+
+Plain = Numeric | Choice | Fixed
+"""A range without a condition."""
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A range for a name that exists only in trials whose ``parent`` has one of some values.
+
+    Made by ``when``. The parent may be conditional itself; where it does not exist, neither does this name.
+    """
+
+    parent: str
+    values: tuple[Value, ...]
+    range: Plain
+
+    def sample(self, generator: np.random.Generator) -> Value:
+        """One value of the range, drawn whether the condition holds or not: no draw depends on another."""
+        return self.range.sample(generator)
+
+    def middle(self) -> Value:
+        """The range's middle."""
+        return self.range.middle()
+
+    def holds(self, value: Value) -> bool:
+        """True for a value of the range."""
+        return self.range.holds(value)
+
+    def is_met(self, values: Mapping[str, Value]) -> bool:
+        """True where the parent has one of the values.
+
+        Example:
+            >>> found = When("update", ("momentum",), Fixed(0.9))
+            >>> found.is_met({"update": "momentum"}), found.is_met({"update": "sgd"}), found.is_met({})
+            (True, False, False)
+        """
+        return self.parent in values and _among(values[self.parent], self.values)
+
+    def as_data(self) -> dict[str, Any]:
+        """The range as plain data, with the condition beside it."""
+        return {**self.range.as_data(), "when": {"parent": self.parent, "values": list(self.values)}}
+
+    def __str__(self) -> str:
+        return f"{self.range} (when {self.parent} is {' or '.join(map(str, self.values))})"
+
+
+Range = Numeric | Choice | Fixed | When
+
+
+def plain(found: Range) -> Plain:
+    """The range without its condition."""
+    return found.range if isinstance(found, When) else found
+
+
+def _among(value: Value, options: tuple[Value, ...]) -> bool:
+    """Membership in which True is not 1."""
+    return any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in options)
