@@ -138,7 +138,8 @@ def program_report(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> 
         True
     """
     model = prepared.model(hyperparameters, ("check",))
-    optimizer = RuleOptimizer(model, update_named(prepared.recipe.update), hyperparameters)
+    rule = hyperparameters.get("update", prepared.recipe.update)
+    optimizer = RuleOptimizer(model, update_named(str(rule)), hyperparameters)
     batches = prepared.batches(int(hyperparameters["batch_size"])).epoch(1)
     with copied(
         model,

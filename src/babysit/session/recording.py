@@ -84,14 +84,19 @@ class DiagnosingRecorder:
         """Trials are finished; returns what the rules found in them."""
         findings = {}
         for result in results:
-            seen = self._seen.pop(result.trial.key, Watched(self._prepared.recipe.update))
+            seen = self._seen.pop(result.trial.key, None) or self._fresh(result.trial)
             seen.costs.append(costs[result.trial.key][1])
             findings[result.trial.key] = seen.findings(result, self._prepared)
         self._writer.finish_trials(study, results, findings, costs)
         return findings
 
     def _of(self, trial: Trial) -> Watched:
-        return self._seen.setdefault(trial.key, Watched(self._prepared.recipe.update))
+        if trial.key not in self._seen:
+            self._seen[trial.key] = self._fresh(trial)
+        return self._seen[trial.key]
+
+    def _fresh(self, trial: Trial) -> Watched:
+        return Watched(str(trial.hyperparameters.get("update", self._prepared.recipe.update)))
 
 
 @contextmanager

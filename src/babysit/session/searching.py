@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from babysit.errors import InputError
-from babysit.recipe.building import Prepared, groups, held_out
+from babysit.recipe.building import Prepared
 from babysit.recipe.recipe import Recipe
-from babysit.recipe.space import Space, middle, number, searched
-from babysit.records import CheckResult, Details, Reading, Result, Run, State, Study, Trial, score
+from babysit.recipe.space import Space, middle
+from babysit.records import CheckResult, Reading, Result, State, Study
 from babysit.search.engines.calibration import calibrate
 from babysit.search.engines.local import Engine, InProcess, Processes, Source
-from babysit.search.search import Key, Outcome, Progress, Request, search
-from babysit.search.stages import FINAL, Budget, parse_stages, ranked, standard_error
+from babysit.search.search import Key, Progress, Request, search
+from babysit.search.stages import Budget, parse_stages
 from babysit.session.job import (
     Job,
     file_stem,
@@ -25,13 +25,10 @@ from babysit.session.job import (
     refuse_to_mix,
     writable,
 )
-from babysit.session.recording import DiagnosingRecorder, Watched, closing
-from babysit.session.training import begin, best_data, save_weights
+from babysit.session.recording import DiagnosingRecorder, closing
+from babysit.session.training import begin
 from babysit.store.queries import Reader, find_study, results
 from babysit.store.writer import Writer
-from babysit.training.trainer import Candidate, Trainer
-from babysit.watching.own_loop import EVERY
-from babysit.watching.population import EVERY_IN_SEARCH, Look, PopulationObserver
 
 
 @dataclass(frozen=True)
@@ -157,11 +154,11 @@ def run_search(
             with contextlib.closing(_engine(job, prepared, ask)) as engine:
                 found = search(request, engine, recorder, hooks.stage)
             stem = file_stem(job.name or prepared.recipe.name, study, fingerprint)
-            best = _retrain(prepared, found, budgets, ask, hooks)
+            best = retrain(prepared, found, budgets, ask.observe, ask.details, hooks.final)
             if best is not None and ask.details:
                 writer.details(study, best.trial, best.details)
-            final, weights = (None, None) if best is None else _finalize(job, prepared, stem, best)
-            outcome = _summary(prepared, found, final)
+            final, weights = (None, None) if best is None else finalize(job, prepared, stem, best)
+            outcome = summary(prepared, found, final)
             writer.finish_study(study, State.COMPLETE, outcome)
     return Searched(study, outcome, weights, job.folder / f"{stem}.html")
 
@@ -203,168 +200,3 @@ def _threads_pay(prepared: Prepared, ask: Ask) -> bool:
     except InputError:  # a trial that cannot train fails by itself, with its reason
         return False
     return found.threads_pay
-
-
-@dataclass(frozen=True)
-class _Retrained:
-    """One of the best trials, trained anew.
-
-    Attributes:
-        trial: which.
-        epochs: how many it was given.
-        trainer, member: who trained it, and as which member.
-        watched: its costs and what its layers showed.
-        details: the same for the store, under "final/" names.
-    """
-
-    trial: Trial
-    epochs: int
-    trainer: Trainer
-    member: int
-    watched: Watched
-    details: Details
-
-    @property
-    def run(self) -> Run:
-        """How it went."""
-        return self.trainer.runs()[self.member]
-
-    @property
-    def score(self) -> float:
-        """Its best validation score; minus infinity where there is none."""
-        reading = self.run.best
-        return float("-inf") if reading is None else score(reading)
-
-
-def _finalize(
-    job: Job, prepared: Prepared, stem: str, best: _Retrained
-) -> tuple[dict[str, Any] | None, Path | None]:
-    """Keeps the best epoch of the best, and scores the test split, once."""
-    run, hyperparameters = best.run, best.trial.hyperparameters
-    reading = run.best
-    if reading is None:
-        return {"state": str(run.state), "hyperparameters": dict(hyperparameters)}, None
-    weights = best.trainer.weights(best.member)
-    path = job.folder / f"{stem}.safetensors"
-    save_weights(path, prepared, hyperparameters, weights)
-    test = held_out(prepared, hyperparameters, weights)
-    findings = best.watched.findings(Result(best.trial, run), prepared)
-    return {
-        "trial": list(best.trial.key),
-        "hyperparameters": dict(hyperparameters),
-        "epochs": best.epochs,
-        "best_epoch": reading.epoch,
-        "val_accuracy": reading.val_accuracy,
-        "val_loss": reading.val_loss,
-        "test_accuracy": None if test is None else test.accuracy,
-        "test_loss": None if test is None else test.loss,
-        "test_examples": None if test is None else test.examples,
-        "readings": [asdict(entry) for entry in run.readings],
-        "costs": [cost for costs in best.watched.costs for cost in costs.tolist()],
-        "findings": [asdict(finding) for finding in findings],
-        "weights": str(path),
-    }, path
-
-
-def _retrain(
-    prepared: Prepared, found: Outcome, budgets: Sequence[Budget], ask: Ask, hooks: Hooks
-) -> _Retrained | None:
-    """Trains the best trials anew, longer; returns the best of them, if any trial completed."""
-    budget = budgets[-1] if budgets[-1].name == FINAL else Budget(FINAL, 1, budgets[-1].epochs)
-    trials = [result.trial for result in ranked(found.results)[: budget.trials]]
-    candidates = [prepared.candidate(trial.hyperparameters, ("trial", *trial.key)) for trial in trials]
-    finished = [
-        retrained
-        for group in groups(candidates)
-        for retrained in _retrain_together(
-            prepared,
-            [trials[index] for index in group],
-            [candidates[index] for index in group],
-            budget.epochs,
-            ask,
-            hooks,
-        )
-    ]
-    return max(finished, key=lambda each: each.score, default=None)
-
-
-def _retrain_together(
-    prepared: Prepared,
-    trials: Sequence[Trial],
-    candidates: Sequence[Candidate],
-    epochs: int,
-    ask: Ask,
-    hooks: Hooks,
-) -> list[_Retrained]:
-    """Trains trials of one architecture anew as one population."""
-    trainer = prepared.trainer_of(candidates, epochs, keep_best=True)
-    observer = PopulationObserver(EVERY if ask.details else EVERY_IN_SEARCH, detailed=ask.details)
-    trainer.observer = observer if ask.observe else None
-    watched = [Watched(prepared.recipe.update) for _ in trials]
-    looks: list[list[Look]] = [[] for _ in trials]
-    for report in prepared.reports(trainer):
-        for member, values in report.costs.items():
-            watched[member].costs.append(values)
-        for member, seen in observer.take().items():
-            looks[member] += seen
-        if report.readings:
-            hooks.final(max(report.readings.values(), key=score), epochs)
-    return [
-        _Retrained(trial, epochs, trainer, member, one, _renamed(one.trace.add(looks[member])))
-        for member, (trial, one) in enumerate(zip(trials, watched, strict=True))
-    ]
-
-
-def _renamed(details: Details) -> Details:
-    """The details under names of their own, beside those of the trial's first training."""
-    return Details(
-        {f"{FINAL}/{name}": points for name, points in details.series.items()},
-        [replace(one, name=f"{FINAL}/{one.name}") for one in details.histograms],
-        [replace(one, name=f"{FINAL}/{one.name}") for one in details.snapshots],
-    )
-
-
-def _summary(prepared: Prepared, found: Outcome, final: dict[str, Any] | None) -> dict[str, Any]:
-    """The outcome as plain data, for the store, the report and the machine."""
-    best, examples = found.best, len(prepared.dataset.val)
-    ties = found.ties(examples)
-    seconds = max(found.seconds, 1e-9)
-    return {
-        "best": None if best is None else best_data(best),
-        "edges": [asdict(edge) for edge in found.edges()],
-        "ties": [list(result.trial.key) for result in ties],
-        "states": found.states(),
-        "wall_seconds": found.seconds,
-        "trial_steps_per_second": found.trained_steps / seconds,
-        "final": final,
-        "advice": _advice(prepared, found, ties, final),
-    }
-
-
-def _advice(
-    prepared: Prepared, found: Outcome, ties: Sequence[Result], final: dict[str, Any] | None
-) -> list[str]:
-    """What to do next, in words; the edge alarms speak for themselves elsewhere."""
-    if found.best is None:
-        return ["no trial completed: lower the learning rate's upper bound a hundredfold, or run the checks"]
-    advice = []
-    if len(ties) > 1:
-        error = standard_error(found.best.score, len(prepared.dataset.val))
-        advice.append(
-            f"{len(ties)} trials lie within one standard error ({error:.3f}) of the best on "
-            f"{len(prepared.dataset.val)} validation examples: a set of equals, not a winner"
-            f"{_spread(found, ties)}"
-        )
-    advice += [] if final is None else [f"{f['message']}: {f['advice']}" for f in final.get("findings", [])]
-    return advice
-
-
-def _spread(found: Outcome, ties: Sequence[Result]) -> str:
-    """Which ranges the equals cover: where one is wide, its knob did not matter."""
-    told = []
-    for name in searched(found.boxes[ties[0].trial.stage]):
-        values = sorted(float(hp[name]) for result in ties if name in (hp := result.trial.hyperparameters))
-        if not values:
-            continue
-        told.append(f"{name} {number(values[0])} to {number(values[-1])}")
-    return f" ({', '.join(told)})" if told else ""
