@@ -17,6 +17,7 @@ from babysit.search.engines.calibration import calibrate
 from babysit.search.engines.local import Engine, InProcess, Processes, Source
 from babysit.search.search import Key, Progress, Request, search
 from babysit.search.stages import Budget, parse_stages
+from babysit.session.finalizing import finalize, retrain
 from babysit.session.job import (
     Job,
     file_stem,
@@ -26,6 +27,7 @@ from babysit.session.job import (
     writable,
 )
 from babysit.session.recording import DiagnosingRecorder, closing
+from babysit.session.summary import summary
 from babysit.session.training import begin
 from babysit.store.queries import Reader, find_study, results
 from babysit.store.writer import Writer
