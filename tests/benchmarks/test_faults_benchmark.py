@@ -77,7 +77,7 @@ def test_meanings_are_names_of_rules():
 
 
 def test_the_zoo_is_trained_by_the_usual_loop():
-    program = faults.of_zoo(FAULTY[0])
+    program = faults.of_zoo(next(case for case in FAULTY if "softmax_before_cross_entropy" in case.causes))
     losses = []
     program.build().run(3, lambda loss: losses.append(float(loss.detach())))
     assert len(losses) == 3

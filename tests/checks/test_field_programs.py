@@ -72,7 +72,9 @@ def test_four_in_five_are_right():
 @pytest.mark.filterwarnings("ignore")  # torch's own, at what these programs do
 @pytest.mark.parametrize("half", ["A", "B"])
 def test_the_watch_is_right_in_four_of_five_and_silent_otherwise(half):
-    programs = [p for p in FIELD if p.half == half and (p.watch or not p.faulty)]
+    # Half of each half, by name: `python -m benchmarks.faults` runs them all.
+    chosen = [p for p in FIELD if p.half == half and zlib.crc32(p.name.encode()) % 2]
+    programs = [p for p in chosen if p.watch or not p.faulty]
     found = {p.name: watched(p) for p in programs}
     faulty = [p for p in programs if p.faulty]
     first = [p for p in faulty if found[p.name].causes and found[p.name].causes[0].rule in p.watch]

@@ -139,7 +139,7 @@ def test_its_printed_log(name, tmp_path):
     assert grave(found.findings) == [LESSONS[name].printed], by_hand(name)[1]
 
 
-@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize("name", ["nan", "overfit", "good"])  # test_cifar.py trains the other two
 def test_a_recipe(name, tmp_path):
     lesson = LESSONS[name]
     settings = (f"learning_rate={lesson.rate}", f"epochs={lesson.epochs}", "learning_rate_decay=1", "l2=0")

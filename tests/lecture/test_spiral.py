@@ -75,14 +75,15 @@ def test_a_hidden_layer_separates_the_arms():
     assert {run.state for run in runs} == {State.COMPLETE}
     assert all(run.first_cost == pytest.approx(1.0987, abs=1e-3) for run in runs)
     # 38 of 40 starts ended between .2439 and .2523; the other two in worse minima, at .261 and .280 with an
-    # accuracy of .957. Which start it is changes with the order in which numbers are added.
+    # accuracy of .957. Which start it is changes with the order in which numbers are added: on another
+    # processor the worst of five ended at .937.
     costs, accuracies = (sorted(values) for values in zip(*(ends(run) for run in runs), strict=True))
     assert 0.240 <= statistics.median(costs) <= 0.250
     assert costs[-2] < 0.255
     assert costs[-1] < 0.30
     assert 0.97 <= statistics.median(accuracies) <= 0.993
     assert accuracies[1] > 0.97
-    assert accuracies[0] > 0.94
+    assert accuracies[0] > 0.9
 
 
 @pytest.mark.parametrize("check", [initial_loss, regularization_raises_loss, gradients_match])

@@ -130,7 +130,7 @@ def start_nothing():
 @pytest.mark.slow
 def test_ctrl_c_exits_with_130_and_keeps_the_finished_trials(tmp_path):
     process = start(tmp_path, "--workers", "2", "--stages", "coarse:200x30")
-    wait_for(lambda: len(finished(tmp_path)) >= 8, 60, process)
+    wait_for(lambda: len(finished(tmp_path)) >= 8, 200, process)
     workers_of = children(process.pid)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)

@@ -140,20 +140,34 @@ UPDATE_RATES = {
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("make", [MODELS["fused"], residual, convolutional], ids=["mlp", "residual", "conv"])
 def test_a_population_equals_populations_of_one_for_fifty_steps(data, make, update):
-    """Fused together against the user's module called as it is, alone: issue: 1e-4 relative on losses."""
+    """Fused together against the user's module called as it is, alone: costs within 1e-4.
+
+    Training amplifies last bits, by how much depends on the processor: where float32 drifts further apart,
+    float64 must make the difference vanish, or it is none of rounding.
+    """
+    worst = fifty_steps_apart(data, make, update)
+    if worst > 1e-4:
+        assert worst < 1e-2
+        assert fifty_steps_apart(data, doubled(make), update, double=True) < 1e-9
+
+
+def fifty_steps_apart(data, make, update, *, double=False):
+    """The largest relative difference of a cost, of three members together and alone."""
     rates = {"learning_rate": [UPDATE_RATES[update] * k for k in (1, 0.5, 0.1)], "l2": [0.0, 1e-3, 1e-2]}
     members = candidates(make, 3, **rates)
-    together = trainer_of(data, members, plan(5, update=update))
+    together = trainer_of(data, members, plan(5, update=update), double=double)
     assert together.lowering.kind == "fused"
     costs = {index: [] for index in range(3)}
     for report in together.epochs(steps=50):
         for index, values in report.costs.items():
             costs[index] += values.tolist()
+    worst = 0.0
     for index, member in enumerate(members):
-        alone = trainer_of(data, [member], plan(5, update=update), way="serial")
+        alone = trainer_of(data, [member], plan(5, update=update), way="serial", double=double)
         expected = [cost for report in alone.epochs(steps=50) for cost in report.costs[0].tolist()]
         assert len(expected) == 50
-        np.testing.assert_allclose(costs[index], expected, rtol=1e-4)
+        worst = max(worst, float(np.max(np.abs(np.array(costs[index]) / expected - 1))))
+    return worst
 
 
 def doubled(make):

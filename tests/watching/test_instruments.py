@@ -82,7 +82,7 @@ def test_training_and_validation_scored_alike_is_no_leak():
     assert "trained_on_validation" not in named(
         Log(Setup(), falling(), epochs=epochs, passes=PassesSeen((), seen))
     )
-    every = PassesSeen((), Overlap(3, 3, 1.0, 0.9))
+    every = PassesSeen((), Overlap(3, 3, 1.0, 0.9, 500))
     assert "trained_on_validation" in named(Log(Setup(), falling(), epochs=epochs, passes=every))
     assert "trained_on_validation" not in named(Log(Setup(), falling(), passes=every))  # nobody validated
 

@@ -96,7 +96,10 @@ class Numeric:
         return math.log10(value) if self.log else value
 
     def _step_number(self, index: int) -> float:
-        return float(f"{self.low + index * (self.step or 0):.12g}")  # 0.3 rather than 0.30000000000000004
+        # 0.3 rather than 0.30000000000000004; the bounds themselves are as they were given.
+        value = float(f"{self.low + index * (self.step or 0):.12g}")
+        near = [bound for bound in (self.low, self.high) if math.isclose(value, bound, rel_tol=1e-11)]
+        return near[0] if near else value
 
     def as_data(self) -> dict[str, Any]:
         """The range as plain data, for the store."""

@@ -53,12 +53,14 @@ class Overlap:
         known: those of them with rows that are among the training rows.
         share: of the rows that would be recognized, how many were.
         recurring: the share of later training rows already seen in earlier samples.
+        rows: how many different training rows were seen.
     """
 
     judged: int
     known: int
     share: float
     recurring: float
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +202,9 @@ def overlap(training: Sequence[Sequence[int]], validation: Sequence[Sequence[int
     Example:
         >>> rows = [[1, 2, 3, 4], [5, 6, 7, 8]]
         >>> overlap(rows * 4, [[1, 2, 3, 4]] * 2)
-        Overlap(judged=2, known=2, share=1.0, recurring=1.0)
+        Overlap(judged=2, known=2, share=1.0, recurring=1.0, rows=8)
         >>> overlap(rows * 4, [[9, 10, 11, 12]] * 2)
-        Overlap(judged=2, known=0, share=0.0, recurring=1.0)
+        Overlap(judged=2, known=0, share=0.0, recurring=1.0, rows=8)
     """
     half = len(training) // 2
     earlier = {row for batch in training[:half] for row in batch}
@@ -216,7 +218,7 @@ def overlap(training: Sequence[Sequence[int]], validation: Sequence[Sequence[int
     judged = [(expected, found) for expected, found in hits if expected >= 3]
     known = sum(found > 0.3 * expected for expected, found in judged)
     share = sum(found for _, found in judged) / sum(expected for expected, _ in judged) if judged else 0.0
-    return Overlap(len(judged), known, share, recurring)
+    return Overlap(len(judged), known, share, recurring, len(every))
 
 
 def _distinct(batches: Sequence[Sequence[int]]) -> bool:
