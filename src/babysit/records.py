@@ -205,6 +205,9 @@ class Edge:
         scale: "log" or "linear".
         new_low, new_high: the proposed range.
         message: the alarm in words.
+        near, top: how many of the best trials sit in the outer tenth of the range on that side, and how many
+            those are; 0 where nobody counted.
+        silenced: why the alarm rings no more; empty while it does.
     """
 
     name: str
@@ -217,6 +220,9 @@ class Edge:
     new_low: float
     new_high: float
     message: str
+    near: int = 0
+    top: int = 0
+    silenced: str = ""
 
 
 @dataclass(frozen=True, slots=True)

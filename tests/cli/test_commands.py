@@ -85,6 +85,11 @@ def test_search_json_has_the_promised_keys_and_leaves_report_and_weights(babysit
         "best",
         "stages",
         "edges",
+        "silenced",
+        "ties",
+        "importance",
+        "importance_note",
+        "advice",
         "states",
         "wall_seconds",
         "trial_steps_per_second",
@@ -104,6 +109,14 @@ def test_the_same_seed_gives_the_same_search_and_another_a_different_one(babysit
     assert one["best"] == same["best"]
     assert one["final"]["test_accuracy"] == same["final"]["test_accuracy"]
     assert one["best"]["hyperparameters"] != other["best"]["hyperparameters"]
+
+
+def test_a_search_until_stable_has_so_many_further_stages_at_most(babysit):
+    options = ("--stages", "coarse:8x1", "--until-stable", "--extra-stages", "1", "--json")
+    answer = babysit("search", "digits", *options)
+    assert [stage["name"] for stage in answer.data["stages"]] == ["coarse", "coarse+1"]
+    assert "what mattered" in answer.err
+    assert {knob["name"] for knob in answer.data["importance"][0]["knobs"]} == {"learning_rate", "l2"}
 
 
 def test_a_setting_may_be_a_range(babysit):

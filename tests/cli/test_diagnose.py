@@ -28,6 +28,7 @@ def words(text):
         ("row88_exploding", 1, ["epoch 5", "too high"]),
         ("row97_coarse", 0, ["read 11 trials", "2 trials with l2 from 1200 on ruined", "search next"]),
         ("row101_fine", 1, ["best at 0.976 of 1e-4 to 1e-3", "worrying", "l2: best at 0.289", "ties: 5"]),
+        ("row101_fine", 1, ["2 of the 5 best lie in the last 10%", "more trials with learning_rate beyond"]),
     ],
 )
 def test_the_lectures_logs(babysit, name, code, said):
@@ -56,7 +57,10 @@ def test_json_of_a_search(babysit):
     data = babysit("diagnose", LECTURE / "row101_fine.txt", "--json").data
     assert data["kind"] == "search"
     assert data["best"]["score"] == 0.531
-    assert [edge["name"] for edge in data["edges"]] == ["learning_rate"]
+    (edge,) = data["edges"]
+    assert (edge["name"], edge["near"], edge["top"]) == ("learning_rate", 2, 5)
+    assert [fact["value"] for fact in data["findings"][0]["evidence"]] == [pytest.approx(0.976, abs=1e-3), 2]
+    assert len(data["advice"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ class EverythingFails:
 def test_a_search_in_which_nothing_completes_has_no_best_and_no_alarm():
     outcome, _, shown = run(EverythingFails())
     assert outcome.best is None
-    assert outcome.edges() == []
+    assert outcome.edges(1000) == []
     assert outcome.ties(1000) == []
     assert outcome.states() == {"failed": 18}
     assert outcome.boxes[1] == SPACE
@@ -222,8 +222,39 @@ def test_a_search_in_which_nothing_completes_has_no_best_and_no_alarm():
 def test_the_alarm_speaks_of_the_box_the_best_was_drawn_from():
     box = {"learning_rate": log_uniform(1e-4, 3.01e-3), "l2": log_uniform(1e-5, 1e-1)}
     outcome, _, _ = run(asked=request(budgets=[Budget("only", 60, 1)], boxes={"only": box}))
-    assert ("learning_rate", "upper") in [(edge.name, edge.side) for edge in outcome.edges()]
+    assert ("learning_rate", "upper") in [(edge.name, edge.side) for edge in outcome.edges(1000)]
 
 
 def test_the_same_seed_gives_the_same_search():
     assert essence(run()[0]) == essence(run()[0])
+
+
+EDGY = {"learning_rate": log_uniform(1e-4, 1e-3), "l2": log_uniform(1e-5, 1e-1)}
+
+
+def stable(**options):
+    budgets = [Budget("coarse", 12, 1), Budget("final", 1, 9)]
+    return Request(7, EDGY, budgets, seed=1, examples=10_000, extra=options.pop("extra", 5), **options)
+
+
+def test_a_search_until_stable_follows_the_edge_to_the_optimum_and_stops():
+    outcome, _, _ = run(asked=stable(extra=9))
+    assert 2e-3 < outcome.best.trial.hyperparameters["learning_rate"] < 4.5e-3
+    assert [stage.name for stage in outcome.stages][:3] == ["coarse", "coarse+1", "coarse+2"]
+    assert len(outcome.stages) < 10
+    assert "once more, as the best learning_rate lies at its upper edge" in outcome.stages[2].reason
+    assert not [edge for edge in outcome.edges(10_000) if not edge.silenced]
+
+
+def test_a_search_until_stable_ends_after_so_many_stages():
+    outcome, _, _ = run(asked=stable(extra=1))
+    assert [stage.name for stage in outcome.stages] == ["coarse", "coarse+1"]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8, 1.0])
+def test_a_resumed_search_until_stable_comes_to_the_same_boxes(share):
+    whole, _, _ = run(asked=stable())
+    kept = whole.results[: round(share * len(whole.results))]
+    resumed, _, _ = run(asked=stable(done={result.trial.key: result for result in kept}))
+    assert resumed.stages == whole.stages
+    assert essence(resumed) == essence(whole)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +10,21 @@ from hypothesis import strategies as st
 from babysit.errors import SpaceError
 from babysit.recipe.space import Choice, Fixed, Numeric, choice, integer, log_uniform, uniform, when
 from babysit.records import Reading, Result, Run, State, Trial
-from babysit.search.edges import EDGE_SHARE
-from babysit.search.stages import Budget, draw_trials, next_box, parse_stages, ranked, standard_error, ties
+from babysit.search.edges import EDGE_SHARE, vain_widenings
+from babysit.search.ranking import Round, grouped, noise
+from babysit.search.stages import (
+    Budget,
+    chance_of_coming_late,
+    draw_trials,
+    following_box,
+    next_box,
+    parse_stages,
+    planned,
+    ranked,
+    standard_error,
+    ties,
+    unrest,
+)
 
 SPACE = {
     "act": choice("relu", "tanh", "elu"),
@@ -270,7 +284,16 @@ def test_a_conditional_range_narrows_round_the_best_that_have_it(make):
 
 
 def test_a_conditional_range_that_none_of_the_best_has_stays_as_it_is(make):
-    box = next_box(conditional_results(make, *[("sgd", None, 128)] * 5), CONDITIONAL, 1000)[0]
+    updates = ["sgd"] * 8 + ["momentum", "adam"] * 6
+    results = [
+        make.completed(
+            Trial(0, n, {"update": u, **({"momentum": 0.7} if u == "momentum" else {}), "width": 64}), s
+        )
+        for n, (u, s) in enumerate(zip(updates, np.linspace(0.9, 0.3, 20), strict=True))
+    ]
+    box, reason = next_box(results, CONDITIONAL, 10**6)
+    assert box["update"] == choice("sgd")
+    assert reason.endswith("dropped: update momentum and adam")
     assert box["momentum"] == CONDITIONAL["momentum"]
     assert all("momentum" not in t.hyperparameters for t in draw_trials(box, stage=1, count=20, seed=0))
 
@@ -336,3 +359,154 @@ def test_the_trials_of_spaces_from_before_there_were_conditions_are_what_they_we
     }
     found = draw_trials(space, stage=0, count=2, seed=0)
     assert [dict(trial.hyperparameters) for trial in found] == EARLIER
+
+
+def of_options(make, *options):
+    """One result for each option, the best first."""
+    scores = np.linspace(0.9, 0.1, len(options))
+    return [
+        make.completed(Trial(0, n, {"act": o}), s)
+        for n, (o, s) in enumerate(zip(options, scores, strict=True))
+    ]
+
+
+def test_an_option_stays_until_there_is_evidence_against_it(make):
+    space = {"act": choice("relu", "tanh", "elu")}
+    # Two trials of an option, neither among the five best of 22: that happens in two searches of three.
+    few = of_options(make, *["relu"] * 10, "tanh", "tanh", *["relu"] * 10)
+    assert next_box(few, space, 10**6)[0] == space  # and elu, which nobody tried, stays too
+    many = of_options(make, *["relu"] * 10, *["tanh"] * 6, *["relu"] * 6)
+    box, reason = next_box(many, space, 10**6)
+    assert box == {"act": choice("relu", "elu")}
+    assert reason.endswith("; dropped: act tanh")
+
+
+def test_an_option_whose_trials_all_explode_goes(make):
+    space = {"act": choice("relu", "tanh")}
+    burst = [make.exploded(Trial(0, 50 + n, {"act": "tanh"})) for n in range(6)]
+    assert next_box([*of_options(make, *["relu"] * 8), *burst], space, 1000)[0] == {"act": Choice(("relu",))}
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 5))
+def test_the_chance_of_coming_late_counts_the_orders(own, others, before):
+    before = min(before, others)
+    order = ["b"] * before + ["a"] * own + ["b"] * (others - before)
+    count = own + others
+    expected = math.comb(count - own, before) / math.comb(count, before)
+    assert chance_of_coming_late("a", order, order) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("space", [integer(1, 4), integer(1, 64, log=True), integer(8, 32, step=8)])
+def test_the_neighbours_of_a_whole_number_stay(make, space):
+    best = space.middle()
+    step = space.step or 1
+    results = [make.completed(Trial(0, n, {"layers": best}), 0.5) for n in range(5)]
+    found = next_box(results, {"layers": space}, 1000)[0]["layers"]
+    assert found.low <= best - step
+    assert found.high >= best + step
+
+
+def test_a_conditional_range_that_one_of_the_best_has_narrows_round_the_best_three_that_have_it(make):
+    space = {"update": choice("sgd", "momentum"), "momentum": when("update", "momentum", uniform(0.1, 0.9))}
+    rows = [("sgd", None)] * 4 + [("momentum", 0.4), ("momentum", 0.6), ("momentum", 0.5), ("momentum", 0.8)]
+    results = [
+        make.completed(Trial(0, n, {"update": u, **({} if m is None else {"momentum": m})}), 0.9 - n / 50)
+        for n, (u, m) in enumerate([*rows, *[("sgd", None)] * 14])
+    ]
+    found = next_box(results, space, 10**6)[0]["momentum"].range
+    assert 0.2 < found.low < 0.4
+    assert 0.6 < found.high < 0.8
+
+
+@given(RANGES, st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=12))
+def test_the_next_box_holds_the_best_exactly_and_something_to_draw(found, scored):
+    results = []
+    for number, (position, accuracy) in enumerate(scored):
+        reading = Reading(1, 10, 1.0, accuracy, accuracy, 1e-3, 1.0)
+        results.append(Result(Trial(0, number, {"x": found.at(position)}), Run(State.COMPLETE, (reading,))))
+    box, _ = next_box(results, {"x": found}, 100)
+    best = ranked(results)[0].trial.hyperparameters["x"]
+    assert box["x"].holds(best)
+    assert all(box["x"].holds(t.hyperparameters["x"]) for t in draw_trials(box, stage=1, count=3, seed=0))
+
+
+LIMITED = st.sampled_from(["", "lower", "upper", "both"])
+
+
+@given(st.floats(1e-6, 1e-2), st.floats(1.5, 1e6), LIMITED, st.lists(st.floats(0, 1), min_size=1, max_size=9))
+def test_the_next_box_keeps_to_natural_limits(low, factor, limit, positions):
+    found = log_uniform(low, low * factor, natural_limit=limit)
+    readings = (Reading(1, 10, 1.0, 0.5, 0.5, 1e-3, 1.0),)
+    results = [
+        Result(Trial(0, n, {"x": found.at(position)}), Run(State.COMPLETE, readings))
+        for n, position in enumerate(positions)
+    ]
+    new = next_box(results, {"x": found}, 100)[0]["x"]
+    assert 0 < new.low < new.high
+    assert new.low >= found.low or limit in ("", "upper")
+    assert new.high <= found.high or limit in ("", "lower")
+
+
+def one(make, stage, score, value=1e-2):
+    return Round({"l2": log_uniform(1e-4, 1)}, [make.completed(Trial(stage, 0, {"l2": value}), score)])
+
+
+def test_a_search_is_at_rest_when_nothing_rises_and_nothing_lies_at_an_edge(make):
+    assert "one stage alone" in unrest([one(make, 0, 0.5)], 1000)
+    assert unrest([one(make, 0, 0.5), one(make, 1, 0.51)], 1000) == ""
+    assert "the best went from 0.5 to 0.52" in unrest([one(make, 0, 0.5), one(make, 1, 0.52)], 1000)
+    at_the_edge = unrest([one(make, 0, 0.5), one(make, 1, 0.5, 0.9)], 1000)
+    assert at_the_edge == "the best l2 lies at its upper edge"
+    burst = Round(one(make, 1, 0.5).box, [make.exploded(Trial(1, 0, {"l2": 1e-2}))])
+    assert unrest([one(make, 0, 0.5), burst], 1000) == ""
+
+
+def test_further_stages_repeat_the_last_budget_and_end(make):
+    rounds = []
+    budgets = [Budget("coarse", 9, 2), Budget("fine", 5, 3), Budget("final", 1, 9)]
+    found = []
+    for budget, why in planned(budgets, lambda: rounds, 1000, 3):
+        found.append((budget, bool(why)))
+        rounds.append(one(make, len(rounds), 0.3 + 0.1 * len(rounds)))
+    assert found == [
+        (Budget("coarse", 9, 2), False),
+        (Budget("fine", 5, 3), False),
+        *((Budget(f"fine+{n}", 5, 3), True) for n in (1, 2, 3)),
+    ]
+
+
+def test_the_reason_of_a_box_tells_what_is_not_widened_again(make):
+    before, box = one(make, 0, 0.5, 0.9), {"l2": log_uniform(1e-4, 10)}
+    after = Round(box, [make.completed(Trial(1, 0, {"l2": 9.0}), 0.5)])
+    vain = vain_widenings([before, after], 1000)
+    found, reason = next_box(after.results, box, 1000, vain)
+    assert found["l2"].high == 10
+    assert "l2 not widened again: a stage that went beyond 1 came to 0.5 against 0.5" in reason
+    assert next_box(after.results, box, 1000)[0]["l2"].high > 10
+
+
+def test_a_loss_counts_as_better_by_a_hundredth():
+    assert noise(-2.0, 1000) == pytest.approx(0.02)
+
+
+def test_repetitions_of_a_stage_are_judged_as_one(make):
+    rounds = [one(make, 0, 0.3), one(make, 1, 0.5, 0.9), one(make, 2, 0.6, 5.0), one(make, 3, 0.4, 0.1)]
+    boxes = [log_uniform(1e-6, 1e3), log_uniform(1e-4, 1), log_uniform(1e-2, 10), log_uniform(1e-3, 2)]
+    rounds = [Round({"l2": box}, each.results) for box, each in zip(boxes, rounds, strict=True)]
+    assert grouped(rounds) == rounds
+    assert grouped(rounds, 4) == rounds
+    first, joined = grouped(rounds, 2)
+    assert first == rounds[0]
+    assert joined.box == {"l2": log_uniform(1e-4, 10)}
+    assert [result.score for result in joined.results] == [0.5, 0.6, 0.4]
+    box, _ = following_box(rounds, 1000, 2)
+    assert box["l2"].holds(5.0)  # the best of all repetitions, not of the last alone
+    assert not following_box(rounds, 1000)[0]["l2"].holds(5.0)
+
+
+def test_joined_ranges_keep_their_conditions_and_what_was_fixed_on_the_way(make):
+    first = {"momentum": when("update", "momentum", uniform(0.5, 0.9)), "act": choice("relu", "tanh")}
+    second = {"momentum": when("update", "momentum", Fixed(0.95)), "act": choice("relu")}
+    third = {"momentum": when("update", "momentum", uniform(0.7, 0.99)), "act": choice("relu")}
+    (joined,) = grouped([Round(box, []) for box in (first, second, third)], 1)
+    assert joined.box == {"momentum": when("update", "momentum", uniform(0.5, 0.99)), "act": first["act"]}

@@ -185,3 +185,19 @@ def test_a_search_over_rules_tries_the_enqueued_points_first_and_goes_on_after_a
 def test_more_points_than_trials_are_refused_before_anything_trains():
     with pytest.raises(InputError, match="2 points are enqueued"):
         budgets_of(recipe(enqueue=[{"hidden": 5}, {"hidden": 7}]), Ask("coarse:1x1,fine:9x1"))
+
+
+def test_a_search_until_stable_repeats_the_last_stage_and_resumes_alike(tmp_path):
+    ask = Ask("coarse:4x1,fine:10x1", until_stable=2)
+    found, results = searched(tmp_path, recipe(), ask)
+    last = max(result.trial.stage for result in results)
+    assert last in (2, 3)  # ten fine trials better four coarse ones, so that one more is due at least
+    with Reader(f"sqlite:///{tmp_path}/babysit.sqlite") as reader:
+        stages = queries.stages(reader, found.study)
+    assert [stage.name for stage in stages] == ["coarse", "fine", "fine+1", "fine+2"][: last + 1]
+    assert stages[2].reason.startswith("once more, as the best")
+    assert {each["stage"] for each in found.outcome["importance"]} == {stage.name for stage in stages[1:]}
+    again, same = searched(tmp_path, recipe(), replace(ask, resume=True))
+    assert again.study == found.study
+    assert [result.trial for result in same] == [result.trial for result in results]
+    assert again.outcome["ties"] == found.outcome["ties"]

@@ -88,6 +88,15 @@ ResumeOption = Annotated[bool, typer.Option(help="Go on with the interrupted run
 StagesOption = Annotated[
     str, typer.Option(help="The budget, e.g. coarse:100x5,fine:50x10,final:1x30; default the recipe's own.")
 ]
+UntilStableOption = Annotated[
+    bool,
+    typer.Option(
+        "--until-stable", help="Repeat the last stage until no edge alarm remains and the best stays."
+    ),
+]
+ExtraStagesOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="With --until-stable: how many further stages at most.")
+]
 PrecisionOption = Annotated[
     str,
     typer.Option(

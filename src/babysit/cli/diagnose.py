@@ -72,6 +72,7 @@ def _search_view(found: SearchDiagnosis) -> RenderableType:
         found.edges,
         {name: following.as_data() for name, following in found.next.items()},
         found.reason,
+        found.advice,
     )
 
 
@@ -100,6 +101,7 @@ def _search_data(found: SearchDiagnosis) -> dict[str, Any]:
         "edges": [asdict(edge) for edge in found.edges],
         "next": {name: box.as_data() for name, box in found.next.items()},
         "reason": found.reason,
+        "advice": list(found.advice),
     }
 
 

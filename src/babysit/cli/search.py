@@ -15,6 +15,7 @@ from babysit.cli.app import (
     DeviceOption,
     DownloadOption,
     EnqueueOption,
+    ExtraStagesOption,
     JsonOption,
     NameOption,
     OutOption,
@@ -26,6 +27,7 @@ from babysit.cli.app import (
     SettingOption,
     StagesOption,
     StoreOption,
+    UntilStableOption,
     WayOption,
     WorkersOption,
     app,
@@ -47,6 +49,7 @@ from babysit.store.queries import Reader
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32
 from babysit.views import terminal
+from babysit.views.importance import importance_view
 from babysit.views.report import write_report
 from babysit.views.study import load_study_view
 
@@ -57,6 +60,8 @@ def search_recipe(
     settings: SettingOption = None,
     enqueue: EnqueueOption = None,
     stages: StagesOption = "",
+    until_stable: UntilStableOption = False,
+    extra_stages: ExtraStagesOption = 5,
     seed: SeedOption = 0,
     download: DownloadOption = False,
     workers: WorkersOption = 0,
@@ -74,7 +79,8 @@ def search_recipe(
     job = Job(
         recipe, tuple(settings or ()), seed, store, out, name, precision, device, way, tuple(enqueue or ())
     )
-    ask = Ask(stages, workers=workers, resume=resume, population=population)
+    extra = extra_stages if until_stable else 0
+    ask = Ask(stages, workers=workers, resume=resume, population=population, until_stable=extra)
     found = _search(job, ask, console_for(as_json), as_json)
     raise typer.Exit(0 if found.outcome["best"] else 1)
 
@@ -162,7 +168,9 @@ def _tell_outcome(job: Job, searched: Searched, console: Console) -> None:
         console.print(terminal.stage_panel(found))
     console.print(terminal.results_table(results, 10, [tuple(key) for key in outcome["ties"]]))
     if outcome["best"]:
-        console.print(terminal.edges_panel([Edge(**edge) for edge in outcome["edges"]]))
+        edges, silenced = ([Edge(**edge) for edge in outcome[key]] for key in ("edges", "silenced"))
+        console.print(terminal.edges_panel(edges, silenced))
+        console.print(importance_view(outcome["importance"], outcome["importance_note"]))
     for advice in outcome["advice"]:
         console.print(f"• {escape(advice)}")
     _tell_final(outcome.get("final"), searched.weights, console)

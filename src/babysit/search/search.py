@@ -12,10 +12,11 @@ import numpy as np
 
 from babysit.recipe.space import Space, as_data
 from babysit.records import Edge, Reading, Result, Stage, State, Trial, Value
-from babysit.search.edges import edge_alarms
+from babysit.search.edges import alarms_of
 from babysit.search.engines.events import EpochDone, TrialDone
 from babysit.search.engines.local import Engine
-from babysit.search.stages import FINAL, Budget, draw_trials, next_box, ranked, ties
+from babysit.search.ranking import Round, ranked, ties
+from babysit.search.stages import FINAL, Budget, draw_trials, following_box, planned
 from babysit.watching.population import Look
 
 Key = tuple[int, int]
@@ -81,6 +82,7 @@ class Outcome:
         results: every trial with its run, in the order they were drawn.
         trained_steps: update steps of all trials that were trained in this session.
         seconds: wall-clock time of this session.
+        given: stages that were asked for; any further ones repeat the last. 0 is all of them.
     """
 
     stages: list[Stage] = field(default_factory=list)
@@ -88,6 +90,7 @@ class Outcome:
     results: list[Result] = field(default_factory=list)
     trained_steps: int = 0
     seconds: float = 0.0
+    given: int = 0
 
     @property
     def best(self) -> Result | None:
@@ -95,10 +98,14 @@ class Outcome:
         order = ranked(self.results)
         return order[0] if order else None
 
-    def edges(self) -> list[Edge]:
-        """The alarms on the best trial, in the box it was drawn from."""
-        best = self.best
-        return [] if best is None else edge_alarms(best, self.boxes[best.trial.stage])
+    @property
+    def rounds(self) -> list[Round]:
+        """Each stage's box with its results."""
+        return [Round(box, _of_stage(self, index)) for index, box in enumerate(self.boxes)]
+
+    def edges(self, examples: int) -> list[Edge]:
+        """The alarms on the best trial, in the box it was drawn from; the silenced ones say why."""
+        return alarms_of(self.rounds, examples, self.given)
 
     def ties(self, examples: int) -> list[Result]:
         """The results within one standard error of the best."""
@@ -122,6 +129,7 @@ class Request:
         boxes: boxes prescribed for later stages, by stage name; others follow from the results.
         enqueue: points that the first stage tries before any other.
         done: results of an earlier session, which are not trained again.
+        extra: further stages at most, run until no edge alarm remains and the best stays; default none.
     """
 
     study: int
@@ -132,6 +140,7 @@ class Request:
     boxes: Mapping[str, Space] = field(default_factory=dict)
     done: Mapping[Key, Result] = field(default_factory=dict)
     enqueue: Sequence[Mapping[str, Value]] = ()
+    extra: int = 0
 
 
 def search(
@@ -148,12 +157,15 @@ def search(
     Returns:
         The outcome over all stages, those of an earlier session included.
     """
-    started, outcome, box, reason = time.perf_counter(), Outcome(), request.space, _first_reason(request)
-    for index, budget in enumerate(budget for budget in request.budgets if budget.name != FINAL):
+    started, box, reason = time.perf_counter(), request.space, _first_reason(request)
+    outcome = Outcome(given=sum(budget.name != FINAL for budget in request.budgets))
+    stages = planned(request.budgets, lambda: outcome.rounds, request.examples, request.extra)
+    for index, (budget, why) in enumerate(stages):
         if budget.name in request.boxes:
             box, reason = request.boxes[budget.name], "as asked"
         elif outcome.results:
-            box, reason = next_box(_of_stage(outcome, index - 1), outcome.boxes[-1], request.examples)
+            box, reason = following_box(outcome.rounds, request.examples, outcome.given)
+            reason = f"{why}: {reason}" if why else reason
         stage = Stage(index, budget.name, as_data(box), budget.trials, budget.epochs, reason)
         outcome.stages.append(stage)
         outcome.boxes.append(box)

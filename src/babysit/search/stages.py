@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from babysit.errors import SpaceError
 from babysit.recipe.limits import within_limits
-from babysit.recipe.space import Choice, Fixed, Numeric, Plain, Range, Space, When, number, sample
-from babysit.records import Result, State, Trial, Value
-from babysit.search.edges import edge_alarms
+from babysit.recipe.space import Choice, Fixed, Numeric, Plain, Range, Space, When, number, plain, sample
+from babysit.records import Result, Trial, Value
+from babysit.search.edges import Vain, edge_alarms, silence, vain_widenings, values_of
+from babysit.search.ranking import Round, grouped, noise, noise_text, top_set
+from babysit.search.ranking import ranked as ranked
+from babysit.search.ranking import standard_error as standard_error
+from babysit.search.ranking import ties as ties
 from babysit.seeding import numpy_generator
 
 FINAL = "final"
@@ -79,69 +83,48 @@ def draw_trials(
     ]
 
 
-def ranked(results: Sequence[Result]) -> list[Result]:
-    """The complete results, best first; equal scores in the order they were drawn."""
-    complete = [result for result in results if result.run.state is State.COMPLETE]
-    return sorted(complete, key=lambda result: (-result.score, result.trial.key))
-
-
-def standard_error(score: float, examples: int) -> float:
-    """The standard error of an accuracy measured on so many examples, sqrt(p (1 - p) / n).
-
-    Example:
-        >>> round(standard_error(0.531, 1000), 4)
-        0.0158
-    """
-    return math.sqrt(max(score * (1 - score), 0.0) / examples) if 0 <= score <= 1 else 0.0
-
-
-def ties(results: Sequence[Result], examples: int) -> list[Result]:
-    """The best result and all within one standard error of it: a set, not a winner.
-
-    Source: CS231n lecture 6, row 104: 0.531 beside 0.530 on 1,000 images is a tie.
-    """
-    order = ranked(results)
-    if not order:
-        return []
-    floor = order[0].score - standard_error(order[0].score, examples)
-    return [result for result in order if result.score >= floor]
-
-
 _MARGIN = 0.1
-_LEAST_TOP = 5
+_BEYOND = 0.25
 _FEWEST = 3
+_CHANCE = 0.05
 
 
-def next_box(results: Sequence[Result], box: Space, examples: int) -> tuple[dict[str, Range], str]:
+def next_box(
+    results: Sequence[Result], box: Space, examples: int, vain: Sequence[Vain] = ()
+) -> tuple[dict[str, Range], str]:
     """The box round the best results of a stage, for the next one.
 
     The top set is everything within one standard error of the best, but at least 5 trials (a quarter of the
     complete ones, and never under 3, where they are few). Its extent in each range, in the range's scale, is
-    padded by a tenth of the range (a quarter of the extent if that is more) and clipped to the range, except
-    beyond an edge that raised the alarm. Of a choice, the options that occur in the top set remain.
+    padded by a tenth of the range (a quarter of the extent if that is more; one step at least) and clipped
+    to the range. Beyond an edge that raised the alarm it is widened by a quarter of the range, unless that
+    was in vain before. Of a choice, an option goes only on evidence: none of the best has it, and by chance
+    its own best would come so late among all trials in fewer than one of twenty searches.
 
     Args:
         results: the stage's results.
         box: the stage's ranges.
         examples: validation examples behind a score.
+        vain: edges that were widened in vain before.
 
     Returns:
         The new box, and the reason for it in words. Without a complete trial the box stays as it is.
     """
-    order = ranked(results)
+    order, top = ranked(results), top_set(results, examples)
     if not order:
         return dict(box), "no trial completed: the same box again"
-    # Five of a hundred are the best; five of eleven would bring the mediocre in.
-    least = min(_LEAST_TOP, max(_FEWEST, len(order) // 4))
-    top = order[: max(least, len(ties(results, examples)))]
-    alarmed = {(edge.name, edge.side) for edge in edge_alarms(order[0], box)}
-    narrowed = {name: _narrow(name, found, top, alarmed) for name, found in box.items()}
-    reason = (
+    alarms = silence(edge_alarms(order[0], box), vain)
+    alarmed = {(edge.name, edge.side) for edge in alarms if not edge.silenced}
+    narrowed = {name: _narrow(name, found, results, top, alarmed) for name, found in box.items()}
+    words = [
         f"round the {len(top)} best of {len(results)} "
         f"(validation {_what(top[0])} {number(abs(top[-1].score))} to {number(abs(top[0].score))})"
-    )
+    ]
     widened = [f"{name} beyond its {side} edge" for name, side in sorted(alarmed)]
-    return narrowed, reason + (f"; widened: {', '.join(widened)}" if widened else "")
+    words += [f"widened: {', '.join(widened)}"] if widened else []
+    words += [f"{e.name} not widened again: {e.silenced}" for e in alarms if e.silenced]
+    words += [f"dropped: {text}" for name in box if (text := _dropped(name, box[name], narrowed[name]))]
+    return narrowed, "; ".join(words)
 
 
 def _what(result: Result) -> str:
@@ -149,24 +132,84 @@ def _what(result: Result) -> str:
     return "accuracies" if result.score >= 0 else "losses"
 
 
-def _narrow(name: str, found: Range, top: Sequence[Result], alarmed: set[tuple[str, str]]) -> Range:
-    values = [hp[name] for result in top if name in (hp := result.trial.hyperparameters)]
-    if isinstance(found, When):
-        return replace(found, range=_narrow_plain(name, found.range, values, alarmed)) if values else found
-    return _narrow_plain(name, found, values, alarmed)
+def _dropped(name: str, before: Range, after: Range) -> str:
+    """The options that a choice lost, in words."""
+    old, new = plain(before), plain(after)
+    if not isinstance(old, Choice) or not isinstance(new, Choice):
+        return ""
+    gone = [str(option) for option in old.options if option not in new.options]
+    return f"{name} {' and '.join(gone)}" if gone else ""
 
 
-def _narrow_plain(name: str, found: Plain, values: Sequence[Value], alarmed: set[tuple[str, str]]) -> Plain:
-    if isinstance(found, Fixed):
+def _narrow(
+    name: str, found: Range, results: Sequence[Result], top: Sequence[Result], alarmed: set[tuple[str, str]]
+) -> Range:
+    bare = plain(found)
+    having = [result for result in results if name in result.trial.hyperparameters]
+    best = [result for result in top if name in result.trial.hyperparameters]
+    if isinstance(bare, Fixed) or not best:
         return found
-    if isinstance(found, Choice):
-        return Choice(tuple(option for option in found.options if option in values))
-    positions = [found.position(float(value)) for value in values]
+    if len(best) < _FEWEST:  # a conditional name: one or two say little of it
+        best = ranked(having)[:_FEWEST]
+    narrowed: Plain
+    if isinstance(bare, Choice):
+        narrowed = _with_evidence(name, bare, having, best)
+    else:
+        narrowed = _narrow_numeric(name, bare, values_of(name, best), alarmed)
+    return replace(found, range=narrowed) if isinstance(found, When) else narrowed
+
+
+def _with_evidence(name: str, found: Choice, having: Sequence[Result], best: Sequence[Result]) -> Choice:
+    """The choice without the options that proved worse."""
+    seen = {result.trial.hyperparameters[name] for result in best}
+    order = [result.trial.hyperparameters[name] for result in ranked(having)]
+    tried = [result.trial.hyperparameters[name] for result in having]
+    kept = (
+        option
+        for option in found.options
+        if option in seen or chance_of_coming_late(option, order, tried) >= _CHANCE
+    )
+    return Choice(tuple(kept))
+
+
+def chance_of_coming_late(option: Value, order: Sequence[Value], tried: Sequence[Value]) -> float:
+    """How likely the best trial of an option comes so late, or later, if options did not matter.
+
+    Exact: of N trials in random order, n of them the option's, none is among the first r with the
+    probability C(N - n, r) / C(N, r).
+
+    Args:
+        option: which.
+        order: the option of each complete trial, best first.
+        tried: the option of every trial, also of those that did not complete and so come last.
+
+    Example:
+        >>> round(chance_of_coming_late("tanh", ["relu"] * 5 + ["tanh"] * 5, ["relu"] * 5 + ["tanh"] * 5), 4)
+        0.004
+    """
+    before = order.index(option) if option in order else len(order)
+    count, own = len(tried), tried.count(option)
+    return math.prod((count - own - place) / (count - place) for place in range(before))
+
+
+def _narrow_numeric(
+    name: str, found: Numeric, values: Sequence[float], alarmed: set[tuple[str, str]]
+) -> Plain:
+    positions = [found.position(value) for value in values]
     low, high = min(positions), max(positions)
     pad = max(_MARGIN, 0.25 * (high - low))
-    low = low - pad if (name, "lower") in alarmed else max(low - pad, 0.0)
-    high = high + pad if (name, "upper") in alarmed else min(high + pad, 1.0)
+    step = found.step or (1 if found.whole else 0)
+    # The neighbours of a whole number stay: that nobody tried them among the best is no evidence.
+    low = min(low - pad, _at_step(found, min(values) - step))
+    high = max(high + pad, _at_step(found, max(values) + step))
+    low = min(low, -_BEYOND) if (name, "lower") in alarmed else max(low, 0.0)
+    high = max(high, 1 + _BEYOND) if (name, "upper") in alarmed else min(high, 1.0)
     return _between(name, found, low, high)
+
+
+def _at_step(found: Numeric, value: float) -> float:
+    """A neighbour's position; outside a logarithmic range's reach, the range's own end."""
+    return found.position(value) if value > 0 or not found.log else 0.0
 
 
 def _between(name: str, found: Numeric, low: float, high: float) -> Plain:
@@ -179,9 +222,71 @@ def _between(name: str, found: Numeric, low: float, high: float) -> Plain:
 
 def _rounded(found: Numeric, position: float, low: float, high: float) -> float:
     """A bound as people write it, unless so few digits would move it by a hundredth of the new width."""
+    if position in (0, 1):
+        return found.high if position else found.low
     exact = float(found.at(position))
     rounded = float(f"{exact:.3g}")
     if 0 <= position <= 1:
         rounded = min(max(rounded, found.low), found.high)
     moved = abs(found.position(rounded) - position)
     return exact if found.whole or found.step or moved > 0.01 * (high - low) else rounded
+
+
+def planned(
+    budgets: Sequence[Budget], rounds: Callable[[], Sequence[Round]], examples: int, extra: int
+) -> Iterator[tuple[Budget, str]]:
+    """The stages to run, and after those that are given as many more as it takes ("repeat as necessary").
+
+    Args:
+        budgets: the stages that are given; a final one is left out.
+        rounds: tells what was run so far, when asked for the next stage.
+        examples: validation examples behind a score.
+        extra: further stages at most, of the last one's budget.
+
+    Yields:
+        Each budget, and why it was added; empty for a given one.
+    """
+    given = [budget for budget in budgets if budget.name != FINAL]
+    yield from ((budget, "") for budget in given)
+    for count in range(1, extra + 1):
+        why = unrest(rounds(), examples, len(given))
+        if not why:
+            return
+        yield given[-1]._replace(name=f"{given[-1].name}+{count}"), f"once more, as {why}"
+
+
+def following_box(rounds: Sequence[Round], examples: int, given: int = 0) -> tuple[dict[str, Range], str]:
+    """The next stage's box, from the last stage; of repetitions, from all of them together.
+
+    Args:
+        rounds: the stages that were run, in their order.
+        examples: validation examples behind a score.
+        given: how many of them were asked for, the rest being repetitions; 0 is all.
+    """
+    last = grouped(rounds, given)[-1]
+    return next_box(last.results, last.box, examples, vain_widenings(rounds, examples, given))
+
+
+def unrest(rounds: Sequence[Round], examples: int, given: int = 0) -> str:
+    """Why another stage is due: an edge alarm remains, or the last stage improved the best; else empty.
+
+    Args:
+        rounds: the stages that were run, in their order.
+        examples: validation examples behind a score.
+        given: how many of them were asked for, the rest being repetitions; 0 is all.
+    """
+    newest = ranked(rounds[-1].results)[:1]
+    if not newest:
+        return ""
+    last = grouped(rounds, given)[-1]
+    alarms = silence(edge_alarms(ranked(last.results)[0], last.box), vain_widenings(rounds, examples, given))
+    ringing = [f"the best {edge.name} lies at its {edge.side} edge" for edge in alarms if not edge.silenced]
+    if ringing:
+        return " and ".join(ringing)
+    before = ranked([result for each in rounds[:-1] for result in each.results])[:1]
+    if not before:
+        return "one stage alone cannot tell whether another would be better"
+    if newest[0].score - before[0].score <= noise(before[0].score, examples):
+        return ""
+    scores = f"{number(abs(before[0].score))} to {number(abs(newest[0].score))}"
+    return f"the best went from {scores}, by more than {noise_text(before[0].score, examples)}"

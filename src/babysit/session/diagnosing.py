@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
-
 from babysit.errors import InputError
 from babysit.recipe.space import Choice, Numeric, Range, integer, log_uniform, number, searched, uniform
 from babysit.records import Cause, Edge, Evidence, Finding, Result, Severity
-from babysit.search.edges import EDGE_SHARE, edge_alarms
-from babysit.search.stages import next_box, ranked, ties
+from babysit.search.edges import EDGE_SHARE, values_of
+from babysit.search.importance import rank_correlation
+from babysit.search.judgement import judge
+from babysit.search.ranking import Round, ranked
+from babysit.search.stages import next_box
 from babysit.session.search_ranges import searched_ranges
 from babysit.verdict.report import Report
 from babysit.watching.diagnosis import report_on
@@ -24,6 +25,7 @@ from babysit.watching.logs.log import Log, log_of
 from babysit.watching.logs.trial_rows import MAXIMIZE, MINIMIZE, SearchLog
 from babysit.watching.rules import Context
 
+_SEARCH = "search"
 _NOTHING_TOLD: Mapping[str, Numeric] = MappingProxyType({})
 
 
@@ -69,6 +71,7 @@ class SearchDiagnosis:
         ruined: the trials that one large regularization ruined.
         next: the ranges to search next.
         reason: why these.
+        advice: what else to do, from the evidence of the trials.
     """
 
     recognized: str
@@ -81,6 +84,7 @@ class SearchDiagnosis:
     ruined: tuple[Result, ...]
     next: dict[str, Range]
     reason: str
+    advice: tuple[str, ...]
 
     @property
     def healthy(self) -> bool:
@@ -105,6 +109,12 @@ def _at_edge(edge: Edge, searched: Numeric) -> Finding:
         "range: the optimum may lie outside",
         evidence=(
             Evidence("place in the range", searched.position(edge.value), expected, "0 is its low end"),
+            Evidence(
+                f"how many of the {edge.top} best lie in the outer tenth of the range",
+                edge.near,
+                "0",
+                "one alone may be chance",
+            ),
         ),
         advice=f"search {edge.name} from {edge.new_low:.3g} to {edge.new_high:.3g} next",
         source="CS231n lecture 6, row 101",
@@ -197,23 +207,26 @@ def diagnose_search(log: SearchLog, told: Mapping[str, Numeric] = _NOTHING_TOLD)
         raise InputError("no trial of the log has a score", cure="search lower learning rates")
     examples = _examples([result.score for result in order])
     ranges = searched_ranges(results, _known(log, told))
-    correlations = {name: _rank_correlation(order, name) for name in searched(ranges)}
+    scores = [result.score for result in order]
+    correlations = {name: rank_correlation(values_of(name, order), scores) for name in searched(ranges)}
     ranges |= {name: found for name in correlations if (found := _choice(results, name, correlations[name]))}
     box = searched(ranges)
     following, reason = next_box(results, ranges, examples)
-    best, edges = order[0].trial.hyperparameters, edge_alarms(order[0], box)
+    judged = judge([Round(ranges, results)], [_SEARCH], examples, fanova=False)
+    best, edges = order[0].trial.hyperparameters, judged.edges
     following |= {edge.name: _beyond(edge, box[edge.name]) for edge in edges}
     return SearchDiagnosis(
         recognized=_recognized(log, list(order[0].trial.hyperparameters), len(order)),
         ranked=tuple(order),
-        tied=tuple(ties(results, examples)),
+        tied=judged.ties,
         box=box,
-        edges=tuple(edges),
+        edges=edges,
         positions={name: found.position(float(best[name])) for name, found in box.items()},
         correlations={name: correlations[name] for name in box},
         ruined=tuple(_ruined(order)) if "l2" in box else (),
         next=following,
         reason=reason,
+        advice=judged.advice,
     )
 
 
@@ -259,22 +272,6 @@ def _examples(scores: Sequence[float]) -> int:
         if all(abs(score * count - round(score * count)) < 1e-3 for score in scores):
             return count
     return 10_000
-
-
-def _rank_correlation(results: Sequence[Result], name: str) -> float:
-    """Spearman's: how far the order of the scores follows that of a hyperparameter."""
-    if len(results) < 3:
-        return math.nan
-    scores = _places([result.score for result in results])
-    values = _places([float(result.trial.hyperparameters[name]) for result in results])
-    if np.ptp(scores) == 0 or np.ptp(values) == 0:
-        return math.nan
-    return float(np.corrcoef(scores, values)[0, 1])
-
-
-def _places(values: Sequence[float]) -> list[float]:
-    """The place of each value in their order; equal values share the mean of theirs."""
-    return [sum(value > other for other in values) + values.count(value) / 2 for value in values]
 
 
 def _ruined(order: Sequence[Result]) -> list[Result]:

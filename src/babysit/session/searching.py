@@ -44,6 +44,8 @@ class Ask:
         resume: go on with the interrupted search of the same command.
         population: trials that train together; 0 measures what is fastest here.
         observe: look at layers and updates, for findings and for the dashboard; default yes.
+        until_stable: further stages at most, of the last one's budget, until no edge alarm remains and the
+            best stays; default none.
         details: also keep histograms and first-layer weights of the best trials' retraining, in the store
             under "final/" names of their trials; default no.
     """
@@ -55,6 +57,7 @@ class Ask:
     population: int = 0
     observe: bool = True
     details: bool = False
+    until_stable: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,12 @@ def run_search(
     hooks = hooks or Hooks()
     budgets = budgets_of(prepared.recipe, ask)
     boxes = {name: {**prepared.recipe.full_space(), **box} for name, box in ask.boxes.items()}
-    asked = {"stages": [list(budget) for budget in budgets], "boxes": repr(sorted(boxes.items()))}
+    asked: dict[str, Any] = {
+        "stages": [list(budget) for budget in budgets],
+        "boxes": repr(sorted(boxes.items())),
+    }
+    if ask.until_stable:  # left out where there is none, so that studies from before there was a choice go on
+        asked["until_stable"] = ask.until_stable
     fingerprint = fingerprint_of(job, prepared.recipe, "search", prepared.precision, **asked)
     writable(job.folder)
     with Writer(job.store_url) as writer:
@@ -150,6 +158,7 @@ def run_search(
             boxes,
             done,
             prepared.recipe.enqueue,
+            ask.until_stable,
         )
         with closing(writer, study):
             recorder = DiagnosingRecorder(writer, prepared)

@@ -1,4 +1,4 @@
-"""What a search came to: the best, its equals, alarms, and what to do next."""
+"""What a search came to, as plain data: the best, its equals, alarms, what mattered, and what to do next."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from babysit.recipe.building import Prepared
-from babysit.recipe.space import number, searched
-from babysit.records import Result
+from babysit.records import Stage
+from babysit.search.importance import WITHOUT_OPTUNA, Importance, has_optuna
+from babysit.search.judgement import judge
 from babysit.search.search import Outcome
-from babysit.search.stages import standard_error
 from babysit.session.training import best_data
 
 
@@ -22,45 +22,30 @@ def summary(prepared: Prepared, found: Outcome, final: dict[str, Any] | None) ->
         found: what the stages brought.
         final: what the last stage brought.
     """
-    best, examples = found.best, len(prepared.dataset.val)
-    ties = found.ties(examples)
+    best = found.best
+    names, examples = [stage.name for stage in found.stages], len(prepared.dataset.val)
+    judged = judge(found.rounds, names, examples, given=found.given)
+    findings = [] if final is None or best is None else final.get("findings", [])
     seconds = max(found.seconds, 1e-9)
     return {
         "best": None if best is None else best_data(best),
-        "edges": [asdict(edge) for edge in found.edges()],
-        "ties": [list(result.trial.key) for result in ties],
+        "edges": [asdict(edge) for edge in judged.edges],
+        "silenced": [asdict(edge) for edge in judged.silenced],
+        "ties": [list(result.trial.key) for result in judged.ties],
+        "importance": importance_data(found.stages, judged.importance),
+        "importance_note": "" if has_optuna() else WITHOUT_OPTUNA,
         "states": found.states(),
         "wall_seconds": found.seconds,
         "trial_steps_per_second": found.trained_steps / seconds,
         "final": final,
-        "advice": _advice(prepared, found, ties, final),
+        "advice": [*judged.advice, *(f"{each['message']}: {each['advice']}" for each in findings)],
     }
 
 
-def _advice(
-    prepared: Prepared, found: Outcome, ties: Sequence[Result], final: dict[str, Any] | None
-) -> list[str]:
-    """What to do next, in words; the edge alarms speak for themselves elsewhere."""
-    if found.best is None:
-        return ["no trial completed: lower the learning rate's upper bound a hundredfold, or run the checks"]
-    advice = []
-    if len(ties) > 1:
-        error = standard_error(found.best.score, len(prepared.dataset.val))
-        advice.append(
-            f"{len(ties)} trials lie within one standard error ({error:.3f}) of the best on "
-            f"{len(prepared.dataset.val)} validation examples: a set of equals, not a winner"
-            f"{_spread(found, ties)}"
-        )
-    advice += [] if final is None else [f"{f['message']}: {f['advice']}" for f in final.get("findings", [])]
-    return advice
-
-
-def _spread(found: Outcome, ties: Sequence[Result]) -> str:
-    """Which ranges the equals cover: where one is wide, its knob did not matter."""
-    told = []
-    for name in searched(found.boxes[ties[0].trial.stage]):
-        values = sorted(float(hp[name]) for result in ties if name in (hp := result.trial.hyperparameters))
-        if not values:
-            continue
-        told.append(f"{name} {number(values[0])} to {number(values[-1])}")
-    return f" ({', '.join(told)})" if told else ""
+def importance_data(stages: Sequence[Stage], found: Sequence[Sequence[Importance]]) -> list[dict[str, Any]]:
+    """Stage by stage, how much each hyperparameter mattered; stages with too few trials are left out."""
+    return [
+        {"stage": stage.name, "knobs": [{**asdict(each), "matters": each.matters} for each in knobs]}
+        for stage, knobs in zip(stages, found, strict=True)
+        if knobs
+    ]

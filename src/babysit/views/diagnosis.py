@@ -126,6 +126,7 @@ def search_view(
     edges: Sequence[Edge],
     following: Mapping[str, Mapping[str, object]],
     reason: str,
+    advice: Sequence[str] = (),
 ) -> RenderableType:
     """The diagnosis of a search.
 
@@ -136,6 +137,7 @@ def search_view(
         edges: the alarms.
         following: the next ranges as plain data.
         reason: why these.
+        advice: what else to do; default nothing.
     """
     ranges = ", ".join(f"{name} {range_text(box)}" for name, box in following.items())
     return Group(
@@ -143,5 +145,6 @@ def search_view(
         table,
         *(Text(line) for line in lines),
         terminal.edges_panel(edges),
+        *(Text(f"• {line}") for line in advice),
         Text(f"search next: {ranges}\n  {reason}", style="bold"),
     )

@@ -14,6 +14,7 @@ import numpy as np
 from babysit.records import Finding, Reading, Result, Run, Stage, State
 from babysit.verdict.words import GRAVEST_FIRST
 from babysit.views import figures
+from babysit.views.importance import bars
 from babysit.views.pages import render, write_page
 from babysit.views.scatter import range_strip, scatter
 from babysit.views.series import loss_curves, run_costs, run_scores
@@ -26,6 +27,7 @@ from babysit.views.words import (
     percent_text,
     range_text,
     score_text,
+    silenced_text,
     value_text,
 )
 
@@ -94,9 +96,14 @@ def _contents(view: StudyView) -> dict[str, Any]:
         "study": view.study,
         "headline": _headline(view),
         "alarms": alarms,
+        "silenced": [silenced_text(edge) for edge in _mappings(outcome.get("silenced"))],
         "advice": _advice(outcome, alarms),
         "tie_text": _tie_text(view, ties),
         "found": _found(view),
+        "importance": [
+            (str(each.get("stage", "")), bars(each)) for each in _mappings(outcome.get("importance"))
+        ],
+        "importance_note": str(outcome.get("importance_note") or ""),
         "checks": view.checks,
         "stages": [(stage, _ranges(stage)) for stage in view.stages],
         "scatter": _figure(scatter(view), figures.scatter_svg),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -36,6 +37,7 @@ from babysit.views.words import (
     number_text,
     percent_text,
     range_text,
+    silenced_text,
     value_text,
     varied_names,
 )
@@ -192,10 +194,17 @@ def stage_panel(stage: Stage) -> Panel:
     return Panel(Group(*reason, table, *rest), title=title, title_align="left")
 
 
-def edges_panel(edges: Sequence[Edge]) -> RenderableType:
-    """The alarms for best values at the edge of what was searched, each with the range to search next."""
+def edges_panel(edges: Sequence[Edge], silenced: Sequence[Edge] = ()) -> RenderableType:
+    """The alarms for best values at the edge of what was searched, each with the range to search next.
+
+    Args:
+        edges: the alarms.
+        silenced: alarms that ring no more; one line each, with the reason.
+    """
+    quiet = [Text(silenced_text(asdict(edge)), style="dim") for edge in silenced]
     if not edges:
-        return Text("The best values lie well inside the searched ranges.", style="green")
+        where = "All other best values" if silenced else "The best values"
+        return Group(*quiet, Text(f"{where} lie well inside the searched ranges.", style="green"))
     lines = Text()
     for number, edge in enumerate(edges):
         lines.append("\n" if number else "")
@@ -204,7 +213,8 @@ def edges_panel(edges: Sequence[Edge]) -> RenderableType:
         lines.append(
             f"search {edge.name} from {number_text(edge.new_low)} to {number_text(edge.new_high)} next"
         )
-    return Panel(lines, title="worrying: the best is at the edge", title_align="left", border_style="yellow")
+    title = "worrying: the best is at the edge"
+    return Group(Panel(lines, title=title, title_align="left", border_style="yellow"), *quiet)
 
 
 INTERRUPTED = "interrupted"

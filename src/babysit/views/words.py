@@ -111,6 +111,19 @@ def range_text(box: Mapping[str, Any]) -> str:
     return value_text(box.get("value"))
 
 
+def silenced_text(edge: Mapping[str, Any]) -> str:
+    """An alarm that rings no more, with its reason.
+
+    Example:
+        >>> silenced_text({"name": "l2", "value": 0.9, "side": "upper", "silenced": "all beyond was worse"})
+        'no alarm: the best l2, 0.9, is next to the upper edge of its range, but all beyond was worse'
+    """
+    return (
+        f"no alarm: the best {edge.get('name', '')}, {value_text(edge.get('value'))}, is next to the "
+        f"{edge.get('side', '')} edge of its range, but {edge.get('silenced', '')}"
+    )
+
+
 def is_searched(box: Any) -> bool:
     """True for a range that leaves something to choose."""
     if not isinstance(box, Mapping) or box.get("kind") == "fixed":
