@@ -62,18 +62,22 @@ def test_the_public_names():
         "InputError",
         "Recipe",
         "Report",
+        "Study",
         "check",
         "choice",
         "integer",
         "log_uniform",
+        "open",
         "powers_of_ten",
         "save_report",
+        "train",
         "uniform",
         "verify",
         "watch",
         "when",
     }
-    assert {"data", "nn"} <= public
+    assert {"data", "nn", "search"} <= public
+    assert callable(babysit.search)
 
 
 def test_every_command_is_in_the_readme():
@@ -87,6 +91,10 @@ def test_every_command_is_in_the_readme():
         "report",
         "new",
         "runs",
+        "show",
+        "compare",
+        "export",
+        "import",
         "lab",
         "verify",
         "diagnose",

@@ -7,6 +7,7 @@ import typing as _typing
 
 from babysit import data as data
 from babysit import nn as nn
+from babysit import search as _room  # noqa: F401 - loaded after the function of its name, it would hide that
 from babysit.checks.program_check import check as check
 from babysit.errors import BabysitError as BabysitError
 from babysit.errors import InputError as InputError
@@ -19,7 +20,11 @@ from babysit.recipe.space import log_uniform as log_uniform
 from babysit.recipe.space import powers_of_ten as powers_of_ten
 from babysit.recipe.space import uniform as uniform
 from babysit.recipe.space import when as when
+from babysit.session.from_python import open as open
+from babysit.session.from_python import search as search
+from babysit.session.from_python import train as train
 from babysit.session.reports import save_report as save_report
+from babysit.session.study import Study as Study
 from babysit.session.verifying import verify as verify
 from babysit.session.watching import watch as watch
 from babysit.verdict.report import Report as Report

@@ -174,7 +174,23 @@ def test_a_second_command_reads_while_the_store_is_being_written(babysit, tmp_pa
     assert answer.data["studies"][0]["state"] == "running"
 
 
-@pytest.mark.parametrize("command", ["demo", "check", "train", "search", "report", "new", "runs", "lab"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "demo",
+        "check",
+        "train",
+        "search",
+        "report",
+        "new",
+        "runs",
+        "show",
+        "compare",
+        "export",
+        "import",
+        "lab",
+    ],
+)
 def test_every_command_has_help_with_an_example(babysit, command):
     answer = babysit(command, "--help")
     assert answer.code == 0

@@ -144,6 +144,69 @@ def test_ctrl_c_exits_with_130_and_keeps_the_finished_trials(tmp_path):
         assert queries.latest_study(reader).state is State.STOPPED
 
 
+@pytest.mark.slow
+def test_ctrl_c_ends_the_epoch_of_every_worker_and_prints_the_command_that_goes_on(tmp_path):
+    process = start(tmp_path, "--workers", "2", "--stages", "coarse:200x4", *SMALL)
+    wait_for(lambda: len(finished(tmp_path)) >= 4, 60, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "ending the running epoch; Ctrl-C again stops now" in err
+    assert "go on with: babysit search digits --stages" in err
+    assert "--resume" in err.splitlines()[-1]
+    with Reader(url(tmp_path)) as reader:
+        study = queries.latest_study(reader)
+        runs = queries.results(reader, study.id)
+    # Populations are of three and end together: whoever had its last epoch told, had all three told.
+    complete = [result for result in runs if result.run.state is State.COMPLETE]
+    assert len(complete) % 3 == 0
+    assert 4 <= len(complete) < 200
+
+
+@pytest.mark.slow
+def test_ctrl_c_twice_stops_now(tmp_path):
+    process = start(tmp_path, "--stages", "coarse:1x100000", "-s", "batch_size=1", "-s", "hidden=2000")
+    wait_for(lambda: studies_in(tmp_path), 60, process)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    with Reader(url(tmp_path)) as reader:
+        assert queries.latest_study(reader).state is State.STOPPED
+
+
+def studies_in(folder):
+    try:
+        with Reader(url(folder)) as reader:
+            return queries.studies(reader)
+    except StoreError:
+        return []
+
+
+@pytest.mark.slow
+def test_two_searches_may_write_one_store_at_the_same_time(tmp_path):
+    both = [start(tmp_path, "--seed", seed, "--stages", "coarse:30x3", *SMALL) for seed in ("1", "2")]
+    answers = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], answers
+    alone = start(tmp_path / "alone", "--seed", "2", "--stages", "coarse:30x3", *SMALL)
+    out, err = alone.communicate(timeout=120)
+    assert alone.returncode == 0, err
+    document, expected = json.loads(answers[1][0]), json.loads(out)
+    assert document["best"] == expected["best"]
+    with Reader(url(tmp_path)) as reader:
+        known = queries.studies(reader)
+        counts = [len(queries.results(reader, study.id)) for study in known]
+        theirs = {r.trial.key: r.run.readings for r in queries.results(reader, document["study"])}
+    with Reader(url(tmp_path / "alone")) as reader:
+        ours = {r.trial.key: r.run.readings for r in queries.results(reader, expected["study"])}
+    assert {study.seed for study in known} == {1, 2}
+    assert counts == [30, 30]
+    assert theirs == ours
+
+
 def test_resume_without_an_earlier_search_starts_one(tmp_path):
     process = start(tmp_path, "--resume", "--stages", "coarse:4x1")
     _, err = process.communicate(timeout=60)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
+import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,9 +36,27 @@ class _Guarded(TyperGroup):
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             error_console().print(
-                "[yellow]interrupted:[/yellow] what was finished is kept; --resume goes on from there"
+                "[yellow]interrupted:[/yellow] what was finished is kept; " + escape(_going_on(sys.argv[1:])),
+                soft_wrap=True,
+                highlight=False,
             )
             raise typer.Exit(130) from None
+
+
+def _going_on(words: Sequence[str]) -> str:
+    """How to go on with an interrupted command.
+
+    Example:
+        >>> _going_on(["search", "my net.py", "--stages", "coarse:9x2"])
+        "go on with: babysit search 'my net.py' --stages coarse:9x2 --resume"
+        >>> _going_on(["demo"])
+        '--resume goes on from there'
+    """
+    if words[:1] not in (["search"], ["train"]):
+        return "--resume goes on from there"
+    return (
+        f"go on with: {shlex.join(['babysit', *(word for word in words if word != '--resume'), '--resume'])}"
+    )
 
 
 app = typer.Typer(
@@ -96,6 +117,13 @@ UntilStableOption = Annotated[
 ]
 ExtraStagesOption = Annotated[
     int, typer.Option(min=1, metavar="N", help="With --until-stable: how many further stages at most.")
+]
+TrialsOption = Annotated[
+    int,
+    typer.Option(
+        help="How many trials in all the last stage before the final one has; with --resume, extends it.",
+        min=0,
+    ),
 ]
 PrecisionOption = Annotated[
     str,

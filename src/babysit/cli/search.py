@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +29,7 @@ from babysit.cli.app import (
     SettingOption,
     StagesOption,
     StoreOption,
+    TrialsOption,
     UntilStableOption,
     WayOption,
     WorkersOption,
@@ -60,6 +63,7 @@ def search_recipe(
     settings: SettingOption = None,
     enqueue: EnqueueOption = None,
     stages: StagesOption = "",
+    trials: TrialsOption = 0,
     until_stable: UntilStableOption = False,
     extra_stages: ExtraStagesOption = 5,
     seed: SeedOption = 0,
@@ -79,8 +83,14 @@ def search_recipe(
     job = Job(
         recipe, tuple(settings or ()), seed, store, out, name, precision, device, way, tuple(enqueue or ())
     )
-    extra = extra_stages if until_stable else 0
-    ask = Ask(stages, workers=workers, resume=resume, population=population, until_stable=extra)
+    ask = Ask(
+        stages,
+        workers=workers,
+        resume=resume,
+        population=population,
+        trials=trials,
+        until_stable=extra_stages if until_stable else 0,
+    )
     found = _search(job, ask, console_for(as_json), as_json)
     raise typer.Exit(0 if found.outcome["best"] else 1)
 
@@ -156,7 +166,13 @@ def _hooks(progress: terminal.SearchProgress, console: Console) -> Hooks:
     def resumed(study: Study, done: int) -> None:
         console.print(f"going on with study {study.id}: {done} finished trials are kept")
 
-    return Hooks(stage, final, resumed)
+    return Hooks(stage, final, resumed, _tell_interruption)
+
+
+def _tell_interruption() -> None:
+    # Within a signal's handler: no stream, since the interrupted code may hold its lock.
+    with contextlib.suppress(OSError):
+        os.write(2, b"\nending the running epoch; Ctrl-C again stops now\n")
 
 
 def _tell_outcome(job: Job, searched: Searched, console: Console) -> None:

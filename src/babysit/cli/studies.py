@@ -19,9 +19,10 @@ from babysit.cli.app import (
 )
 from babysit.errors import InputError
 from babysit.recipe.builtin import TEMPLATE
-from babysit.records import Study
+from babysit.records import State, Study
 from babysit.session.job import DEFAULT_FOLDER, Job, file_stem
 from babysit.session.liveness import is_interrupted, resume_command
+from babysit.session.references import near
 from babysit.store import queries
 from babysit.store.queries import Reader
 from babysit.views import terminal
@@ -77,6 +78,10 @@ def new(
 
 @app.command(epilog="Example: babysit runs --store sqlite:///babysit-runs/babysit.sqlite")
 def runs(
+    state: Annotated[
+        str, typer.Option(help="Only studies in this state, e.g. complete, stopped, interrupted.")
+    ] = "",
+    recipe: Annotated[str, typer.Option(help="Only studies of this recipe.")] = "",
     store: StoreOption = "",
     out: OutOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
@@ -87,13 +92,27 @@ def runs(
         studies = queries.studies(reader)
         trials = {study.id: len(queries.run_summaries(reader, study.id)) for study in studies}
     lost = [study for study in studies if is_interrupted(study)]
+    studies = [study for study in studies if _is_wanted(study, study in lost, state, recipe)]
+    lost = [study for study in lost if study in studies]
     console = console_for(as_json)
     console.print(terminal.studies_table(studies, trials, [study.id for study in lost]))
     for study in lost:
-        command = escape(_command_in(study, store, out))
-        console.print(f"study {study.id} was interrupted; go on with: {command}", soft_wrap=True)
+        going_on = f"go on with: {escape(_command_in(study, store, out))}"
+        if "identity" in study.settings:  # a recipe of a Python program: no command knows it
+            going_on = "go on with babysit.search(..., resume=True) in the program that began it"
+        console.print(f"study {study.id} was interrupted; {going_on}", soft_wrap=True)
     if as_json:
         emit({"studies": [_study_data(study, study in lost) for study in studies]})
+
+
+_STATES = (*(state.value for state in State), terminal.INTERRUPTED)
+
+
+def _is_wanted(study: Study, interrupted: bool, state: str, recipe: str) -> bool:
+    if state and state not in _STATES:
+        raise InputError(f"there is no state {state!r}", cure=near(state, _STATES))
+    told = terminal.INTERRUPTED if interrupted else study.state.value
+    return state in ("", told) and recipe in ("", study.recipe, study.name)
 
 
 def _command_in(study: Study, store: str, out: Path) -> str:

@@ -58,6 +58,15 @@ def is_interrupted(study: Study) -> bool:
     return study.state is State.RUNNING and isinstance(process, Mapping) and is_gone(process)
 
 
+def running_elsewhere(study: Study) -> int:
+    """The number of the other process of this machine that runs a study; 0 where none is known to."""
+    process = study.outcome.get(PROCESS)
+    if study.state is not State.RUNNING or not isinstance(process, Mapping) or is_gone(process):
+        return 0
+    pid, known = process.get("pid"), process.get("machine") == _machine() and process.get("started")
+    return pid if known and isinstance(pid, int) and pid != os.getpid() else 0
+
+
 def resume_command(study: Study) -> str:
     """The command that goes on with a study, as far as the store knows it.
 
@@ -69,6 +78,8 @@ def resume_command(study: Study) -> str:
     told = study.settings
     words = ["babysit", study.kind, study.recipe, *(["--seed", str(study.seed)] if study.seed else [])]
     words += [word for setting in told.get("settings") or () for word in ("-s", str(setting))]
+    words += ["--name", str(told["name"])] if told.get("name") else []
+    words += [word for point in told.get("enqueued") or () for word in ("--enqueue", str(point))]
     stages = [f"{name}:{trials}x{epochs}" for name, trials, epochs in told.get("stages") or ()]
     words += ["--stages", ",".join(stages)] if stages else []
     precision = told.get("precision", "float32")

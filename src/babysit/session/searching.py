@@ -12,24 +12,18 @@ from babysit.errors import InputError
 from babysit.recipe.building import Prepared
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import Space, middle
-from babysit.records import CheckResult, Reading, Result, State, Study
+from babysit.records import CheckResult, Reading, State, Study
 from babysit.search.engines.calibration import calibrate
 from babysit.search.engines.local import Engine, InProcess, Processes, Source
-from babysit.search.search import Key, Progress, Request, search
-from babysit.search.stages import Budget, parse_stages
+from babysit.search.search import Progress, Request, search
+from babysit.search.stages import FINAL, Budget, parse_stages
+from babysit.session.extending import earlier_search
 from babysit.session.finalizing import finalize, retrain
-from babysit.session.job import (
-    Job,
-    file_stem,
-    fingerprint_of,
-    other_fingerprints,
-    refuse_to_mix,
-    writable,
-)
+from babysit.session.interrupting import Interruption
+from babysit.session.job import Job, file_stem, fingerprint_of, writable
 from babysit.session.recording import DiagnosingRecorder, closing
 from babysit.session.summary import summary
 from babysit.session.training import begin
-from babysit.store.queries import Reader, find_study, results
 from babysit.store.writer import Writer
 
 
@@ -48,6 +42,8 @@ class Ask:
             best stays; default none.
         details: also keep histograms and first-layer weights of the best trials' retraining, in the store
             under "final/" names of their trials; default no.
+        trials: how many in all the last stage before the final one has; 0 leaves what the stages say.
+        identity: what tells a recipe that no file holds from another of its name; default nothing.
     """
 
     stages: str = ""
@@ -58,6 +54,8 @@ class Ask:
     observe: bool = True
     details: bool = False
     until_stable: int = 0
+    trials: int = 0
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,7 @@ class Hooks:
     stage: Callable[[Progress], None] = lambda _: None
     final: Callable[[Reading, int], None] = lambda *_: None
     resumed: Callable[[Study, int], None] = lambda *_: None
+    interrupted: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def budgets_of(recipe: Recipe, ask: Ask) -> list[Budget]:
         [100, 50, 1]
     """
     usual = f"coarse:100x{recipe.epochs},fine:50x{recipe.epochs}"
-    budgets = parse_stages(ask.stages or recipe.stages or usual)
+    budgets = _extended(parse_stages(ask.stages or recipe.stages or usual), ask.trials)
     if len(recipe.enqueue) > budgets[0].trials:
         raise InputError(
             f"{len(recipe.enqueue)} points are enqueued, but the stage {budgets[0].name!r} has only "
@@ -103,6 +102,12 @@ def budgets_of(recipe: Recipe, ask: Ask) -> list[Budget]:
             cure="enqueue fewer points or give the first stage more trials, e.g. --stages coarse:40x5",
         )
     return budgets
+
+
+def _extended(budgets: list[Budget], trials: int) -> list[Budget]:
+    last = max(index for index, budget in enumerate(budgets) if budget.name != FINAL)
+    changed = budgets[last]._replace(trials=trials or budgets[last].trials)
+    return [*budgets[:last], changed, *budgets[last + 1 :]]
 
 
 def run_search(
@@ -118,7 +123,8 @@ def run_search(
     Args:
         job: what the user asked for.
         prepared: the recipe with its data.
-        ask: stages, workers, resume.
+        ask: stages, workers, resume. A resumed search may ask for more than the earlier one, see
+            :func:`babysit.session.extending.earlier_search`.
         checks: answers to keep with the study.
         hooks: who is told.
 
@@ -126,6 +132,7 @@ def run_search(
         InputError: for stages that cannot be read, a store that cannot be written, a search to go on with
             in another precision.
         WorkerError: when a worker process dies; finished trials are kept.
+        KeyboardInterrupt: after Ctrl-C, at the end of the running epoch, or at once after the second.
     """
     hooks = hooks or Hooks()
     budgets = budgets_of(prepared.recipe, ask)
@@ -134,13 +141,16 @@ def run_search(
         "stages": [list(budget) for budget in budgets],
         "boxes": repr(sorted(boxes.items())),
     }
-    if ask.until_stable:  # left out where there is none, so that studies from before there was a choice go on
+    # Left out where there is none, so that studies from before there was a choice go on.
+    if ask.until_stable:
         asked["until_stable"] = ask.until_stable
+    if ask.identity:
+        asked["identity"] = ask.identity
     fingerprint = fingerprint_of(job, prepared.recipe, "search", prepared.precision, **asked)
     writable(job.folder)
     with Writer(job.store_url) as writer:
         # After the writer, which makes the tables: a search killed while it made them can be resumed too.
-        earlier = _earlier(job, prepared, fingerprint, asked) if ask.resume else None
+        earlier = earlier_search(job, prepared, fingerprint, asked) if ask.resume else None
         done = {} if earlier is None else earlier[1]
         if earlier is None:
             study = begin(writer, job, prepared, "search", fingerprint, asked)
@@ -148,6 +158,7 @@ def run_search(
         else:
             study = earlier[0].id
             writer.reopen_study(study)
+            writer.extend_study(study, fingerprint, {**earlier[0].settings, **asked})
             hooks.resumed(earlier[0], len(done))
         request = Request(
             study,
@@ -160,10 +171,11 @@ def run_search(
             prepared.recipe.enqueue,
             ask.until_stable,
         )
-        with closing(writer, study):
+        with closing(writer, study), Interruption(hooks.interrupted) as interruption:
             recorder = DiagnosingRecorder(writer, prepared)
-            with contextlib.closing(_engine(job, prepared, ask)) as engine:
+            with contextlib.closing(_engine(job, prepared, ask, interruption.asked)) as engine:
                 found = search(request, engine, recorder, hooks.stage)
+            interruption.at_once()
             stem = file_stem(job.name or prepared.recipe.name, study, fingerprint)
             best = retrain(prepared, found, budgets, ask.observe, ask.details, hooks.final)
             if best is not None and ask.details:
@@ -174,32 +186,11 @@ def run_search(
     return Searched(study, outcome, weights, job.folder / f"{stem}.html")
 
 
-def _earlier(
-    job: Job, prepared: Prepared, fingerprint: str, asked: Mapping[str, Any]
-) -> tuple[Study, dict[Key, Result]] | None:
-    """The newest search of the same command, with its finished trials."""
-    with Reader(job.store_url) as reader:
-        study = find_study(reader, fingerprint, "search")
-        if study is None:
-            _refuse_another_precision(reader, job, prepared, asked)
-            return None
-        return study, {
-            result.trial.key: result for result in results(reader, study.id) if result.run.state.is_final
-        }
-
-
-def _refuse_another_precision(reader: Reader, job: Job, prepared: Prepared, asked: Mapping[str, Any]) -> None:
-    for precision, fingerprint in other_fingerprints(job, prepared, "search", **asked).items():
-        study = find_study(reader, fingerprint, "search")
-        if study is not None:
-            refuse_to_mix(f"study {study.id} of this command", precision, prepared.precision)
-
-
-def _engine(job: Job, prepared: Prepared, ask: Ask) -> Engine:
+def _engine(job: Job, prepared: Prepared, ask: Ask, stop: Callable[[], bool]) -> Engine:
     if ask.workers <= 1 or prepared.device != "cpu" or _threads_pay(prepared, ask):
-        return InProcess(prepared, ask.population, observe=ask.observe)
+        return InProcess(prepared, ask.population, observe=ask.observe, stop=stop)
     source = Source(job.recipe, job.settings, job.seed, prepared.precision, prepared.way, observe=ask.observe)
-    return Processes(prepared, source, ask.workers, ask.population)
+    return Processes(prepared, source, ask.workers, ask.population, stop=stop)
 
 
 def _threads_pay(prepared: Prepared, ask: Ask) -> bool:

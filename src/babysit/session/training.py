@@ -222,6 +222,8 @@ def begin(
         "val_examples": len(prepared.dataset.val),
         "chance_loss": prepared.chance_loss,
         "precision": prepared.precision,
+        **({"name": job.name} if job.name else {}),
+        **({"enqueued": list(job.enqueue)} if job.enqueue else {}),  # the command's own words
         **({"enqueue": list(recipe.enqueue)} if recipe.enqueue and kind == "search" else {}),
         **asked,
     }

@@ -159,6 +159,20 @@ class Writer:
             start_over(connection, left, State.WAITING)
             self._drop(left)
 
+    def extend_study(self, study: int, fingerprint: str, settings: Mapping[str, Any]) -> None:
+        """Writes that a study goes on with more than was first asked of it.
+
+        Args:
+            study: the study's number.
+            fingerprint: of the command that asks for more.
+            settings: everything that is now asked, as plain data.
+
+        Raises:
+            StoreError: the store has no such study.
+        """
+        with self._transaction() as connection:
+            self._set_study(connection, study, {"fingerprint": fingerprint, "settings": settings})
+
     def checks(self, study: int, results: Sequence[CheckResult]) -> None:
         """Writes the answers of the checks, in the place of earlier ones."""
         rows = [check_values(study, position, result) for position, result in enumerate(results)]

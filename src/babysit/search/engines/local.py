@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -31,6 +31,11 @@ from babysit.search.engines.grouping import SizeFor, grouped
 from babysit.training.precision import FLOAT32
 
 _UNMEASURED = 16
+
+
+def never() -> bool:
+    """Nobody asks an engine to stop."""
+    return False
 
 
 class Engine(Protocol):
@@ -52,10 +57,20 @@ class InProcess:
         prepared: the recipe with its data.
         population: members that train together; measured where it is 0, the default.
         observe: whether layers and updates are looked at; the events carry what was seen.
+        stop: asked after every epoch of a population; once it says yes, training ends with
+            ``KeyboardInterrupt``, after the epoch's events.
     """
 
-    def __init__(self, prepared: Prepared, population: int = 0, *, observe: bool = False) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        population: int = 0,
+        *,
+        observe: bool = False,
+        stop: Callable[[], bool] = never,
+    ) -> None:
         self._prepared, self._population, self._observe = prepared, population, observe
+        self._stop = stop
 
     def train(self, trials: Sequence[Trial], epochs: int) -> Iterator[Event]:
         """Trains all trials; exactly one ``TrialDone`` each."""
@@ -63,8 +78,10 @@ class InProcess:
         for group in grouped(trials, _size_for(self._prepared, self._population, 1), workers=1):
             for events in crews.train(group):
                 yield from events
+                _end_if(self._stop())
         for events in crews.finish():
             yield from events
+            _end_if(self._stop())
 
     def close(self) -> None:
         """Nothing was started."""
@@ -90,11 +107,21 @@ class Processes:
         source: how the workers find it.
         workers: how many, at least 1.
         population: members that train together; measured where it is 0, the default.
+        stop: asked after every epoch that a worker tells; once it says yes, each worker ends the epoch it
+            is in, and training ends with ``KeyboardInterrupt``.
     """
 
-    def __init__(self, prepared: Prepared, source: Source, workers: int, population: int = 0) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        source: Source,
+        workers: int,
+        population: int = 0,
+        *,
+        stop: Callable[[], bool] = never,
+    ) -> None:
         self._prepared, self._source, self._workers = prepared, source, workers
-        self._population = population
+        self._population, self._stop = population, stop
         self._started: list[_Worker] = []
 
     def close(self) -> None:
@@ -115,7 +142,7 @@ class Processes:
         self._started += _start(self._source, wanted - len(self._started))
         finished = False
         try:
-            yield from _collect(self._started[:wanted], groups, epochs)
+            yield from _collect(self._started[:wanted], groups, epochs, self._stop)
             finished = True
         finally:
             if not finished:  # they are in the middle of something that nobody waits for
@@ -157,7 +184,14 @@ def _start(source: Source, count: int) -> list[_Worker]:
     return workers
 
 
-def _collect(workers: list[_Worker], groups: list[list[Trial]], epochs: int) -> Iterator[Event]:
+def _end_if(asked: bool) -> None:
+    if asked:
+        raise KeyboardInterrupt
+
+
+def _collect(
+    workers: list[_Worker], groups: list[list[Trial]], epochs: int, stop: Callable[[], bool]
+) -> Iterator[Event]:
     """Hands out groups, first come first served, and passes on what the workers tell."""
     waiting = list(reversed(groups))
     busy = {worker.pipe: worker for worker in workers}
@@ -173,6 +207,10 @@ def _collect(workers: list[_Worker], groups: list[list[Trial]], epochs: int) -> 
                 raise message
             if message is not None:
                 yield from message
+            if stop():
+                del busy[pipe]
+            elif message is not None:
+                continue
             elif waiting:
                 _send(busy[pipe], waiting.pop())
             elif pipe not in finishing:
@@ -180,6 +218,7 @@ def _collect(workers: list[_Worker], groups: list[list[Trial]], epochs: int) -> 
                 _send(busy[pipe], None)
             else:
                 del busy[pipe]
+    _end_if(stop())
 
 
 def _send(worker: _Worker, message: int | list[Trial] | None) -> None:

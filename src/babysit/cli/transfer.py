@@ -1,0 +1,58 @@
+"""`babysit export` and `babysit import`: trials for other tools, and theirs here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from babysit.cli.app import JsonOption, OutOption, StoreOption, app, console_for, emit
+from babysit.session.job import DEFAULT_FOLDER, Job
+from babysit.session.optuna_studies import PREFIX, export_to_optuna, import_from_optuna, split_address
+from babysit.session.references import resolve
+from babysit.session.trial_files import write_trials
+from babysit.store.queries import Reader
+from babysit.views.study import load_study_view
+
+
+@app.command("export", epilog="Example: babysit export 3 --to trials.csv")
+def export_study(
+    study: Annotated[str, typer.Argument(help="The study's number or name.")],
+    to: Annotated[
+        str, typer.Option(help="A .csv, .parquet or .json file, or optuna:sqlite:///FILE.db[:NAME].")
+    ],
+    store: StoreOption = "",
+    out: OutOption = DEFAULT_FOLDER,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a study's trials as a table, or into a storage of Optuna."""
+    url = Job("", store=store, folder=out).store_url
+    with Reader(url) as reader:
+        found = resolve(reader, study).study
+    view = load_study_view(url, found.id)
+    if to.startswith(PREFIX):
+        address, name = split_address(to)
+        name, count = export_to_optuna(view, address, name)
+        where = f"{address}, study {name}"
+    else:
+        where, count = to, write_trials(view, Path(to))
+    console_for(as_json).print(f"{count} trials of study {found.id}: {escape(where)}", soft_wrap=True)
+    if as_json:
+        emit({"study": found.id, "trials": count, "to": where})
+
+
+@app.command("import", epilog="Example: babysit import optuna:sqlite:///trials.db:mine")
+def import_study(
+    address: Annotated[str, typer.Argument(help="optuna:URL[:STUDY]", metavar="ADDRESS")],
+    store: StoreOption = "",
+    out: OutOption = DEFAULT_FOLDER,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a study of Optuna into the store, for show, compare, report and export."""
+    url, name = split_address(address)
+    number, count = import_from_optuna(url, name, Job("", store=store, folder=out).store_url)
+    console_for(as_json).print(f"study {number}: {count} trials; see `babysit show {number}`")
+    if as_json:
+        emit({"study": number, "trials": count})

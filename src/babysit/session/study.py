@@ -1,0 +1,205 @@
+"""A study as Python and a notebook see it: its best, its trials as a frame, its figures."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from babysit.errors import InputError
+from babysit.records import Edge, Finding, Reading, Result, State, Trial, Value
+
+if TYPE_CHECKING:  # the store and the views are loaded once a study is there
+    from babysit.views.notebook import Drawing
+    from babysit.views.study import StudyView
+
+_Data = TypeVar("_Data")
+
+
+@dataclass(frozen=True)
+class Best:
+    """A trial with what came of it.
+
+    Attributes:
+        stage: its stage's name.
+        number: its number in the stage.
+        hyperparameters: its choice.
+        score: the best validation accuracy; for regression minus the lowest validation loss.
+        readings: what was measured at the end of each epoch.
+        findings: what the rules found.
+    """
+
+    stage: str
+    number: int
+    hyperparameters: Mapping[str, Value]
+    score: float
+    readings: tuple[Reading, ...]
+    findings: tuple[Finding, ...]
+
+
+class Study:
+    """One study of a store: a search, a single training, or an imported one.
+
+    It is a snapshot of the moment it was opened; :meth:`refresh` reads the store anew. Made by
+    ``babysit.search``, ``babysit.train`` and ``babysit.open``.
+
+    Args:
+        url: the store's path or URL.
+        number: the study's number in it.
+
+    Raises:
+        StoreError: the store cannot be read, or has no such study.
+    """
+
+    def __init__(self, url: str, number: int) -> None:
+        self.url, self.number = url, number
+        self._view = self._load()
+
+    def _load(self) -> StudyView:
+        from babysit.views.study import load_study_view
+
+        return load_study_view(self.url, self.number)
+
+    def refresh(self) -> None:
+        """Reads the store anew, as for a study that is still running."""
+        self._view = self._load()
+
+    def __repr__(self) -> str:
+        record, trials = self._view.study, self._view.results
+        best = f", best {self.best.score:.4g}" if self.best else ""
+        return f"<Study {self.number} {record.name!r}: {record.state.value}, {len(trials)} trials{best}>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<p>{escape(repr(self))}</p>"
+
+    @property
+    def name(self) -> str:
+        """What the user called it."""
+        return self._view.study.name
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self._view.study.state
+
+    @property
+    def outcome(self) -> Mapping[str, Any]:
+        """What came of it, as plain data; empty until the end."""
+        return self._view.study.outcome
+
+    @property
+    def best(self) -> Best | None:
+        """The trial with the best validation score; None when no trial has one."""
+        return None if self._view.best is None else self._told(self._view.best)
+
+    @property
+    def edges(self) -> list[Edge]:
+        """The alarms: hyperparameters whose best value sits at the edge of what was searched."""
+        return [Edge(**edge) for edge in self.outcome.get("edges") or ()]
+
+    @property
+    def ties(self) -> list[Best]:
+        """The trials within one standard error of the best, the best first: a set, not a winner."""
+        by_key = {result.trial.key: result for result in self._view.results}
+        return [self._told(by_key[stage, number]) for stage, number in self.outcome.get("ties") or ()]
+
+    @property
+    def trials(self) -> Any:
+        """Every trial as a row of a pandas frame.
+
+        Raises:
+            InputError: pandas is not installed; :meth:`rows` needs no pandas.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError:
+            raise InputError(
+                "a frame of trials needs pandas, which is not installed",
+                cure="pip install 'babysit[notebook]', or take study.rows(), a list of dictionaries",
+            ) from None
+        return pandas.DataFrame(self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every trial as a dictionary: what was measured at its best epoch, then its hyperparameters."""
+        from babysit.views.trial_rows import trial_rows
+
+        return trial_rows(self._view.results, self._view.stages)
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the study's report: one HTML file that needs nothing else.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        from babysit.views.report import write_report
+
+        return write_report(self._view, path)
+
+    def plot_scatter(self, x: str = "", y: str = "") -> Drawing:
+        """The trials in the plane of two hyperparameters, shaded by their score.
+
+        Args:
+            x, y: their names; default learning rate and l2, or those that were searched.
+
+        Raises:
+            InputError: no trial has such a hyperparameter, or none is a number.
+        """
+        from babysit.views.figures import scatter_svg
+        from babysit.views.scatter import scatter, scatter_names
+
+        known = {name for result in self._view.results for name in result.trial.hyperparameters}
+        for name in filter(None, (x, y)):
+            if name not in known:
+                raise InputError(
+                    f"no trial has a hyperparameter {name!r}", cure=f"they have {', '.join(sorted(known))}"
+                )
+        names = [name for name in (x, y) if name] or list(scatter_names(self._view))
+        return self._drawn(scatter(self._view, names), scatter_svg, f"trials by {' and '.join(names)}")
+
+    def plot_losses(self) -> Drawing:
+        """The costs of all trials over each other, the best on top.
+
+        Raises:
+            InputError: no step was recorded.
+        """
+        from babysit.views.figures import loss_curves_svg
+        from babysit.views.series import loss_curves
+
+        return self._drawn(loss_curves(self._view), loss_curves_svg, "cost by step")
+
+    def plot_progress(self) -> Drawing:
+        """The best validation score against the work: update steps of all trials together.
+
+        Raises:
+            InputError: no trial has a score.
+        """
+        from babysit.views.best_so_far import best_so_far, best_so_far_svg
+
+        return self._drawn(best_so_far(self._view), best_so_far_svg, "best score by work")
+
+    def _drawn(self, data: _Data | None, draw: Callable[[_Data], str], title: str) -> Drawing:
+        from babysit.views.notebook import Drawing
+
+        if data is None:
+            raise InputError(
+                f"study {self.number} has nothing to draw for {title!r}", cure="see what study.rows() holds"
+            )
+        return Drawing(draw(data), f"{self.name}: {title}")
+
+    def _told(self, result: Result) -> Best:
+        trial: Trial = result.trial
+        names = {stage.index: stage.name for stage in self._view.stages}
+        findings: Sequence[Finding] = self._view.findings.get(trial.key, ())
+        return Best(
+            names.get(trial.stage, str(trial.stage)),
+            trial.number,
+            dict(trial.hyperparameters),
+            result.score,
+            result.run.readings,
+            tuple(findings),
+        )
