@@ -66,6 +66,7 @@ def test_the_public_names():
         "check",
         "choice",
         "integer",
+        "load",
         "log_uniform",
         "open",
         "powers_of_ten",

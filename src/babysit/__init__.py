@@ -20,6 +20,7 @@ from babysit.recipe.space import log_uniform as log_uniform
 from babysit.recipe.space import powers_of_ten as powers_of_ten
 from babysit.recipe.space import uniform as uniform
 from babysit.recipe.space import when as when
+from babysit.session.exporting import load as load
 from babysit.session.from_python import open as open
 from babysit.session.from_python import search as search
 from babysit.session.from_python import train as train

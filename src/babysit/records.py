@@ -96,6 +96,7 @@ class Run:
         seconds: wall-clock time of its population, shared by all members.
         steps: update steps done.
         message: why it failed, in words; empty otherwise.
+        folds: the validation score of each fold at the best epoch of their mean; empty without folds.
     """
 
     state: State
@@ -105,6 +106,7 @@ class Run:
     seconds: float = 0.0
     steps: int = 0
     message: str = ""
+    folds: tuple[float, ...] = ()
 
     @property
     def best(self) -> Reading | None:
@@ -169,6 +171,17 @@ class Result:
         """The best validation score; minus infinity when there is none."""
         best = self.run.best
         return score(best) if best is not None else -math.inf
+
+    @property
+    def fold_error(self) -> float:
+        """The standard error of the score over folds, std / sqrt(K); NaN without folds.
+
+        Example:
+            >>> round(Result(Trial(0, 0, {}), Run(State.COMPLETE, folds=(0.5, 0.7))).fold_error, 6)
+            0.1
+        """
+        folds = self.run.folds
+        return float(np.std(folds, ddof=1) / math.sqrt(len(folds))) if len(folds) > 1 else math.nan
 
 
 @dataclass(frozen=True, slots=True)

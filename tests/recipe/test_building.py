@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from babysit.data.preprocessing import MeanImage, Standardize
+from babysit.data.preprocessing import MeanImage
 from babysit.data.sources import arrays, digits
 from babysit.errors import DataError, RecipeError, SpaceError
 from babysit.nn.networks import mlp, two_layer
-from babysit.recipe.building import calling, groups, held_out, prepare
+from babysit.recipe.building import calling, groups, prepare
 from babysit.recipe.builtin import BUILTIN
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import choice, middle, uniform, when
@@ -129,33 +128,6 @@ def test_a_trial_trains_alike_alone_and_among_others(prepared):
     for trainer in (together, alone):
         list(trainer.epochs())
     assert together.runs()[1].last.val_loss == pytest.approx(alone.runs()[0].last.val_loss, rel=1e-4)
-
-
-def test_the_final_score_is_that_of_the_test_split(prepared):
-    trainer = prepared.trainer([(values(prepared), ("trial", 0, 0))], epochs=2)
-    list(trainer.epochs())
-    weights = trainer.weights(0)
-    found = held_out(prepared, values(prepared), weights)
-    model = prepared.model(values(prepared), ("elsewhere",))
-    model.load_state_dict(weights)
-    test = prepared.dataset.test
-    logits = model.eval()(torch.from_numpy(prepared.dataset.inputs(test.x)))
-    y = torch.from_numpy(test.y)
-    assert found.examples == len(test) == 360
-    assert found.accuracy == pytest.approx((logits.argmax(1) == y).double().mean().item())
-    assert found.loss == pytest.approx(F.cross_entropy(logits, y).item(), rel=1e-5)
-
-
-def test_the_final_score_drops_no_unit(prepared):
-    hp = values(prepared, dropout=0.5)
-    weights = prepared.model(hp, ("a",)).state_dict()
-    assert held_out(prepared, hp, weights) == held_out(prepared, hp, weights)
-
-
-def test_without_a_test_split_there_is_no_final_score():
-    made = prepare(recipe(lambda hp: linear(3, 4), classes(3)), seed=0)
-    hp = middle(made.recipe.full_space())
-    assert held_out(made, hp, made.model(hp, ("a",)).state_dict()) is None
 
 
 def test_chance_is_what_a_network_that_knows_nothing_gets():
@@ -365,20 +337,11 @@ def test_a_preprocessing_is_fitted_on_the_training_split_alone_and_once(prepared
     )
 
 
-def test_a_trial_sees_the_inputs_that_it_names_in_training_and_at_the_end(prepared):
+def test_a_trial_sees_the_inputs_that_it_names_in_training(prepared):
     hp = values(prepared, preprocessing="standardize")
     trainer = prepared.trainer([(hp, ("t",))], epochs=1)
     assert torch.equal(trainer.evaluation.val_x, prepared.at(hp).evaluation.val_x)
     assert trainer.batches.dataset is prepared.at(hp).dataset
-    weights = prepared.model(hp, ("t",)).state_dict()
-    own = prepare(
-        Recipe(
-            lambda: digits(preprocess=[Standardize()]), prepared.recipe.model, space=prepared.recipe.space
-        ),
-        seed=5,
-    )
-    assert held_out(prepared, hp, weights) == held_out(own, values(prepared), weights)
-    assert held_out(prepared, hp, weights) != held_out(prepared, values(prepared), weights)
 
 
 def test_an_initialization_that_looks_at_data_sees_the_preprocessed(prepared):

@@ -103,6 +103,6 @@ def test_the_best_trials_retraining_is_kept_in_detail_on_request(tmp_path):
         series = queries.series_of(reader, study, key)
         assert {"layers/1.weight/update_ratio", "final/layers/1.weight/update_ratio"} <= series.keys()
         assert "final/activations/2" in queries.histograms(reader, study, key)
-        assert list(queries.snapshots(reader, study, key)) == ["final/1.weight"]
+        assert list(queries.snapshots(reader, study, key)) == ["chosen/1.weight", "final/1.weight"]
         (result,) = (one for one in queries.results(reader, study) if one.trial.key == key)
         assert result.run.state is State.COMPLETE

@@ -97,3 +97,25 @@ def test_accuracy_is_the_share_of_hits(classes, batch):
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(RecipeError, match=r"(?s)'sofmax'.*softmax"):
         loss_named("sofmax")
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_the_average_of_networks_is_that_of_their_probabilities(members):
+    generator = torch.Generator().manual_seed(0)
+    outputs = 5 * torch.randn(members, 20, 4, generator=generator, dtype=torch.float64)
+    found = LOSSES["softmax"].average(outputs)
+    assert torch.allclose(found.softmax(-1)[0], outputs.softmax(-1).mean(0))
+    assert torch.allclose(LOSSES["hinge"].average(outputs)[0], outputs.mean(0))
+    assert torch.allclose(LOSSES["mse"].average(outputs)[0], outputs.mean(0))
+    logits = outputs[..., :1]
+    found = LOSSES["binary"].average(logits)
+    assert torch.allclose(found.sigmoid()[0], logits.sigmoid().mean(0))
+    assert LOSSES["binary"].predict(found).tolist() == [
+        (logits.sigmoid().mean(0) > 0.5).long().flatten().tolist()
+    ]
+
+
+def test_certain_networks_average_without_overflow():
+    outputs = torch.tensor([[[500.0, -500.0]], [[-500.0, 500.0]]])
+    assert torch.allclose(LOSSES["softmax"].average(outputs).softmax(-1), torch.tensor([[[0.5, 0.5]]]))
+    assert LOSSES["binary"].average(outputs[..., :1]).item() == pytest.approx(0.0)

@@ -10,10 +10,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from babysit.errors import InputError
-from babysit.records import Result, Run, Stage, State, Trial
+from babysit.records import Result, Run, Snapshot, Stage, State, Trial
 from babysit.store.writer import Writer
 from babysit.views.report import render_report, write_report
 from babysit.views.study import StudyView, load_study_view
@@ -31,7 +32,7 @@ from views.studies import (
     view_of,
 )
 
-VOID = {"meta", "input", "br"}
+VOID = {"meta", "input", "br", "img"}
 
 
 class WellFormed(HTMLParser):
@@ -58,6 +59,7 @@ def parsed(view: StudyView) -> str:
     assert parser.open == []
     assert parser.scripts == 1
     outside = page.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    outside = re.sub(r'src="data:image/png;base64,[A-Za-z0-9+/=]+"', "", outside)  # it is in the page itself
     assert not re.search(r"https?://|url\(|@import|src=|href=", outside)
     return page
 
@@ -114,6 +116,32 @@ def test_the_answer_comes_first() -> None:
     assert "Search learning_rate from 1e-4 to 0.01 next." in page
     assert "so a tie: coarse 4." in page
     assert "in\n      2 trials: coarse 1, coarse 2" in page
+
+
+def test_the_chosen_models_first_layer_is_drawn_and_the_stretching_is_said() -> None:
+    values = np.random.default_rng(0).normal(size=(50, 3, 32, 32)).astype(np.float16)
+    page = parsed(replace(LITTLE["final"], first_layer=Snapshot("chosen/1.weight", 9, values)))
+    assert "50 units of 1.weight, 32 × 32 × 3 each" in page
+    assert 'src="data:image/png;base64,' in page
+    assert "stretched by itself" in page
+    assert "data:image/png" not in parsed(LITTLE["final"])
+
+
+def test_the_spread_over_seeds_and_the_ensemble_are_shown() -> None:
+    each = {"trial": [0, 0], "scores": [0.5, 0.52], "states": ["complete"] * 2, "mean": 0.51, "std": 0.0141}
+    ensemble = {
+        "members": 2,
+        "val_accuracy": 0.531,
+        "val_loss": 1.3,
+        "test_accuracy": 0.522,
+        "test_loss": 1.4,
+    }
+    told = {**final(0.52), "test_loss": 1.5, "finalists": [each], "ensemble": ensemble}
+    page = parsed(view_of([complete(0, 0.4)], {"final": told}))
+    assert "test accuracy of the ensemble of 2" in page
+    assert "1 trial × 2 seeds, 3 epochs each" in page
+    assert "50.0 %, 52.0 %" in page
+    assert "validation accuracy 53.1 %, test accuracy 52.2 % (the chosen one alone: 49.9 %)" in page
 
 
 def test_the_final_training_and_its_test_score_are_shown() -> None:

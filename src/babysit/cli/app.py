@@ -125,6 +125,18 @@ TrialsOption = Annotated[
         min=0,
     ),
 ]
+SeedsOption = Annotated[
+    int, typer.Option(help="Trainings of each of the best, from initial weights of their own.", min=1)
+]
+FoldsOption = Annotated[
+    int,
+    typer.Option(
+        help="Score every trial on K folds of training and validation rows; 0: on validation.", min=0
+    ),
+]
+OnnxOption = Annotated[
+    bool, typer.Option("--onnx", help="Also write the chosen network as ONNX; needs babysit\\[onnx].")
+]
 PrecisionOption = Annotated[
     str,
     typer.Option(

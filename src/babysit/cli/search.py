@@ -18,14 +18,17 @@ from babysit.cli.app import (
     DownloadOption,
     EnqueueOption,
     ExtraStagesOption,
+    FoldsOption,
     JsonOption,
     NameOption,
+    OnnxOption,
     OutOption,
     PopulationOption,
     PrecisionOption,
     RecipeArgument,
     ResumeOption,
     SeedOption,
+    SeedsOption,
     SettingOption,
     StagesOption,
     StoreOption,
@@ -46,12 +49,14 @@ from babysit.records import Edge, Reading, Status, Study
 from babysit.search.engines.local import default_workers
 from babysit.search.search import Progress
 from babysit.session.job import DEFAULT_FOLDER, Job, open_job
+from babysit.session.onnx_files import require_onnx
 from babysit.session.searching import Ask, Hooks, Searched, budgets_of, run_search
 from babysit.store import queries
 from babysit.store.queries import Reader
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32
 from babysit.views import terminal
+from babysit.views.finals import final_lines, fold_text
 from babysit.views.importance import importance_view
 from babysit.views.report import write_report
 from babysit.views.study import load_study_view
@@ -66,6 +71,9 @@ def search_recipe(
     trials: TrialsOption = 0,
     until_stable: UntilStableOption = False,
     extra_stages: ExtraStagesOption = 5,
+    seeds: SeedsOption = 1,
+    folds: FoldsOption = 0,
+    onnx: OnnxOption = False,
     seed: SeedOption = 0,
     download: DownloadOption = False,
     workers: WorkersOption = 0,
@@ -90,6 +98,9 @@ def search_recipe(
         population=population,
         trials=trials,
         until_stable=extra_stages if until_stable else 0,
+        seeds=seeds,
+        onnx=onnx,
+        folds=folds,
     )
     found = _search(job, ask, console_for(as_json), as_json)
     raise typer.Exit(0 if found.outcome["best"] else 1)
@@ -123,6 +134,8 @@ _NEXT_STEPS = """
 
 
 def _search(job: Job, ask: Ask, console: Console, as_json: bool) -> Searched:
+    if ask.onnx:
+        require_onnx()
     prepared = open_job(job)
     tell_precision(job.precision, console)
     tell_way(prepared, console)
@@ -187,6 +200,10 @@ def _tell_outcome(job: Job, searched: Searched, console: Console) -> None:
         edges, silenced = ([Edge(**edge) for edge in outcome[key]] for key in ("edges", "silenced"))
         console.print(terminal.edges_panel(edges, silenced))
         console.print(importance_view(outcome["importance"], outcome["importance_note"]))
+        best = tuple(outcome["best"][name] for name in ("stage", "number"))
+        over_folds = fold_text(next(result for result in results if result.trial.key == best))
+        if over_folds:
+            console.print(f"best: {over_folds}", highlight=False)
     for advice in outcome["advice"]:
         console.print(f"• {escape(advice)}")
     _tell_final(outcome.get("final"), searched.weights, console)
@@ -222,4 +239,7 @@ def _tell_final(final: dict[str, Any] | None, weights: Path | None, console: Con
         for name, known in final["hyperparameters"].items()
     )
     console.print(f"[dim]{escape(chosen)}[/dim]", highlight=False)
+    for line in final_lines(final):
+        console.print(escape(line), highlight=False, soft_wrap=True)
     console.print(f"weights: {escape(str(weights))}", soft_wrap=True)
+    console.print(f"load it: babysit.load({str(weights)!r})", highlight=False, markup=False, soft_wrap=True)

@@ -68,10 +68,14 @@ class Batches:
         Yields:
             ``steps_per_epoch`` pairs (x, y), without replacement; the tensors are the caller's own.
         """
+        for rows in self.rows(epoch):
+            yield torch.from_numpy(self._inputs(rows)), torch.from_numpy(self._y[rows])
+
+    def rows(self, epoch: int) -> Iterator[Array]:
+        """The numbers of the training rows in each mini-batch of one epoch, in the order of ``epoch``."""
         order = numpy_generator(self.seed, "batches", epoch).permutation(len(self.dataset.train))
         for step in range(self.steps_per_epoch):
-            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield torch.from_numpy(self._inputs(rows)), torch.from_numpy(self._y[rows])
+            yield order[step * self.batch_size : (step + 1) * self.batch_size]
 
     def _inputs(self, rows: Array) -> Array:
         if self._kept is not None:

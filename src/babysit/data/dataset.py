@@ -220,7 +220,7 @@ def split_rows(
         raise DataError(problem, cure="ask for fewer validation and test rows, or bring more data")
     order = numpy_generator(seed, "split").permutation(total)
     if labels is not None:
-        order = _spread_over_classes(order, labels)
+        order = spread_over_classes(order, labels)
     test_rows, val_rows, train_rows = np.split(order, [test_count, test_count + val_count])
     return np.sort(train_rows), np.sort(val_rows), np.sort(test_rows)
 
@@ -352,7 +352,7 @@ def _rank_in_class(labels: Array) -> Array:
     return rank
 
 
-def _spread_over_classes(order: Array, labels: Array) -> Array:
+def spread_over_classes(order: Array, labels: Array) -> Array:
     """Reorders rows so that every run of them holds each class in proportion.
 
     Row k of a class with n rows is placed at (k + 1/2) / n of the way; ties keep the order they came in.

@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path as FilePath
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from babysit.data.batches import Batches, evaluation_tensors
-from babysit.data.dataset import Dataset
+from babysit.data.batches import Batches
+from babysit.data.dataset import Dataset, Split
+from babysit.data.folds import folds
 from babysit.errors import InputError, RecipeError
 from babysit.nn.dropout import mix
 from babysit.nn.initialization import initialize
@@ -29,13 +30,14 @@ from babysit.recipe.space import middle, variants
 from babysit.records import Value
 from babysit.seeding import derive, seeded
 from babysit.training.devices import device_named
-from babysit.training.evaluation import Evaluation, evaluation_of
-from babysit.training.losses import Loss, accuracy, loss_named
+from babysit.training.evaluation import SAMPLE_ROWS, Evaluation, evaluation_of
+from babysit.training.folds import FoldTrainer
+from babysit.training.losses import Loss, loss_named
 from babysit.training.lowering import Lowering, lower
-from babysit.training.population import Tensors, signature, stack
-from babysit.training.precision import FLOAT32, forward_context, precise, precision_named
+from babysit.training.population import signature, stack
+from babysit.training.precision import FLOAT32, precision_named
 from babysit.training.schedules import schedule_named
-from babysit.training.trainer import EXPLOSION_LIMIT, Candidate, EpochReport, Plan, Trainer
+from babysit.training.trainer import EXPLOSION_LIMIT, Candidate, EpochReport, FoldRows, Plan, Trainer
 from babysit.training.updates import update_named
 
 T = TypeVar("T")
@@ -64,6 +66,8 @@ class Prepared:
         device: where populations train, e.g. "cuda".
         way: how members compute together, "fused", "vmap" or "serial"; None takes the first that is possible.
         preprocessing: which of the space's preprocessings the data set has; None for the data set's own.
+        folds: into how many the training and validation rows are dealt out for a search; 0, the default,
+            scores trials on the validation split.
     """
 
     recipe: Recipe
@@ -73,6 +77,7 @@ class Prepared:
     device: str = "cpu"
     way: str | None = None
     preprocessing: str | None = None
+    folds: int = 0
 
     def at(self, hyperparameters: Mapping[str, object]) -> Prepared:
         """The same with the data preprocessed as these hyperparameters ask; itself where they ask nothing.
@@ -190,6 +195,29 @@ class Prepared:
         plan = self.plan(epochs, shared, explosion_limit=explosion_limit)
         return Trainer(candidates, plan, batches, here.evaluation, keep_best=keep_best, way=way or self.way)
 
+    def search_trainer(self, candidates: Sequence[Candidate], epochs: int) -> Trainer:
+        """A trainer for the trials of a search: with folds, each of them is trained K times in it."""
+        if not self.folds:
+            return self.trainer_of(candidates, epochs)
+        shared = candidates[0].hyperparameters
+        here = self.at(shared)._folded
+        batches = here.prepared.batches(int(shared["batch_size"]))  # type: ignore[call-overload]
+        plan, evaluation = self.plan(epochs, shared), here.prepared.evaluation
+
+        def make(members: Sequence[Candidate]) -> Trainer:
+            return Trainer(members, plan, batches, evaluation, way=self.way, folds=here.rows)
+
+        # It has the same face; engines need not know.
+        return cast(Trainer, FoldTrainer(candidates, self.folds, make))
+
+    @cached_property
+    def _folded(self) -> _Folded:
+        """The pooled rows with their folds."""
+        found = folds(self.dataset, self.folds, self.seed)
+        rows = Split(found.fold_of[:, None], found.fold_of)
+        sample = found.dataset.sample(rows, SAMPLE_ROWS, self.seed).y  # the rows that the evaluation takes
+        return _Folded(replace(self, dataset=found.dataset, folds=0), FoldRows(found.fold_of, sample))
+
     def lowering(self, hyperparameters: Mapping[str, Value]) -> Lowering:
         """How the network of these hyperparameters trains as a population, and why."""
         population = stack([self.model(hyperparameters, ("lowering",))])
@@ -266,8 +294,21 @@ class Prepared:
         return f"{self.dataset.name} has {wanted} target{'s' if wanted > 1 else ''}: (2, {wanted})"
 
 
+class _Folded(NamedTuple):
+    """The recipe with its pooled data, and the fold of each row."""
+
+    prepared: Prepared
+    rows: FoldRows
+
+
 def prepare(
-    recipe: Recipe, *, seed: int, precision: str = FLOAT32, device: str = "cpu", way: str | None = None
+    recipe: Recipe,
+    *,
+    seed: int,
+    precision: str = FLOAT32,
+    device: str = "cpu",
+    way: str | None = None,
+    folds: int = 0,
 ) -> Prepared:
     """Loads a recipe's data and checks that it fits the loss.
 
@@ -277,6 +318,7 @@ def prepare(
         precision: one of ``PRECISION_NAMES``, default float32; ``auto`` is decided here.
         device: where populations train: "cpu", the default, "cuda", or "auto", which is decided here.
         way: "fused", "vmap" or "serial"; None, the default, takes the first that is possible.
+        folds: into how many a search deals out training and validation rows; 0, the default, does not.
 
     Raises:
         InputError: for an unknown precision or device.
@@ -307,7 +349,7 @@ def prepare(
             f"the loss 'binary' needs 2 classes, {dataset.name} has {dataset.num_classes}",
             cure="use loss='softmax'",
         )
-    return Prepared(recipe, dataset, seed, chosen, place, way)
+    return Prepared(recipe, dataset, seed, chosen, place, way, folds=folds)
 
 
 def shared_settings(hyperparameters: Mapping[str, object]) -> tuple[object, ...]:
@@ -332,35 +374,6 @@ def groups(candidates: Sequence[Candidate]) -> list[list[int]]:
         key = (shared_settings(candidate.hyperparameters), signature(candidate.model))
         found.setdefault(key, []).append(index)
     return list(found.values())
-
-
-class Score(NamedTuple):
-    """How a model did on examples it never saw: accuracy in [0, 1], mean data loss, how many examples."""
-
-    accuracy: float
-    loss: float
-    examples: int
-
-
-def held_out(prepared: Prepared, hyperparameters: Mapping[str, Value], weights: Tensors) -> Score | None:
-    """Scores a model on the test split; None where there is none. Call it once, at the very end.
-
-    Args:
-        prepared: the recipe with its data.
-        hyperparameters: those the model was built with.
-        weights: its state dict.
-    """
-    dataset = prepared.at(hyperparameters).dataset
-    if dataset.test is None:
-        return None
-    model = prepared.model(hyperparameters, ("validate",))
-    model.load_state_dict(weights)
-    x, y = evaluation_tensors(dataset, dataset.test)
-    with torch.no_grad(), precise(prepared.precision), forward_context(prepared.precision):
-        outputs = [model.eval()(part) for part in torch.split(x, 1000)]
-    stacked = torch.cat(outputs).float().unsqueeze(0)
-    loss = prepared.loss.per_example(stacked, y).double().mean().item()
-    return Score(accuracy(prepared.loss, stacked, y).item(), loss, len(y))
 
 
 def _checked(model: object) -> nn.Module:

@@ -11,7 +11,7 @@ from babysit.recipe.space import Numeric, number, searched
 from babysit.records import Edge, Reading, Result, State, score
 from babysit.search.edges import alarms_of, values_of
 from babysit.search.importance import Importance, importances
-from babysit.search.ranking import Round, noise, noise_text, ranked, standard_error, ties, top_set
+from babysit.search.ranking import Round, error_of, noise, noise_text, ranked, ties, top_set
 from babysit.search.stages import unrest
 
 
@@ -71,10 +71,12 @@ def judge(
 def _equals(home: Round, equals: Sequence[Result], examples: int) -> str:
     if len(equals) < 2:
         return ""
-    error = standard_error(equals[0].score, examples)
+    error = error_of(equals[0], examples)
     within = f" within one standard error ({error:.3f}) of" if error else " level with"
+    folds = len(equals[0].run.folds)
+    measured = f"{folds} folds" if folds else f"{examples} validation examples"
     return (
-        f"{len(equals)} trials lie{within} the best on {examples} validation examples: a set of equals, "
+        f"{len(equals)} trials lie{within} the best on {measured}: a set of equals, "
         f"not a winner{_spread(home, equals)}"
     )
 

@@ -64,6 +64,16 @@ def standard_error(score: float, examples: int) -> float:
     return math.sqrt(max(score * (1 - score), 0.0) / examples) if 0 <= score <= 1 else 0.0
 
 
+def error_of(result: Result, examples: int) -> float:
+    """The standard error of a result's score: over its folds, else of an accuracy on so many examples.
+
+    Args:
+        result: the result.
+        examples: validation examples behind the score.
+    """
+    return result.fold_error if result.run.folds else standard_error(result.score, examples)
+
+
 _SHARE_OF_LOSS = 0.01
 
 
@@ -95,7 +105,7 @@ def ties(results: Sequence[Result], examples: int) -> list[Result]:
     order = ranked(results)
     if not order:
         return []
-    floor = order[0].score - standard_error(order[0].score, examples)
+    floor = order[0].score - error_of(order[0], examples)
     return [result for result in order if result.score >= floor]
 
 

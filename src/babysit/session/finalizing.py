@@ -2,157 +2,274 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from babysit.recipe.building import Prepared, groups, held_out
+from babysit.recipe.building import Prepared, Stream, groups
+from babysit.recipe.scoring import TEST, VALIDATION, Model, Scores, scores
 from babysit.records import Details, Reading, Result, Run, Trial, score
 from babysit.search.search import Outcome
 from babysit.search.stages import FINAL, Budget, ranked
+from babysit.session.exporting import save_model
 from babysit.session.job import Job
+from babysit.session.onnx_files import try_save_onnx
 from babysit.session.recording import Watched
-from babysit.session.training import save_weights
+from babysit.training.population import Tensors
 from babysit.training.trainer import Candidate, Trainer
 from babysit.watching.own_loop import EVERY
 from babysit.watching.population import EVERY_IN_SEARCH, Look, PopulationObserver
 
 
 @dataclass(frozen=True)
-class Retrained:
-    """One of the best trials, trained anew.
+class Member:
+    """One training of one of the best trials, from initial weights of its own.
 
     Attributes:
-        trial: which.
-        epochs: how many it was given.
-        trainer, member: who trained it, and as which member.
+        seed: its number among the trainings of its trial, from 0.
+        trainer, index: who trained it, and as which member.
         watched: its costs and what its layers showed.
         details: the same for the store, under "final/" names.
     """
 
-    trial: Trial
-    epochs: int
+    seed: int
     trainer: Trainer
-    member: int
+    index: int
     watched: Watched
     details: Details
 
     @property
     def run(self) -> Run:
         """How it went."""
-        return self.trainer.runs()[self.member]
+        return self.trainer.runs()[self.index]
 
     @property
     def score(self) -> float:
         """Its best validation score; minus infinity where there is none."""
         reading = self.run.best
-        return float("-inf") if reading is None else score(reading)
+        return -math.inf if reading is None else score(reading)
+
+    @property
+    def weights(self) -> Tensors:
+        """Its state dict at its best epoch."""
+        return self.trainer.weights(self.index)
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """One of the best trials, trained anew, once for every seed.
+
+    Attributes:
+        trial: which.
+        epochs: how many each training was given.
+        members: its trainings, by seed.
+    """
+
+    trial: Trial
+    epochs: int
+    members: tuple[Member, ...]
+
+    @property
+    def completed(self) -> list[Member]:
+        """The trainings that came through with a score."""
+        return [member for member in self.members if math.isfinite(member.score)]
+
+    @property
+    def best(self) -> Member:
+        """The training with the best validation score."""
+        return max(self.members, key=lambda member: member.score)
+
+    @property
+    def mean(self) -> float:
+        """The mean of the best validation scores over the seeds that came through; NaN without one."""
+        return statistics.fmean([member.score for member in self.completed]) if self.completed else math.nan
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation over seeds, of a sample (divided by K - 1); NaN with fewer than two."""
+        values = [member.score for member in self.completed]
+        return statistics.stdev(values) if len(values) > 1 else math.nan
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Greater is better: how many seeds came through, then the mean score."""
+        return len(self.completed), self.mean if self.completed else -math.inf
+
+    @property
+    def details(self) -> Details:
+        """What the best training showed, for the store."""
+        return self.best.details
+
+    def model(self, member: Member) -> Model:
+        """One of the trainings as a model to score."""
+        return self.trial.hyperparameters, member.weights
+
+    def as_data(self) -> dict[str, Any]:
+        """The trial with its validation scores as plain data."""
+        return {
+            "trial": list(self.trial.key),
+            "hyperparameters": dict(self.trial.hyperparameters),
+            "scores": [member.score for member in self.members],
+            "states": [str(member.run.state) for member in self.members],
+            "mean": self.mean,
+            "std": self.deviation,
+        }
 
 
 def finalize(
-    job: Job, prepared: Prepared, stem: str, best: Retrained
+    job: Job, prepared: Prepared, stem: str, finalists: Sequence[Retrained], *, onnx: bool = False
 ) -> tuple[dict[str, Any] | None, Path | None]:
-    """Keeps the best epoch of the best, and scores the test split, once.
+    """Keeps the best epoch of the best, and scores it and the ensemble of all on the test split, once.
 
     Args:
         job: what the user asked for.
         prepared: the recipe with its data.
         stem: what the study's files are called.
-        best: the best of the retrained.
+        finalists: the retrained trials, the best first.
+        onnx: also write the network as ONNX.
 
     Returns:
         What it came to, for the store, and the file with the weights; None without an accuracy to report.
     """
-    run, hyperparameters = best.run, best.trial.hyperparameters
-    reading = run.best
+    if not finalists:
+        return None, None
+    best = finalists[0]
+    member, hyperparameters = best.best, best.trial.hyperparameters
+    reading = member.run.best
     if reading is None:
-        return {"state": str(run.state), "hyperparameters": dict(hyperparameters)}, None
-    weights = best.trainer.weights(best.member)
+        return {"state": str(member.run.state), "hyperparameters": dict(hyperparameters)}, None
     path = job.folder / f"{stem}.safetensors"
-    save_weights(path, prepared, hyperparameters, weights)
-    test = held_out(prepared, hyperparameters, weights)
-    findings = best.watched.findings(Result(best.trial, run), prepared)
+    recipe = save_model(job, path, prepared, hyperparameters, member.weights)
+    findings = member.watched.findings(Result(best.trial, member.run), prepared)
     return {
         "trial": list(best.trial.key),
         "hyperparameters": dict(hyperparameters),
         "epochs": best.epochs,
+        "seed": member.seed,
         "best_epoch": reading.epoch,
         "val_accuracy": reading.val_accuracy,
         "val_loss": reading.val_loss,
-        "test_accuracy": None if test is None else test.accuracy,
-        "test_loss": None if test is None else test.loss,
-        "test_examples": None if test is None else test.examples,
-        "readings": [asdict(entry) for entry in run.readings],
-        "costs": [cost for costs in best.watched.costs for cost in costs.tolist()],
+        **_held_out(prepared, best, finalists),
+        "finalists": [each.as_data() for each in finalists],
+        "readings": [asdict(entry) for entry in member.run.readings],
+        "costs": [cost for costs in member.watched.costs for cost in costs.tolist()],
         "findings": [asdict(finding) for finding in findings],
         "weights": str(path),
+        "recipe": str(recipe),
+        **(try_save_onnx(path, prepared, hyperparameters, member.weights) if onnx else {}),
     }, path
+
+
+def _held_out(prepared: Prepared, best: Retrained, finalists: Sequence[Retrained]) -> dict[str, Any]:
+    """The scores of the best and of the ensemble, on validation and, in one evaluation, on the test split."""
+    everyone = [(each, member) for each in finalists for member in each.completed]
+    first = next(index for index, (_, member) in enumerate(everyone) if member is best.best)
+    models = [each.model(member) for each, member in everyone]
+    test = scores(prepared, models, TEST)
+    several = len(models) > 1
+    val = scores(prepared, models, VALIDATION) if several else None
+    return {
+        "test_accuracy": None if test is None else test.each[first].accuracy,
+        "test_loss": None if test is None else test.each[first].loss,
+        "test_examples": None if test is None else test.each[first].examples,
+        "ensemble": _ensemble(len(models), val, test) if val is not None else None,
+    }
+
+
+def _ensemble(members: int, val: Scores, test: Scores | None) -> dict[str, Any]:
+    return {
+        "members": members,
+        "val_accuracy": val.ensemble.accuracy,
+        "val_loss": val.ensemble.loss,
+        "test_accuracy": None if test is None else test.ensemble.accuracy,
+        "test_loss": None if test is None else test.ensemble.loss,
+    }
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """How the best are trained anew.
+
+    Attributes:
+        seeds: trainings of each trial, at least 1; they differ in initial weights and dropout masks, and see
+            the same mini-batches.
+        observe: look at layers.
+        details: keep histograms and first-layer weights too.
+    """
+
+    seeds: int = 1
+    observe: bool = True
+    details: bool = False
 
 
 def retrain(
     prepared: Prepared,
     found: Outcome,
     budgets: Sequence[Budget],
-    observe: bool,
-    details: bool,
+    how: Retraining,
     told: Callable[[Reading, int], None],
-) -> Retrained | None:
-    """Trains the best trials anew, longer; returns the best of them, if any trial completed.
+) -> list[Retrained]:
+    """Trains the best trials anew, longer, each from several seeds.
 
     Args:
         prepared: the recipe with its data.
         found: what the stages brought.
         budgets: of the stages; the last may be the final one's.
-        observe: look at layers.
-        details: keep histograms and first-layer weights too.
+        how: seeds, and what is looked at.
         told: called with every epoch's best reading and the number of epochs.
+
+    Returns:
+        The retrained, the best first; empty when no trial completed.
     """
     budget = budgets[-1] if budgets[-1].name == FINAL else Budget(FINAL, 1, budgets[-1].epochs)
     trials = [result.trial for result in ranked(found.results)[: budget.trials]]
-    candidates = [prepared.candidate(trial.hyperparameters, ("trial", *trial.key)) for trial in trials]
+    asked = [(trial, seed) for trial in trials for seed in range(how.seeds)]
+    candidates = [prepared.candidate(trial.hyperparameters, _stream(trial, seed)) for trial, seed in asked]
+    trained: dict[tuple[tuple[int, int], int], Member] = {}
+    for group in groups(candidates):
+        some = [asked[index] for index in group]
+        members = _together(prepared, some, [candidates[index] for index in group], budget.epochs, how, told)
+        trained |= {(trial.key, seed): member for (trial, seed), member in zip(some, members, strict=True)}
     finished = [
-        retrained
-        for group in groups(candidates)
-        for retrained in _retrain_together(
-            prepared,
-            [trials[index] for index in group],
-            [candidates[index] for index in group],
-            budget.epochs,
-            observe,
-            details,
-            told,
-        )
+        Retrained(trial, budget.epochs, tuple(trained[trial.key, seed] for seed in range(how.seeds)))
+        for trial in trials
     ]
-    return max(finished, key=lambda each: each.score, default=None)
+    return sorted(finished, key=lambda each: each.rank, reverse=True)
 
 
-def _retrain_together(
+def _stream(trial: Trial, seed: int) -> Stream:
+    """The random stream of a training; the first is the trial's own, so that one seed repeats it."""
+    return ("trial", *trial.key) if seed == 0 else ("trial", *trial.key, "seed", seed)
+
+
+def _together(
     prepared: Prepared,
-    trials: Sequence[Trial],
+    asked: Sequence[tuple[Trial, int]],
     candidates: Sequence[Candidate],
     epochs: int,
-    observe: bool,
-    details: bool,
+    how: Retraining,
     told: Callable[[Reading, int], None],
-) -> list[Retrained]:
+) -> list[Member]:
     """Trains trials of one architecture anew as one population."""
     trainer = prepared.trainer_of(candidates, epochs, keep_best=True)
-    observer = PopulationObserver(EVERY if details else EVERY_IN_SEARCH, detailed=details)
-    trainer.observer = observer if observe else None
+    observer = PopulationObserver(EVERY if how.details else EVERY_IN_SEARCH, detailed=how.details)
+    trainer.observer = observer if how.observe else None
     rule = prepared.recipe.update
-    watched = [Watched(str(trial.hyperparameters.get("update", rule))) for trial in trials]
-    looks: list[list[Look]] = [[] for _ in trials]
+    watched = [Watched(str(trial.hyperparameters.get("update", rule))) for trial, _ in asked]
+    looks: list[list[Look]] = [[] for _ in asked]
     for report in prepared.reports(trainer):
-        for member, values in report.costs.items():
-            watched[member].costs.append(values)
-        for member, seen in observer.take().items():
-            looks[member] += seen
+        for index, values in report.costs.items():
+            watched[index].costs.append(values)
+        for index, seen in observer.take().items():
+            looks[index] += seen
         if report.readings:
             told(max(report.readings.values(), key=score), epochs)
     return [
-        Retrained(trial, epochs, trainer, member, one, _renamed(one.trace.add(looks[member])))
-        for member, (trial, one) in enumerate(zip(trials, watched, strict=True))
+        Member(seed, trainer, index, one, _renamed(one.trace.add(looks[index])))
+        for index, ((_, seed), one) in enumerate(zip(asked, watched, strict=True))
     ]
 
 

@@ -82,6 +82,9 @@ def resume_command(study: Study) -> str:
     words += [word for point in told.get("enqueued") or () for word in ("--enqueue", str(point))]
     stages = [f"{name}:{trials}x{epochs}" for name, trials, epochs in told.get("stages") or ()]
     words += ["--stages", ",".join(stages)] if stages else []
+    words += ["--folds", str(told["folds"])] if "folds" in told else []
+    words += ["--seeds", str(told["seeds"])] if "seeds" in told else []
+    words += ["--onnx"] if told.get("onnx") else []
     precision = told.get("precision", "float32")
     words += ["--precision", str(precision)] if precision != "float32" else []
     return shlex.join([*words, "--resume"])

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from babysit.data.folds import folds
 from babysit.errors import InputError
 from babysit.recipe.building import Prepared
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import Space, middle
-from babysit.records import CheckResult, Reading, State, Study
+from babysit.records import CheckResult, Details, Reading, State, Study
 from babysit.search.engines.calibration import calibrate
 from babysit.search.engines.local import Engine, InProcess, Processes, Source
 from babysit.search.search import Progress, Request, search
 from babysit.search.stages import FINAL, Budget, parse_stages
 from babysit.session.extending import earlier_search
-from babysit.session.finalizing import finalize, retrain
+from babysit.session.finalizing import Retrained, Retraining, finalize, retrain
+from babysit.session.first_weights import first_weights
 from babysit.session.interrupting import Interruption
 from babysit.session.job import Job, file_stem, fingerprint_of, writable
+from babysit.session.onnx_files import require_onnx
 from babysit.session.recording import DiagnosingRecorder, closing
 from babysit.session.summary import summary
 from babysit.session.training import begin
 from babysit.store.writer import Writer
+from babysit.training.folds import refuse_mixing
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class Ask:
             under "final/" names of their trials; default no.
         trials: how many in all the last stage before the final one has; 0 leaves what the stages say.
         identity: what tells a recipe that no file holds from another of its name; default nothing.
+        seeds: trainings of each of the best, from initial weights of their own; default 1.
+        onnx: also write the chosen network as ONNX; default no.
+        folds: score every trial on K folds of the training and validation rows; 0, the default, on the
+            validation split. The last stage trains on the training split again.
     """
 
     stages: str = ""
@@ -56,6 +64,9 @@ class Ask:
     until_stable: int = 0
     trials: int = 0
     identity: str = ""
+    seeds: int = 1
+    onnx: bool = False
+    folds: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,6 +146,9 @@ def run_search(
         KeyboardInterrupt: after Ctrl-C, at the end of the running epoch, or at once after the second.
     """
     hooks = hooks or Hooks()
+    _check_final(ask)
+    if ask.folds:
+        prepared = _in_folds(prepared, ask.folds)
     budgets = budgets_of(prepared.recipe, ask)
     boxes = {name: {**prepared.recipe.full_space(), **box} for name, box in ask.boxes.items()}
     asked: dict[str, Any] = {
@@ -146,6 +160,8 @@ def run_search(
         asked["until_stable"] = ask.until_stable
     if ask.identity:
         asked["identity"] = ask.identity
+    if ask.folds:
+        asked["folds"] = ask.folds
     fingerprint = fingerprint_of(job, prepared.recipe, "search", prepared.precision, **asked)
     writable(job.folder)
     with Writer(job.store_url) as writer:
@@ -153,7 +169,7 @@ def run_search(
         earlier = earlier_search(job, prepared, fingerprint, asked) if ask.resume else None
         done = {} if earlier is None else earlier[1]
         if earlier is None:
-            study = begin(writer, job, prepared, "search", fingerprint, asked)
+            study = begin(writer, job, prepared, "search", fingerprint, {**asked, **_of_the_final(ask)})
             writer.checks(study, checks)
         else:
             study = earlier[0].id
@@ -173,23 +189,56 @@ def run_search(
         )
         with closing(writer, study), Interruption(hooks.interrupted) as interruption:
             recorder = DiagnosingRecorder(writer, prepared)
-            with contextlib.closing(_engine(job, prepared, ask, interruption.asked)) as engine:
+            # Nobody looks at the layers of folds.
+            how_to_train = replace(ask, observe=ask.observe and not ask.folds)
+            with contextlib.closing(_engine(job, prepared, how_to_train, interruption.asked)) as engine:
                 found = search(request, engine, recorder, hooks.stage)
             interruption.at_once()
             stem = file_stem(job.name or prepared.recipe.name, study, fingerprint)
-            best = retrain(prepared, found, budgets, ask.observe, ask.details, hooks.final)
-            if best is not None and ask.details:
-                writer.details(study, best.trial, best.details)
-            final, weights = (None, None) if best is None else finalize(job, prepared, stem, best)
+            how = Retraining(ask.seeds, ask.observe, ask.details)
+            finalists = retrain(replace(prepared, folds=0), found, budgets, how, hooks.final)
+            if finalists and ask.details:
+                writer.details(study, finalists[0].trial, finalists[0].details)
+            final, weights = finalize(job, prepared, stem, finalists, onnx=ask.onnx)
+            if weights is not None:
+                writer.details(study, finalists[0].trial, _pictures(prepared, finalists[0]))
             outcome = summary(prepared, found, final)
             writer.finish_study(study, State.COMPLETE, outcome)
     return Searched(study, outcome, weights, job.folder / f"{stem}.html")
 
 
+def _check_final(ask: Ask) -> None:
+    if ask.seeds < 1:
+        raise InputError(f"seeds = {ask.seeds} is no whole number above 0", cure="use e.g. --seeds 3")
+    if ask.onnx:
+        require_onnx()
+
+
+def _in_folds(prepared: Prepared, count: int) -> Prepared:
+    """The same with folds, once it is known that they can be made and the model can be trained on them."""
+    folds(prepared.dataset, count, prepared.seed)
+    refuse_mixing(prepared.model(middle(prepared.recipe.full_space()), ("folds",)))
+    return replace(prepared, folds=count)
+
+
+def _of_the_final(ask: Ask) -> dict[str, Any]:
+    """What was asked of the last stage beyond the usual; it decides no trial before it."""
+    return {**({"seeds": ask.seeds} if ask.seeds > 1 else {}), **({"onnx": True} if ask.onnx else {})}
+
+
+def _pictures(prepared: Prepared, chosen: Retrained) -> Details:
+    """The first layer of the chosen model, where it can be drawn."""
+    member, shape = chosen.best, prepared.at(chosen.trial.hyperparameters).dataset.input_shape
+    reading = member.run.best
+    return Details() if reading is None else first_weights(member.weights, shape, reading.step)
+
+
 def _engine(job: Job, prepared: Prepared, ask: Ask, stop: Callable[[], bool]) -> Engine:
     if ask.workers <= 1 or prepared.device != "cpu" or _threads_pay(prepared, ask):
         return InProcess(prepared, ask.population, observe=ask.observe, stop=stop)
-    source = Source(job.recipe, job.settings, job.seed, prepared.precision, prepared.way, observe=ask.observe)
+    source = Source(
+        job.recipe, job.settings, job.seed, prepared.precision, prepared.way, ask.observe, ask.folds
+    )
     return Processes(prepared, source, ask.workers, ask.population, stop=stop)
 
 

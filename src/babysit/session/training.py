@@ -15,8 +15,9 @@ from babysit.errors import CheckpointError
 from babysit.recipe.building import Prepared
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import as_data, middle
-from babysit.records import Finding, Reading, Result, Run, Stage, Trial, Value
+from babysit.records import Finding, Reading, Result, Run, Stage, Trial
 from babysit.search.engines.events import looks_until_the_end
+from babysit.session.exporting import save_model
 from babysit.session.job import (
     Job,
     file_stem,
@@ -109,7 +110,7 @@ def train(
             if run.best is not None:
                 stem = file_stem(job.name or recipe.name, study, fingerprint)
                 weights = job.folder / f"{stem}.safetensors"
-                save_weights(weights, prepared, trial.hyperparameters, trainer.weights(0))
+                save_model(job, weights, prepared, trial.hyperparameters, trainer.weights(0))
             checkpoint.unlink(missing_ok=True)  # the run is finished: nothing is left to resume
             best = None if run.best is None else best_data(Result(trial, run))
             writer.finish_study(study, run.state, {"best": best, "weights": str(weights or "")})
@@ -181,19 +182,6 @@ def _checked(checkpoint: Path, fingerprint: str) -> tuple[Tensors, dict[str, Any
     return tensors, data
 
 
-def save_weights(
-    path: Path, prepared: Prepared, hyperparameters: Mapping[str, Value], weights: Tensors
-) -> None:
-    """Writes a model's weights (safetensors) with what is needed to build the model again."""
-    facts = {
-        "recipe": prepared.recipe.name,
-        "dataset": prepared.dataset.name,
-        "classes": list(prepared.dataset.classes),
-        "hyperparameters": dict(hyperparameters),
-    }
-    save_checkpoint(path, weights, facts)
-
-
 def best_data(best: Result) -> dict[str, Any]:
     """The best trial as plain data, for the store and the machine."""
     reading = best.run.best
@@ -203,6 +191,7 @@ def best_data(best: Result) -> dict[str, Any]:
         "val_accuracy": None if reading is None else reading.val_accuracy,
         "val_loss": None if reading is None else reading.val_loss,
         "hyperparameters": dict(best.trial.hyperparameters),
+        **({"folds": list(best.run.folds), "fold_error": best.fold_error} if best.run.folds else {}),
     }
 
 

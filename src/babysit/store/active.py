@@ -14,7 +14,7 @@ from babysit.records import Details, Finding, Histogram, Reading, Result, Run, S
 from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS, Thinned, save_pictures
 from babysit.store.points import CHUNK_POINTS, Chunk, to_chunks, to_single, to_spark
 from babysit.store.rows import Values, finding_values, reading_values, summary_values
-from babysit.store.schema import findings, meta, readings, run_summary, series
+from babysit.store.schema import findings, fold_scores, meta, readings, run_summary, series
 from babysit.store.statements import append, forget, replace
 
 COST = "cost"
@@ -166,10 +166,11 @@ def save_finished(
     found: Mapping[tuple[int, int], Sequence[Finding]],
 ) -> None:
     """Writes finished runs whole: the final state, every reading, the rest of the series, the findings."""
-    forget(connection, results, (readings, findings))
+    forget(connection, results, (readings, findings, fold_scores))
     rows = [row for trial, result in results.items() for row in reading_values(trial, result.run.readings)]
     append(connection, readings, rows)
     append(connection, findings, _finding_rows(results, found))
+    append(connection, fold_scores, _fold_rows(results))
     _save_points(connection, active.values())
     summaries = {trial: summary_values(result.run, b"") for trial, result in results.items()}
     for trial, summary in summaries.items():
@@ -184,6 +185,14 @@ def _finding_rows(
         finding_values(trial, position, finding)
         for trial, result in results.items()
         for position, finding in enumerate(found.get(result.trial.key, ()))
+    ]
+
+
+def _fold_rows(results: Mapping[int, Result]) -> list[Values]:
+    return [
+        {"trial": trial, "fold": fold, "score": value}
+        for trial, result in results.items()
+        for fold, value in enumerate(result.run.folds)
     ]
 
 

@@ -44,7 +44,7 @@ from babysit.store.rows import (
     stage_from,
     study_from,
 )
-from babysit.store.schema import ADDED, readings, run_summary, series, trials
+from babysit.store.schema import ADDED, fold_scores, readings, run_summary, series, trials
 from babysit.store.schema import checks as checks_table
 from babysit.store.schema import findings as findings_table
 from babysit.store.schema import histograms as histograms_table
@@ -231,10 +231,22 @@ def results(reader: Reader, study: int) -> list[Result]:
         run_rows = list(connection.execute(runs))
         reading_rows = list(connection.execute(measured))
     by_key = {key: [reading_from(row) for row in rows] for key, rows in groupby(reading_rows, _key)}
+    by_fold = _fold_scores(reader, study)
     return [
-        Result(Trial(row.stage, row.number, row.hyperparameters), run_from(row, by_key.get(_key(row), ())))
+        Result(
+            Trial(row.stage, row.number, row.hyperparameters),
+            run_from(row, by_key.get(_key(row), ()), by_fold.get(_key(row), ())),
+        )
         for row in run_rows
     ]
+
+
+def _fold_scores(reader: Reader, study: int) -> dict[Key, list[float]]:
+    """The scores of the folds, by trial, for those that had any."""
+    if not reader.has(fold_scores):
+        return {}
+    mine = _trials_of(study, fold_scores).join(fold_scores).order_by(fold_scores.c.fold)
+    return {key: [row.score for row in rows] for key, rows in groupby(reader.rows(mine), _key)}
 
 
 def costs(reader: Reader, study: int, key: Key) -> Curve:

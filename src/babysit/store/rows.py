@@ -170,8 +170,8 @@ def explosion_from(row: Row[Any]) -> Explosion | None:
     return Explosion(row.explosion_step, row.explosion_epoch, row.explosion_cost, row.explosion_first_cost)
 
 
-def run_from(row: Row[Any], readings: Sequence[Reading]) -> Run:
-    """The run in a row of ``run_summary`` and its readings."""
+def run_from(row: Row[Any], readings: Sequence[Reading], folds: Sequence[float] = ()) -> Run:
+    """The run in a row of ``run_summary``, with its readings and its folds' scores."""
     return Run(
         state=State(row.state),
         readings=tuple(readings),
@@ -180,4 +180,5 @@ def run_from(row: Row[Any], readings: Sequence[Reading]) -> Run:
         seconds=row.seconds,
         steps=row.steps,
         message=row.message,
+        folds=tuple(folds),
     )

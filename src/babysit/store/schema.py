@@ -12,6 +12,7 @@ series        one row per 256 points of a per-step quantity, in single precision
 histograms    how activations and gradients were spread at some steps, a bounded number for each name
 snapshots     the first layer's weights at some steps, as images may be drawn of them, a bounded number
 findings      what the rules saw in a trial
+fold_scores   the validation score of each fold, where a search had folds
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised by one whenever an older babysit could no longer read what a newer one writes.
 
-1: the first. 2: histograms and snapshots; a writer adds their tables to an older store, a reader finds none.
+1: the first. 2: histograms and snapshots. 3: fold_scores. A writer adds the later tables to an older store, a
+reader finds nothing in them.
 """
 
 _NOT_FINITE = "$float"
@@ -274,5 +276,13 @@ findings = Table(
     Column("source", Text, nullable=False),
 )
 
-ADDED = {2: frozenset({"histograms", "snapshots"})}
+fold_scores = Table(
+    "fold_scores",
+    metadata,
+    Column("trial", ForeignKey("trials.id"), primary_key=True),
+    Column("fold", Integer, primary_key=True),
+    Column("score", Number),
+)
+
+ADDED = {2: frozenset({"histograms", "snapshots"}), 3: frozenset({"fold_scores"})}
 """Schema version -> the tables that it brought."""

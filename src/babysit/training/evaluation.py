@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -11,9 +13,11 @@ from babysit.data.batches import evaluation_tensors
 from babysit.data.dataset import Dataset
 from babysit.training.losses import Loss, accuracy
 from babysit.training.lowering import Forward
-from babysit.training.population import Population
+from babysit.training.population import Tensors
 
 _ROWS = 1000
+SAMPLE_ROWS = 1000
+"""Training rows behind a training accuracy: the lecture's three decimals."""
 
 
 class Evaluation(NamedTuple):
@@ -29,6 +33,33 @@ class Evaluation(NamedTuple):
         return Evaluation(*(rows.to(device) for rows in self))
 
 
+class Members(Protocol):
+    """What of a population is measured."""
+
+    @property
+    def size(self) -> int:
+        """How many members."""
+        ...
+
+    @property
+    def parameters(self) -> Tensors:
+        """Name -> [P, ...]."""
+        ...
+
+    @property
+    def buffers(self) -> Tensors:
+        """Name -> [P, ...]."""
+        ...
+
+
+class _Some(NamedTuple):
+    """Copies of some members."""
+
+    size: int
+    parameters: Tensors
+    buffers: Tensors
+
+
 class Score(NamedTuple):
     """How every member does on some rows, [P] each: accuracy in [0, 1] and mean data loss."""
 
@@ -36,7 +67,7 @@ class Score(NamedTuple):
     loss: list[float]
 
 
-def evaluation_of(dataset: Dataset, *, seed: int, train_rows: int = 1000) -> Evaluation:
+def evaluation_of(dataset: Dataset, *, seed: int, train_rows: int = SAMPLE_ROWS) -> Evaluation:
     """The rows for the accuracies: a fixed sample of the training split and the whole validation split.
 
     Args:
@@ -54,7 +85,7 @@ def evaluation_of(dataset: Dataset, *, seed: int, train_rows: int = 1000) -> Eva
 
 
 @torch.no_grad()
-def measure(population: Population, forward: Forward, loss: Loss, x: Tensor, y: Tensor) -> Score:
+def measure(population: Members, forward: Forward, loss: Loss, x: Tensor, y: Tensor) -> Score:
     """Accuracy and mean data loss of every member on all rows, in pieces that bound the memory."""
     hits = torch.zeros(population.size, dtype=torch.float64)
     total = torch.zeros(population.size, dtype=torch.float64, device=x.device)
@@ -63,3 +94,34 @@ def measure(population: Population, forward: Forward, loss: Loss, x: Tensor, y: 
         hits += accuracy(loss, outputs, wanted) * len(part)
         total += loss.per_example(outputs, wanted).double().sum(1)
     return Score((hits / len(x)).tolist(), (total / len(x)).tolist())
+
+
+@torch.no_grad()
+def measure_folds(
+    population: Members,
+    forward: Forward,
+    loss: Loss,
+    x: Tensor,
+    y: Tensor,
+    fold: Tensor,
+    counted: Callable[[int], Tensor],
+) -> Score:
+    """Accuracy and mean data loss of every member on the rows that count for its fold, and on no others.
+
+    Args:
+        population, forward, loss: as for ``measure``.
+        x, y: all rows, N of them.
+        fold: [P] int64, that of each member.
+        counted: fold -> bool [N], the rows that count.
+    """
+    accuracies, losses = ([math.nan] * population.size for _ in range(2))
+    for each in sorted(set(fold.tolist())):
+        members, rows = (fold == each).nonzero().flatten(), counted(each)
+        parts = [
+            {name: value[members] for name, value in tensors.items()}
+            for tensors in (population.parameters, population.buffers)
+        ]
+        found = measure(_Some(len(members), *parts), forward, loss, x[rows], y[rows])
+        for place, member in enumerate(members.tolist()):
+            accuracies[member], losses[member] = found.accuracy[place], found.loss[place]
+    return Score(accuracies, losses)

@@ -27,6 +27,7 @@ class Loss(NamedTuple):
         chance: (number of classes, training targets) -> the loss of a network that knows nothing.
         predict: outputs [P, B, ...] -> class indices [P, B]; None for regression.
         width: number of classes, targets -> how many outputs the network must have.
+        average: outputs of several networks [M, N, ...] -> the outputs of their ensemble, [1, N, ...].
         about: formula and chance level, in words.
     """
 
@@ -35,6 +36,7 @@ class Loss(NamedTuple):
     chance: Callable[[int, Tensor], float]
     predict: Callable[[Tensor], Tensor] | None
     width: Callable[[int, Tensor], int]
+    average: Callable[[Tensor], Tensor]
     about: str
 
     @property
@@ -124,6 +126,59 @@ def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return (predictions - wanted).square().mean(-1)
 
 
+def average_probabilities(outputs: Tensor) -> Tensor:
+    """The logits of the averaged softmax probabilities, log(1/M * sum softmax(outputs)).
+
+    Args:
+        outputs: logits of M networks, [M, N, C].
+
+    Returns:
+        [1, N, C]; their softmax is the averaged probabilities.
+
+    Example:
+        >>> two = torch.tensor([[[1.0, 3.0]], [[3.0, 1.0]]]).log()
+        >>> average_probabilities(two).exp().tolist()
+        [[[0.5, 0.5]]]
+
+    Source: CS231n notes, neural networks 3, "Model ensembles".
+    """
+    return F.log_softmax(outputs, -1).logsumexp(0, keepdim=True) - math.log(len(outputs))
+
+
+def average_binary_probabilities(outputs: Tensor) -> Tensor:
+    """The logit of the averaged sigmoid probabilities, log(mean p / mean (1 - p)).
+
+    Args:
+        outputs: logits of M networks, [M, N, ...].
+
+    Returns:
+        [1, N, ...]; their sigmoid is the averaged probability.
+
+    Example:
+        >>> average_binary_probabilities(torch.tensor([[2.0], [-2.0]])).tolist()
+        [[0.0]]
+    """
+    return F.logsigmoid(outputs).logsumexp(0, keepdim=True) - F.logsigmoid(-outputs).logsumexp(
+        0, keepdim=True
+    )
+
+
+def average_outputs(outputs: Tensor) -> Tensor:
+    """The averaged outputs themselves: predictions, or scores that are no probabilities.
+
+    Args:
+        outputs: [M, N, ...].
+
+    Returns:
+        [1, N, ...].
+
+    Example:
+        >>> average_outputs(torch.tensor([[1.0], [3.0]])).tolist()
+        [[2.0]]
+    """
+    return outputs.mean(0, keepdim=True)
+
+
 def _variance(_: int, targets: Tensor) -> float:
     return targets.double().var(0, correction=0).mean().item()
 
@@ -142,6 +197,7 @@ LOSSES: dict[str, Loss] = {
             chance=lambda classes, _: math.log(classes),
             predict=_argmax,
             width=lambda classes, _: classes,
+            average=average_probabilities,
             about="softmax cross-entropy, -log p(true class); chance level ln C",
         ),
         Loss(
@@ -150,6 +206,7 @@ LOSSES: dict[str, Loss] = {
             chance=lambda classes, _: classes - 1.0,
             predict=_argmax,
             width=lambda classes, _: classes,
+            average=average_outputs,
             about="multiclass hinge, sum of max(0, s_j - s_y + 1); chance level C - 1",
         ),
         Loss(
@@ -158,6 +215,7 @@ LOSSES: dict[str, Loss] = {
             chance=lambda *_: math.log(2),
             predict=lambda outputs: (outputs.flatten(1) > 0).long(),
             width=lambda *_: 1,
+            average=average_binary_probabilities,
             about="binary cross-entropy on one logit; chance level ln 2",
         ),
         Loss(
@@ -166,6 +224,7 @@ LOSSES: dict[str, Loss] = {
             chance=_variance,
             predict=None,
             width=lambda _, targets: 1 if targets.dim() == 1 else targets.shape[1],
+            average=average_outputs,
             about="mean squared error; chance level = the variance of the targets (predict the mean)",
         ),
     )
@@ -185,6 +244,25 @@ def loss_named(name: str) -> Loss:
     if name not in LOSSES:
         raise RecipeError(f"there is no loss named {name!r}", cure=f"use one of {', '.join(LOSSES)}")
     return LOSSES[name]
+
+
+def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
+    """The mean over the examples that a member keeps: sum(w * loss) / sum(w).
+
+    Args:
+        losses: [P, B].
+        weights: [P, B], 0 for an example that a member must not learn from. A batch of which it keeps
+            none gives 0, and no gradient.
+
+    Returns:
+        [P].
+
+    Example:
+        >>> weighted_mean(torch.tensor([[1.0, 3.0, 8.0]]), torch.tensor([[1.0, 1.0, 0.0]])).tolist()
+        [2.0]
+    """
+    # A product would let an infinite loss of an example that does not count through, as 0 * inf.
+    return torch.where(weights > 0, losses * weights, 0.0).sum(1) / weights.sum(1).clamp_min(1e-30)
 
 
 def accuracy(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:

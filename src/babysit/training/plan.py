@@ -50,11 +50,25 @@ class Candidate(NamedTuple):
         hyperparameters: rates by name, at least ``learning_rate``; regularization and ``warm_up_epochs``
             default to 0, those of the update rule and the schedule to their own defaults.
         key: its random key, any integer; the masks of its dropout follow from it.
+        fold: the fold whose examples it does not train on, from 0; -1, the default, trains on all.
     """
 
     model: nn.Module
     hyperparameters: Mapping[str, object]
     key: int = 0
+    fold: int = -1
+
+
+class FoldRows(NamedTuple):
+    """Which fold each row belongs to, int64.
+
+    Attributes:
+        train: [N], of the training split's rows; the validation split holds the same rows.
+        sample: of the rows that the training accuracy is measured on.
+    """
+
+    train: np.ndarray
+    sample: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)

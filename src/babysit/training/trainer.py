@@ -20,14 +20,16 @@ from babysit.data.batches import Batches
 from babysit.nn.dropout import mix
 from babysit.records import Explosion, Reading, Run, State, score
 from babysit.training.denormals import denormals_flushed
-from babysit.training.evaluation import Evaluation, Score, measure
+from babysit.training.evaluation import Evaluation, Score, measure, measure_folds
 from babysit.training.gradients import Dense, Gradient, Penalized, bias_gradient, missing, outer_product
 from babysit.training.history import History
+from babysit.training.losses import weighted_mean
 from babysit.training.lowering import Forward, lower
 from babysit.training.observer import Moment, Observer
 from babysit.training.plan import EXPLOSION_LIMIT as EXPLOSION_LIMIT
 from babysit.training.plan import Candidate as Candidate
 from babysit.training.plan import EpochReport as EpochReport
+from babysit.training.plan import FoldRows as FoldRows
 from babysit.training.plan import Plan as Plan
 from babysit.training.plan import rates_of
 from babysit.training.population import Tensors, stack
@@ -50,6 +52,9 @@ class Trainer:
         evaluation: the rows for the accuracies.
         keep_best: keep a copy of each member's weights at its best validation score.
         way: how the members compute together, "fused", "vmap" or "serial"; the fastest by default.
+        folds: which fold each row belongs to; None, the default, where no candidate
+            has a fold. A member's batch cost is then the mean over the examples it keeps, its training
+            accuracy that on kept examples, its validation score that on those it never trained on.
 
     Attributes:
         observer: who may look at some steps; it changes nothing. Nobody by default.
@@ -83,7 +88,9 @@ class Trainer:
         *,
         keep_best: bool = False,
         way: str | None = None,
+        folds: FoldRows | None = None,
     ) -> None:
+        self._folds = None if folds is None else [torch.from_numpy(rows).to(plan.device) for rows in folds]
         self.plan, self.batches, self.keep_best = plan, batches, keep_best
         self.evaluation = evaluation.to(plan.device)
         self.population = stack([candidate.model for candidate in candidates], plan.device)
@@ -107,6 +114,8 @@ class Trainer:
             "limits": torch.full((size,), math.inf, dtype=torch.float64),
             "costs": torch.zeros(size, self.batches.steps_per_epoch, dtype=torch.float64),
         }
+        if self._folds is not None:
+            found["fold"] = torch.tensor([candidate.fold for candidate in candidates], dtype=torch.int64)
         found |= {f"rates/{name}": rate for name, rate in rates_of(candidates, self.plan).items()}
         for name in self.population.trained:
             state = self.plan.update.init(self.population.parameters[name].detach())
@@ -209,9 +218,12 @@ class Trainer:
         """The data loss (with its graph) and the full cost of every member on one batch, each [P]."""
         return self._costs(x.to(self.plan.device), y.to(self.plan.device), None)
 
-    def _costs(self, x: Tensor, y: Tensor, tape: Tape | None) -> tuple[Tensor, Tensor]:
+    def _costs(
+        self, x: Tensor, y: Tensor, tape: Tape | None, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         outputs = self._forward(self.population.parameters, self.population.buffers, x, tape)
-        data_loss = self.plan.loss.per_example(outputs, y).mean(1)
+        losses = self.plan.loss.per_example(outputs, y)
+        data_loss = losses.mean(1) if weights is None else weighted_mean(losses, weights)
         with torch.no_grad():
             cost = data_loss.double()
             return data_loss, cost + penalty(self._weights, self.rates) if self._weights else cost
@@ -219,8 +231,10 @@ class Trainer:
     def _train_epoch(self, last_step: float) -> EpochReport:
         epoch = _Epoch(self.step + 1, dict.fromkeys(self.alive, ()), {})
         self.population.template.train()
+        rows = self.batches.rows(self.epoch + 1)
         for count, (x, y) in enumerate(self.batches.epoch(self.epoch + 1), start=1):
-            self._train_step(x.to(self.plan.device), y.to(self.plan.device), count)
+            weights = None if self._folds is None else self._keeps(self._folds[0][next(rows)]).to(x.dtype)
+            self._train_step(x.to(self.plan.device), y.to(self.plan.device), count, weights)
             last = count == self.batches.steps_per_epoch or self.step >= last_step
             if last or count % _steps_between_judgements(self.plan.device) == 0:
                 self._judge(epoch, count)
@@ -232,17 +246,23 @@ class Trainer:
         arrays = {member: np.asarray(costs, dtype=np.float32) for member, costs in epoch.costs.items()}
         return EpochReport(self.epoch, readings, epoch.exploded, epoch.first_step, arrays)
 
-    def _train_step(self, x: Tensor, y: Tensor, count: int) -> None:
+    def _keeps(self, fold_of: Tensor) -> Tensor:
+        """Which of some rows each member trains on, bool [P, rows]."""
+        return fold_of != self.population.slots["fold"].unsqueeze(1)
+
+    def _train_step(self, x: Tensor, y: Tensor, count: int, weights: Tensor | None = None) -> None:
         self.step += 1
         if self._draws:
             self.population.set_keys(mix(self.population.slots["member_keys"] + self.step))
         tape: Tape = []
-        data_loss, cost = self._costs(x, y, tape)
+        data_loss, cost = self._costs(x, y, tape, weights)
         gradients = self._gradients(data_loss, tape)
         self.population.slots["costs"][:, count - 1] = cost
         if self.step == 1:
             # A cost that starts at NaN has a NaN limit, which no cost satisfies: it explodes at once.
             limits = torch.where(cost.isfinite(), cost.abs() * self.plan.explosion_limit, math.nan)
+            if weights is not None:  # a cost of no example is no measure
+                limits = torch.where(weights.any(1), limits, math.inf)
             self.population.slots["limits"].copy_(limits)
         moment = self._moment(x, gradients)
         with torch.no_grad():
@@ -344,8 +364,7 @@ class Trainer:
         if not self.alive:
             return {}
         self.population.template.eval()
-        train = self._measure(self.evaluation.train_x, self.evaluation.train_y)
-        val = self._measure(self.evaluation.val_x, self.evaluation.val_y)
+        train, val = self._measured()
         readings, lost = {}, []
         for slot, (member, rate) in enumerate(zip(self.alive, self._learning_rate().tolist(), strict=True)):
             history = self._members[member]
@@ -369,6 +388,19 @@ class Trainer:
         if lost:
             self._release(lost)
         return readings
+
+    def _measured(self) -> tuple[Score, Score]:
+        """Every member on the training sample and on validation; of folds, on what it keeps and holds out."""
+        found = self.evaluation
+        if self._folds is None:
+            return self._measure(found.train_x, found.train_y), self._measure(found.val_x, found.val_y)
+        train, sample = self._folds
+        fold = self.population.slots["fold"]
+        same = (self.population, self._forward, self.plan.loss)
+        return (
+            measure_folds(*same, found.train_x, found.train_y, fold, lambda held: sample != held),
+            measure_folds(*same, found.val_x, found.val_y, fold, lambda held: train == held),
+        )
 
     def _measure(self, x: Tensor, y: Tensor) -> Score:
         return measure(self.population, self._forward, self.plan.loss, x, y)

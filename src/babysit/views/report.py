@@ -14,6 +14,8 @@ import numpy as np
 from babysit.records import Finding, Reading, Result, Run, Stage, State
 from babysit.verdict.words import GRAVEST_FIRST
 from babysit.views import figures
+from babysit.views.finals import ensemble_facts, finalists, fold_text
+from babysit.views.first_layer import weight_images
 from babysit.views.importance import bars
 from babysit.views.pages import render, write_page
 from babysit.views.scatter import range_strip, scatter
@@ -109,6 +111,8 @@ def _contents(view: StudyView) -> dict[str, Any]:
         "scatter": _figure(scatter(view), figures.scatter_svg),
         "losses": _figure(loss_curves(view), figures.loss_curves_svg),
         **_curves(view),
+        "finalists": finalists(view),
+        "weights": weight_images(view.first_layer),
         "table": trial_table(view, ties),
         "spark": figures.spark_svg,
         "settings": _settings(view),
@@ -137,7 +141,9 @@ def _headline(view: StudyView) -> Headline:
     final = outcome.get("final") or {}
     test = _tested(view, final) if isinstance(final, Mapping) else ()
     label = "best validation accuracy" if accuracy else "lowest validation loss"
-    return Headline(label, score_text(best), (*test, *_facts(view)), choice)
+    over_folds = fold_text(best)
+    folds = (("over folds", over_folds),) if over_folds else ()
+    return Headline(label, score_text(best), (*folds, *test, *ensemble_facts(final), *_facts(view)), choice)
 
 
 def _tested(view: StudyView, final: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -9,8 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from babysit.records import CheckResult, Finding, Result, Stage, Study
+from babysit.records import CheckResult, Finding, Result, Snapshot, Stage, Study
 from babysit.store import queries
+from babysit.views.first_layer import CHOSEN
 
 Key = tuple[int, int]
 """Stage and number of a trial."""
@@ -30,6 +31,7 @@ class StudyView:
         results: every trial with its run.
         costs: trial key -> steps and costs.
         findings: trial key -> what the rules found.
+        first_layer: the weights of the chosen model's first layer, where they can be drawn.
     """
 
     study: Study
@@ -38,6 +40,7 @@ class StudyView:
     results: Sequence[Result] = ()
     costs: Mapping[Key, Costs] = field(default_factory=dict)
     findings: Mapping[Key, Sequence[Finding]] = field(default_factory=dict)
+    first_layer: Snapshot | None = None
 
     @cached_property
     def best(self) -> Result | None:
@@ -67,11 +70,20 @@ def load_study_view(url: str, study_id: int) -> StudyView:
         StoreError: the store cannot be read, or has no such study.
     """
     with queries.Reader(url) as reader:
+        study = queries.study(reader, study_id)
         return StudyView(
-            study=queries.study(reader, study_id),
+            study=study,
             checks=queries.checks(reader, study_id),
             stages=queries.stages(reader, study_id),
             results=queries.results(reader, study_id),
             costs=queries.all_costs(reader, study_id),
             findings=queries.findings(reader, study_id),
+            first_layer=_first_layer(reader, study),
         )
+
+
+def _first_layer(reader: queries.Reader, study: Study) -> Snapshot | None:
+    """The newest snapshot of the chosen model's first layer."""
+    trial = (study.outcome.get("final") or {}).get("trial")
+    kept = queries.snapshots(reader, study.id, (trial[0], trial[1])) if trial else {}
+    return next((found[-1] for name, found in kept.items() if name.startswith(CHOSEN)), None)

@@ -52,7 +52,7 @@ class Crew:
         observe: bool = False,
     ) -> None:
         self._prepared, self._trials = prepared, list(trials)
-        self._trainer: Trainer = prepared.trainer_of(candidates, epochs)
+        self._trainer: Trainer = prepared.search_trainer(candidates, epochs)
         self._observer = PopulationObserver() if observe else None
         self._trainer.observer = self._observer
         self._architecture = signature(candidates[0].model)

@@ -97,6 +97,7 @@ class Source:
     precision: str = FLOAT32
     way: str | None = None
     observe: bool = False
+    folds: int = 0
 
 
 class Processes:
@@ -154,7 +155,8 @@ def _size_for(prepared: Prepared, population: int, workers: int) -> SizeFor:
         if population:
             return population
         try:
-            return calibrate(prepared, hyperparameters, workers=workers).size
+            size = calibrate(prepared, hyperparameters, workers=workers).size
+            return max(1, size // max(1, prepared.folds))  # a trial is a member for each fold
         except InputError:  # a trial that cannot train fails by itself, with its reason
             return _UNMEASURED
 
@@ -262,7 +264,9 @@ def _serve(pipe: Connection, source: Source) -> None:
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             recipe = apply_settings(load_recipe(source.recipe), source.settings)
-            prepared = prepare(recipe, seed=source.seed, precision=source.precision, way=source.way)
+            prepared = prepare(
+                recipe, seed=source.seed, precision=source.precision, way=source.way, folds=source.folds
+            )
             while True:
                 _serve_stage(pipe, Crews(prepared, epochs=pipe.recv(), observe=source.observe))
         except InputError as error:

@@ -49,8 +49,9 @@ def serial(population: Population) -> Forward:
 
     def forward(parameters: Tensors, buffers: Tensors, inputs: Tensor, tape: Tape | None = None) -> Tensor:
         outputs = []
+        size = len(next(iter(parameters.values())))  # an evaluation may ask for some of the members
         with preserved_random_state():
-            for member, key in enumerate(population.keys.tolist()):
+            for member, key in enumerate(population.keys.tolist()[:size]):
                 torch.manual_seed(key)
                 # Views of the stacked buffers: what the model writes in place lands in the population.
                 own = {name: value[member] for name, value in {**parameters, **buffers}.items()}

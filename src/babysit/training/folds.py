@@ -1,0 +1,168 @@
+"""k folds as members: every candidate becomes K members that share the batches, each without one fold.
+
+Seen from outside it is a trainer whose members are the candidates: a reading is the mean over the K folds,
+and a candidate explodes when one of its folds does.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from torch import nn
+
+from babysit.errors import InputError
+from babysit.records import Explosion, Reading, Run, State, score
+from babysit.training.observer import Observer
+from babysit.training.plan import Candidate, EpochReport, Plan
+from babysit.training.trainer import Trainer
+
+_MIXING = (nn.modules.batchnorm._BatchNorm,)
+
+
+class FoldTrainer:
+    """Trains each candidate on all folds but one, K times.
+
+    Args:
+        candidates: equal ``population.signature``; the K members of each begin with its weights and key.
+        count: K.
+        make: makes the trainer of the members; their ``fold`` says what each holds out.
+
+    Attributes:
+        alive: the candidates that still train, as they were given.
+        observer: nobody looks at the layers of folds.
+
+    Raises:
+        InputError: for a model that mixes the examples of a batch.
+    """
+
+    def __init__(
+        self, candidates: Sequence[Candidate], count: int, make: Callable[[Sequence[Candidate]], Trainer]
+    ) -> None:
+        refuse_mixing(candidates[0].model)
+        self._inner = make([one._replace(fold=fold) for one in candidates for fold in range(count)])
+        self._members = [[first * count + fold for fold in range(count)] for first in range(len(candidates))]
+        self._readings: list[list[tuple[Reading, ...]]] = [[] for _ in candidates]
+        self._explosions: dict[int, Explosion] = {}
+        self._dropped: dict[int, State] = {}
+        self.alive = list(range(len(candidates)))
+        self.observer: Observer | None = None
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return self._inner.epoch
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self._inner.step
+
+    @property
+    def plan(self) -> Plan:
+        """What all members share."""
+        return self._inner.plan
+
+    def epochs(self, *, steps: int | None = None) -> Iterator[EpochReport]:
+        """Trains on, yielding a report after each epoch; see ``Trainer.epochs``."""
+        for report in self._inner.epochs(steps=steps):
+            yield self._merged(report)
+
+    def drop(self, members: Sequence[int], state: State) -> None:
+        """Ends some candidates early."""
+        gone = {inner for member in members for inner in self._members[member]}
+        self._inner.drop([inner for inner in self._inner.alive if inner in gone], state)
+        self._dropped |= dict.fromkeys(members, state)
+        self.alive = [member for member in self.alive if member not in members]
+
+    def absorb(self, other: FoldTrainer) -> list[int]:
+        """Takes in the candidates of another trainer of the same plan, batches, folds and age."""
+        first, places = len(self._members), self._inner.absorb(other._inner)
+        self._members += [[places[inner] for inner in members] for members in other._members]
+        self._readings += other._readings
+        self._explosions |= {first + member: found for member, found in other._explosions.items()}
+        self._dropped |= {first + member: found for member, found in other._dropped.items()}
+        self.alive += [first + member for member in other.alive]
+        return list(range(first, len(self._members)))
+
+    def runs(self) -> list[Run]:
+        """The summary of every candidate so far: means over its folds, and each fold's score."""
+        inner = self._inner.runs()
+        return [
+            self._run(member, [inner[place] for place in places])
+            for member, places in enumerate(self._members)
+        ]
+
+    def _run(self, member: int, runs: Sequence[Run]) -> Run:
+        explosion = self._explosions.get(member)
+        state = State.EXPLODED if explosion else self._dropped.get(member, runs[0].state)
+        means = tuple(mean_reading(each) for each in self._readings[member])
+        best = max(range(len(means)), key=lambda at: score(means[at]), default=None)
+        scores = () if best is None else tuple(score(each) for each in self._readings[member][best])
+        first = statistics.fmean(run.first_cost for run in runs)
+        steps = explosion.step if explosion else runs[0].steps
+        return Run(state, means, first, explosion, runs[0].seconds, steps, folds=() if explosion else scores)
+
+    def _merged(self, report: EpochReport) -> EpochReport:
+        merged = EpochReport(report.epoch, {}, {}, report.first_step, {})
+        readings, exploded, costs = {}, {}, {}
+        for member in self.alive:
+            places = self._members[member]
+            bad = [place for place in places if place in report.exploded]
+            if bad:
+                first = min(bad, key=lambda place: report.exploded[place].step)
+                exploded[member], costs[member] = report.exploded[first], report.costs[first]
+                continue
+            found = tuple(report.readings[place] for place in places)
+            self._readings[member].append(found)
+            readings[member] = mean_reading(found)
+            costs[member] = np.stack([report.costs[place] for place in places]).mean(0, dtype=np.float32)
+        self._leave(exploded)
+        return replace(merged, readings=readings, exploded=exploded, costs=costs)
+
+    def _leave(self, exploded: dict[int, Explosion]) -> None:
+        """Lets the other folds of exploded candidates go too."""
+        self._explosions |= exploded
+        gone = {place for member in exploded for place in self._members[member]}
+        self._inner.drop([place for place in self._inner.alive if place in gone], State.STOPPED)
+        self.alive = [member for member in self.alive if member not in exploded]
+
+
+def mean_reading(folds: Sequence[Reading]) -> Reading:
+    """The mean of the folds' readings of one epoch.
+
+    Example:
+        >>> two = [Reading(1, 9, 2.0, 0.5, accuracy, 0.1, 1.0) for accuracy in (0.25, 0.75)]
+        >>> mean_reading(two).val_accuracy
+        0.5
+    """
+    return replace(
+        folds[0],
+        cost=_mean(each.cost for each in folds),
+        train_accuracy=_mean(each.train_accuracy for each in folds),
+        val_accuracy=_mean(each.val_accuracy for each in folds),
+        val_loss=_mean(each.val_loss for each in folds),
+    )
+
+
+def _mean(values: Iterator[float]) -> float:
+    found = list(values)
+    return statistics.fmean(found) if all(math.isfinite(value) for value in found) else math.nan
+
+
+def refuse_mixing(model: nn.Module) -> None:
+    """Refuses batch normalization: through its statistics a held-out example would act on the training.
+
+    Raises:
+        InputError: naming the layer.
+    """
+    for name, layer in model.named_modules():
+        if isinstance(layer, _MIXING):
+            raise InputError(
+                f"folds share their batches, and the batch normalization {name!r} mixes the examples of a "
+                "batch: held-out ones would act on the training",
+                cure="search without --folds, or with layer or group normalization",
+            )
