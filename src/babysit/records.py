@@ -95,7 +95,7 @@ class Run:
         explosion: set when and only when the state is exploded.
         seconds: wall-clock time of its population, shared by all members.
         steps: update steps done.
-        message: why it failed, in words; empty otherwise.
+        message: why it failed or was pruned, in words; empty otherwise.
         folds: the validation score of each fold at the best epoch of their mean; empty without folds.
     """
 

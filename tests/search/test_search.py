@@ -27,7 +27,7 @@ class FakeEngine:
         self.asked = []
         self.die_after = die_after
 
-    def train(self, trials, epochs):
+    def train(self, trials, epochs, ending=None, judge=None):
         for count, event in enumerate(self._events(trials, epochs)):
             if self.die_after is not None and count >= self.die_after:
                 raise RuntimeError("the engine broke")
@@ -204,7 +204,7 @@ def test_what_finished_before_the_engine_broke_was_recorded():
 
 
 class EverythingFails:
-    def train(self, trials, epochs):
+    def train(self, trials, epochs, ending=None, judge=None):
         for trial in trials:
             yield failed(trial, "no reason")
 

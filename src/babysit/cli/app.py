@@ -22,6 +22,8 @@ from babysit.errors import BabysitError
 from babysit.recipe.building import Prepared
 from babysit.recipe.builtin import BUILTIN
 from babysit.recipe.space import middle
+from babysit.search.pruning import PRUNERS
+from babysit.search.samplers import SAMPLERS
 from babysit.training.precision import PRECISION_NAMES, remark
 
 
@@ -171,6 +173,25 @@ DownloadOption = Annotated[
 ]
 WorkersOption = Annotated[
     int, typer.Option(help="Worker processes; 0 chooses: one a core, none for a short search.", min=0)
+]
+SamplerOption = Annotated[
+    str, typer.Option(metavar="NAME", help=f"Where trials come from: {', '.join(SAMPLERS)}.")
+]
+RoundOption = Annotated[
+    int,
+    typer.Option(
+        "--round", help="Trials drawn and judged at once; 0: 16 where the sampler learns, else all.", min=0
+    ),
+]
+PrunerOption = Annotated[
+    str, typer.Option(metavar="NAME", help=f"Which trials are given up early: {', '.join(PRUNERS)}.")
+]
+PatienceOption = Annotated[
+    int,
+    typer.Option(help="End a trial after so many epochs without a better validation score; 0: never.", min=0),
+]
+TimeoutOption = Annotated[
+    str, typer.Option(metavar="TIME", help="Begin no epoch of the stages after this, e.g. 20m or 3600.")
 ]
 
 

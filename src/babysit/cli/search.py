@@ -23,15 +23,20 @@ from babysit.cli.app import (
     NameOption,
     OnnxOption,
     OutOption,
+    PatienceOption,
     PopulationOption,
     PrecisionOption,
+    PrunerOption,
     RecipeArgument,
     ResumeOption,
+    RoundOption,
+    SamplerOption,
     SeedOption,
     SeedsOption,
     SettingOption,
     StagesOption,
     StoreOption,
+    TimeoutOption,
     TrialsOption,
     UntilStableOption,
     WayOption,
@@ -47,6 +52,8 @@ from babysit.recipe.building import Prepared
 from babysit.recipe.space import number
 from babysit.records import Edge, Reading, Status, Study
 from babysit.search.engines.local import default_workers
+from babysit.search.pruning import NONE, parse_seconds
+from babysit.search.samplers import RANDOM
 from babysit.search.search import Progress
 from babysit.session.job import DEFAULT_FOLDER, Job, open_job
 from babysit.session.onnx_files import require_onnx
@@ -85,6 +92,11 @@ def search_recipe(
     device: DeviceOption = AUTO,
     way: WayOption = None,
     population: PopulationOption = 0,
+    sampler: SamplerOption = RANDOM,
+    round_size: RoundOption = 0,
+    pruner: PrunerOption = NONE,
+    patience: PatienceOption = 0,
+    timeout: TimeoutOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Search coarse to fine, stop what explodes, retrain the best, warn when it sits on an edge."""
@@ -101,6 +113,11 @@ def search_recipe(
         seeds=seeds,
         onnx=onnx,
         folds=folds,
+        sampler=sampler,
+        round_size=round_size,
+        pruner=pruner,
+        patience=patience,
+        timeout=parse_seconds(timeout) if timeout else 0.0,
     )
     found = _search(job, ask, console_for(as_json), as_json)
     raise typer.Exit(0 if found.outcome["best"] else 1)

@@ -71,14 +71,23 @@ class Numeric:
 
     def sample(self, generator: np.random.Generator) -> Value:
         """One value drawn from the range."""
+        return self.quantile(generator.random())
+
+    def quantile(self, share: float) -> Value:
+        """The value below which this share of all draws lies, in [0, 1).
+
+        Example:
+            >>> [Numeric(1, 4, whole=True).quantile(share) for share in (0, 0.3, 0.6, 0.9)]
+            [1, 2, 3, 4]
+        """
         if self.step is not None:
             count = round((self.high - self.low) / self.step) + 1
-            value = self._step_number(min(int(generator.random() * count), count - 1))
+            value = self._step_number(min(int(share * count), count - 1))
             return round(value) if self.whole else value
         if not self.whole:
-            return self.at(generator.random())
+            return self.at(share)
         # Each integer owns the unit interval around it, so that the two ends are as likely as the rest.
-        drawn = Numeric(self.low - 0.5, self.high + 0.5, self.log).at(generator.random())
+        drawn = Numeric(self.low - 0.5, self.high + 0.5, self.log).at(share)
         return min(max(round(float(drawn)), int(self.low)), int(self.high))
 
     def middle(self) -> Value:

@@ -49,8 +49,12 @@ def _hull(ranges: Sequence[Range]) -> Range:
 
 
 def ranked(results: Sequence[Result]) -> list[Result]:
-    """The complete results, best first; equal scores in the order they were drawn."""
+    """The complete results, best first; equal scores in the order they were drawn.
+
+    Where none is complete because the time was up, those that were stopped half-way.
+    """
     complete = [result for result in results if result.run.state is State.COMPLETE]
+    complete = complete or [r for r in results if r.run.state is State.STOPPED and r.run.best is not None]
     return sorted(complete, key=lambda result: (-result.score, result.trial.key))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +14,13 @@ import numpy as np
 from babysit.recipe.space import Space, as_data
 from babysit.records import Edge, Reading, Result, Stage, State, Trial, Value
 from babysit.search.edges import alarms_of
+from babysit.search.engines.ending import Ending
 from babysit.search.engines.events import EpochDone, TrialDone
 from babysit.search.engines.local import Engine
+from babysit.search.pruning import NONE, Judge
 from babysit.search.ranking import Round, ranked, ties
-from babysit.search.stages import FINAL, Budget, draw_trials, following_box, planned
+from babysit.search.samplers import RANDOM, Sampler, sampler_of
+from babysit.search.stages import FINAL, Budget, following_box, planned
 from babysit.watching.population import Look
 
 Key = tuple[int, int]
@@ -130,6 +134,11 @@ class Request:
         enqueue: points that the first stage tries before any other.
         done: results of an earlier session, which are not trained again.
         extra: further stages at most, run until no edge alarm remains and the best stays; default none.
+        sampler: where trials come from, one of ``samplers.SAMPLERS``.
+        round_size: trials that are drawn, and judged, at once; 0 draws as many as the sampler can.
+        pruner: who is given up at the rungs, one of ``pruning.PRUNERS``.
+        patience: epochs without a better score after which a trial is complete; 0 for never.
+        deadline: when to stop, in seconds since 1970: epochs that run are finished, nothing new begins.
     """
 
     study: int
@@ -141,6 +150,11 @@ class Request:
     done: Mapping[Key, Result] = field(default_factory=dict)
     enqueue: Sequence[Mapping[str, Value]] = ()
     extra: int = 0
+    sampler: str = RANDOM
+    round_size: int = 0
+    pruner: str = NONE
+    patience: int = 0
+    deadline: float = math.inf
 
 
 def search(
@@ -166,10 +180,13 @@ def search(
         elif outcome.results:
             box, reason = following_box(outcome.rounds, request.examples, outcome.given)
             reason = f"{why}: {reason}" if why else reason
-        stage = Stage(index, budget.name, as_data(box), budget.trials, budget.epochs, reason)
+        sampler = _sampler(request, box, index, budget)
+        stage = Stage(index, budget.name, as_data(box), sampler.count, budget.epochs, reason)
         outcome.stages.append(stage)
         outcome.boxes.append(box)
-        _run_stage(stage, box, request, engine, recorder, show, outcome)
+        _run_stage(stage, sampler, request, engine, recorder, show, outcome)
+        if time.time() > request.deadline:
+            break
     outcome.seconds = time.perf_counter() - started
     return outcome
 
@@ -184,36 +201,90 @@ def _of_stage(outcome: Outcome, index: int) -> list[Result]:
     return [result for result in outcome.results if result.trial.stage == index]
 
 
+def _sampler(request: Request, box: Space, index: int, budget: Budget) -> Sampler:
+    return sampler_of(
+        request.sampler,
+        box,
+        stage=index,
+        count=budget.trials,
+        seed=request.seed,
+        enqueue=() if index else request.enqueue,
+        round_size=request.round_size,
+    )
+
+
 def _run_stage(
     stage: Stage,
-    box: Space,
+    sampler: Sampler,
     request: Request,
     engine: Engine,
     recorder: Recorder,
     show: Callable[[Progress], None],
     outcome: Outcome,
 ) -> None:
-    enqueue = () if stage.index else request.enqueue
-    trials = draw_trials(box, stage=stage.index, count=stage.trials, seed=request.seed, enqueue=enqueue)
-    finished = {trial.key: request.done[trial.key] for trial in trials if trial.key in request.done}
-    waiting = [trial for trial in trials if trial.key not in finished]
+    """Round after round: asks for trials, has them trained, tells the sampler what came of them."""
     recorder.begin_stage(request.study, stage)
-    recorder.begin_trials(request.study, waiting)
-    earlier, counter = ranked(outcome.results)[:1], _Counter(stage, finished)
-    for event in engine.train(waiting, stage.epochs):
+    run = _StageRun(stage, request, engine, recorder, show, outcome)
+    size = request.round_size or sampler.round
+    for first in range(0, stage.trials, size):
+        if first and time.time() > request.deadline:
+            break
+        trials = sampler.ask(first, min(size, stage.trials - first))
+        results = run.train(trials)
+        sampler.tell(results)
+        outcome.results += results
+
+
+class _StageRun:
+    """One stage while it runs: who is told of each event, and what they make of it together."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        request: Request,
+        engine: Engine,
+        recorder: Recorder,
+        show: Callable[[Progress], None],
+        outcome: Outcome,
+    ) -> None:
+        self._stage, self._request, self._engine = stage, request, engine
+        self._recorder, self._show, self._outcome = recorder, show, outcome
+        finished = {key: result for key, result in request.done.items() if key[0] == stage.index}
+        self._counter = _Counter(stage, finished)
+        self._earlier = ranked(outcome.results)[:1]
+        self._judge = Judge(request.pruner, stage.epochs)
+        self._ending = Ending(request.patience, request.deadline, self._judge.rungs)
+
+    def train(self, trials: Sequence[Trial]) -> list[Result]:
+        """Trains the trials that an earlier session did not finish; the results of all, in their order."""
+        finished = {
+            trial.key: self._request.done[trial.key] for trial in trials if trial.key in self._request.done
+        }
+        for result in finished.values():
+            self._judge.ended(result)
+        waiting = [trial for trial in trials if trial.key not in finished]
+        self._recorder.begin_trials(self._request.study, waiting)
+        for event in self._engine.train(waiting, self._stage.epochs, self._ending, self._judge):
+            self._take(event)
+            if isinstance(event, TrialDone):
+                finished[event.trial.key] = event.result
+        return [finished[trial.key] for trial in trials]
+
+    def _take(self, event: EpochDone | TrialDone) -> None:
+        study, recorder, counter = self._request.study, self._recorder, self._counter
         if event.looks:
-            recorder.observed(request.study, event.trial, event.looks)
+            recorder.observed(study, event.trial, event.looks)
         if isinstance(event, EpochDone):
-            recorder.epoch(request.study, event.trial, event.reading, event.steps, event.costs)
+            recorder.epoch(study, event.trial, event.reading, event.steps, event.costs)
             counter.epochs[event.trial.key] = event.reading.epoch
+            self._judge.saw(event.trial.key, event.reading)
         else:
-            _finish(event, request.study, recorder)
-            finished[event.result.trial.key] = event.result
+            _finish(event, study, recorder)
             counter.add(event.result)
-            outcome.trained_steps += event.result.run.steps
-        best = ranked([*earlier, *([counter.best] if counter.best else [])])[:1]
-        show(counter.progress(best[0] if best else None))
-    outcome.results += [finished[trial.key] for trial in trials]
+            self._judge.ended(event.result)
+            self._outcome.trained_steps += event.result.run.steps
+        best = ranked([*self._earlier, *([counter.best] if counter.best else [])])[:1]
+        self._show(counter.progress(best[0] if best else None))
 
 
 def _finish(event: TrialDone, study: int, recorder: Recorder) -> None:

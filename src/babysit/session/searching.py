@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +18,8 @@ from babysit.recipe.space import Space, middle
 from babysit.records import CheckResult, Details, Reading, State, Study
 from babysit.search.engines.calibration import calibrate
 from babysit.search.engines.local import Engine, InProcess, Processes, Source
+from babysit.search.pruning import NONE, check_pruner
+from babysit.search.samplers import RANDOM, check_sampler
 from babysit.search.search import Progress, Request, search
 from babysit.search.stages import FINAL, Budget, parse_stages
 from babysit.session.extending import earlier_search
@@ -52,6 +56,15 @@ class Ask:
         onnx: also write the chosen network as ONNX; default no.
         folds: score every trial on K folds of the training and validation rows; 0, the default, on the
             validation split. The last stage trains on the training split again.
+        sampler: where trials come from: random, grid, qmc, tpe, gp or cmaes; default random.
+        round_size: trials that are drawn and judged at once; 0, the default, for 16 where the sampler
+            learns, else for all.
+        pruner: who is given up at rungs: none, median or asha; default none.
+        patience: epochs without a better validation score after which a trial is complete; default 0, never.
+        timeout: seconds after which no epoch of the stages begins; default 0, no limit.
+
+    Raises:
+        InputError: for a sampler or pruner that does not exist, or needs what is not installed.
     """
 
     stages: str = ""
@@ -67,6 +80,23 @@ class Ask:
     seeds: int = 1
     onnx: bool = False
     folds: int = 0
+    sampler: str = RANDOM
+    round_size: int = 0
+    pruner: str = NONE
+    patience: int = 0
+    timeout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_sampler(self.sampler)
+        check_pruner(self.pruner)
+
+    def deciding(self) -> dict[str, Any]:
+        """What beside stages and boxes decides which results there are, where it is not as usual."""
+        names = (
+            *("sampler", "round_size", "pruner", "patience"),
+            *("until_stable", "identity", "folds"),
+        )
+        return {name: getattr(self, name) for name in names if getattr(self, name) != getattr(Ask, name)}
 
 
 @dataclass(frozen=True)
@@ -146,6 +176,7 @@ def run_search(
         KeyboardInterrupt: after Ctrl-C, at the end of the running epoch, or at once after the second.
     """
     hooks = hooks or Hooks()
+    deadline = time.time() + ask.timeout if ask.timeout else math.inf
     _check_final(ask)
     if ask.folds:
         prepared = _in_folds(prepared, ask.folds)
@@ -154,14 +185,8 @@ def run_search(
     asked: dict[str, Any] = {
         "stages": [list(budget) for budget in budgets],
         "boxes": repr(sorted(boxes.items())),
+        **ask.deciding(),
     }
-    # Left out where there is none, so that studies from before there was a choice go on.
-    if ask.until_stable:
-        asked["until_stable"] = ask.until_stable
-    if ask.identity:
-        asked["identity"] = ask.identity
-    if ask.folds:
-        asked["folds"] = ask.folds
     fingerprint = fingerprint_of(job, prepared.recipe, "search", prepared.precision, **asked)
     writable(job.folder)
     with Writer(job.store_url) as writer:
@@ -186,6 +211,11 @@ def run_search(
             done,
             prepared.recipe.enqueue,
             ask.until_stable,
+            ask.sampler,
+            ask.round_size,
+            ask.pruner,
+            ask.patience,
+            deadline,
         )
         with closing(writer, study), Interruption(hooks.interrupted) as interruption:
             recorder = DiagnosingRecorder(writer, prepared)

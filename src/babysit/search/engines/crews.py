@@ -8,11 +8,13 @@ on who happened to train when. So no result depends on the number of workers or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from babysit.errors import InputError
 from babysit.recipe.building import Prepared, groups, shared_settings
-from babysit.records import Result, Run, Trial
+from babysit.records import Result, Run, State, Trial
+from babysit.search.engines.ending import NEVER, Ending, Key
 from babysit.search.engines.events import (
     NOTHING,
     Event,
@@ -22,6 +24,7 @@ from babysit.search.engines.events import (
     failed,
     looks_until_the_end,
     series,
+    stopped,
 )
 from babysit.training.population import signature
 from babysit.training.trainer import Candidate, EpochReport, Trainer
@@ -29,6 +32,8 @@ from babysit.watching.population import PopulationObserver
 
 Kind = tuple[object, ...]
 """What two populations must share to join: architecture, shared settings, epochs done."""
+
+_NONE: Mapping[Key, str] = {}
 
 
 class Crew:
@@ -40,6 +45,7 @@ class Crew:
         candidates: their models, of one group.
         epochs: how many each trial gets.
         observe: whether layers and updates are looked at.
+        ending: what ends trials early.
     """
 
     def __init__(
@@ -50,8 +56,9 @@ class Crew:
         epochs: int,
         *,
         observe: bool = False,
+        ending: Ending = NEVER,
     ) -> None:
-        self._prepared, self._trials = prepared, list(trials)
+        self._prepared, self._trials, self._ending = prepared, list(trials), ending
         self._trainer: Trainer = prepared.search_trainer(candidates, epochs)
         self._observer = PopulationObserver() if observe else None
         self._trainer.observer = self._observer
@@ -64,6 +71,11 @@ class Crew:
         """Equal for two crews that may join."""
         trainer = self._trainer
         return (self._architecture, self._settings, trainer.epoch, trainer.plan.epochs)
+
+    @property
+    def age(self) -> int:
+        """Epochs done."""
+        return self._trainer.epoch
 
     @property
     def is_running(self) -> bool:
@@ -90,11 +102,34 @@ class Crew:
         looks = {} if self._observer is None else self._observer.take()
         runs = self._trainer.runs()
         ended = [] if self.is_running else self._trainer.alive
-        return [
+        events: list[Event] = [
             *epoch_events(report, self._trials, looks),
             *(self._exploded(report, member, runs[member], looks) for member in report.exploded),
             *(TrialDone(Result(self._trials[member], runs[member]), *NOTHING) for member in ended),
         ]
+        if not self.is_running:
+            return events
+        content = [member for member in self._trainer.alive if self._ending.is_satisfied(runs[member])]
+        return events + self._leave(content, State.COMPLETE)
+
+    def prune(self, reasons: Mapping[Key, str]) -> list[Event]:
+        """Ends those members whose trials have a reason to be pruned."""
+        leaving = [member for member in self._trainer.alive if self._trials[member].key in reasons]
+        return self._leave(leaving, State.PRUNED, reasons)
+
+    def stop(self) -> list[Event]:
+        """Ends all members half-way."""
+        return self._leave(list(self._trainer.alive), State.STOPPED)
+
+    def _leave(self, members: Sequence[int], state: State, reasons: Mapping[Key, str] = _NONE) -> list[Event]:
+        if not members:
+            return []
+        self._trainer.drop(members, state)
+        runs, trials = self._trainer.runs(), self._trials
+        ended = {
+            member: replace(runs[member], message=reasons.get(trials[member].key, "")) for member in members
+        }
+        return [TrialDone(Result(trials[member], run), *NOTHING) for member, run in ended.items()]
 
     def _exploded(self, report: EpochReport, member: int, run: Run, looks: Looks) -> TrialDone:
         seen = looks_until_the_end(report, member, looks)
@@ -108,21 +143,30 @@ class Crews:
         prepared: the recipe with its data.
         epochs: how many each trial gets.
         observe: whether layers and updates are looked at.
+        ending: what ends trials early; at each of its rungs all crews pause.
     """
 
-    def __init__(self, prepared: Prepared, epochs: int, *, observe: bool = False) -> None:
-        self._prepared, self._epochs, self._observe = prepared, epochs, observe
+    def __init__(
+        self, prepared: Prepared, epochs: int, *, observe: bool = False, ending: Ending = NEVER
+    ) -> None:
+        self._prepared, self._epochs, self._observe, self._ending = prepared, epochs, observe, ending
         self._waiting: dict[Kind, Crew] = {}
+        self._paused: list[Crew] = []
+        self._pauses = iter((*ending.rungs, epochs))
+        self._until = next(self._pauses)
 
     def train(self, trials: Sequence[Trial]) -> Iterator[list[Event]]:
         """Trains trials in as few populations as their architectures allow; thin ones may be left waiting.
 
-        A trial whose model cannot be built, or raises in training, ends as failed with the reason; the others
-        train on.
+        They are trained to the first rung, or to the end where there is none. A trial whose model cannot be
+        built, or raises in training, ends as failed with the reason; the others train on.
 
         Yields:
             What one epoch of one population brought.
         """
+        if self._ending.is_over:
+            yield [stopped(trial) for trial in trials]
+            return
         built: list[tuple[Trial, Candidate]] = []
         for trial in trials:
             try:
@@ -131,22 +175,55 @@ class Crews:
                 yield [failed(trial, str(error))]
         for indices in groups([candidate for _, candidate in built]):
             members, candidates = zip(*(built[index] for index in indices), strict=True)
-            crew = Crew(self._prepared, members, candidates, self._epochs, observe=self._observe)
+            crew = Crew(
+                self._prepared,
+                members,
+                candidates,
+                self._epochs,
+                observe=self._observe,
+                ending=self._ending,
+            )
             yield from self._run(crew)
 
     def finish(self) -> Iterator[list[Event]]:
-        """Trains to their end those that still wait; nobody else will come."""
+        """Trains to the next rung, or to their end, those that still wait; nobody else will come."""
         while self._waiting:
             _, crew = self._waiting.popitem()
-            while crew.is_running:
-                yield crew.epoch()
+            while self._has_epochs(crew):
+                yield self._epoch(crew)
+            self._pause(crew)
+
+    def go_on(self, reasons: Mapping[Key, str]) -> Iterator[list[Event]]:
+        """Ends the trials that have a reason to be pruned, and trains the others to the next rung."""
+        self._until = next(self._pauses)
+        paused, self._paused = self._paused, []
+        for crew in paused:
+            yield crew.prune(reasons)
+            if self._ending.is_over:
+                yield crew.stop()
+        for crew in paused:
+            yield from self._run(crew)
+        yield from self.finish()
 
     def _run(self, crew: Crew) -> Iterator[list[Event]]:
-        while crew.is_running:
-            yield crew.epoch()
-            while crew.is_running and crew.is_thin:
+        while self._has_epochs(crew):
+            while crew.is_thin:
                 mate = self._waiting.pop(crew.kind, None)
                 if mate is None:
                     self._waiting[crew.kind] = crew
                     return
                 crew.join(mate)
+            yield self._epoch(crew)
+        self._pause(crew)
+
+    def _has_epochs(self, crew: Crew) -> bool:
+        """True while a crew has something to train before the next rung."""
+        return crew.is_running and crew.age < self._until
+
+    def _pause(self, crew: Crew) -> None:
+        if crew.is_running:
+            self._paused.append(crew)
+
+    def _epoch(self, crew: Crew) -> list[Event]:
+        events = crew.epoch()
+        return events + crew.stop() if self._ending.is_over else events

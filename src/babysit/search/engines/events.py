@@ -65,6 +65,11 @@ def failed(trial: Trial, message: str) -> TrialDone:
     return TrialDone(Result(trial, Run(State.FAILED, message=message)), *NOTHING)
 
 
+def stopped(trial: Trial) -> TrialDone:
+    """The end of a trial that had not begun when the time was up."""
+    return TrialDone(Result(trial, Run(State.STOPPED)), *NOTHING)
+
+
 def epoch_events(report: EpochReport, trials: Sequence[Trial], looks: Looks) -> Iterator[EpochDone]:
     """The events of one epoch of one population; ``trials`` are its members' in the trainer's numbering."""
     for member, reading in report.readings.items():

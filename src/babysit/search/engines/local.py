@@ -26,6 +26,7 @@ from babysit.recipe.loading import apply_settings, load_recipe
 from babysit.records import Trial, Value
 from babysit.search.engines.calibration import calibrate
 from babysit.search.engines.crews import Crews
+from babysit.search.engines.ending import NEVER, Ending, Judge, Key, nobody
 from babysit.search.engines.events import Event
 from babysit.search.engines.grouping import SizeFor, grouped
 from babysit.training.precision import FLOAT32
@@ -41,8 +42,17 @@ def never() -> bool:
 class Engine(Protocol):
     """Trains trials and tells what happens, in whatever order it happens."""
 
-    def train(self, trials: Sequence[Trial], epochs: int) -> Iterator[Event]:
-        """Trains all trials; exactly one ``TrialDone`` each."""
+    def train(
+        self, trials: Sequence[Trial], epochs: int, ending: Ending = NEVER, judge: Judge = nobody
+    ) -> Iterator[Event]:
+        """Trains all trials; exactly one ``TrialDone`` each.
+
+        Args:
+            trials: what to train.
+            epochs: how many each gets.
+            ending: what ends them early.
+            judge: asked at each rung, when all events up to it have been taken.
+        """
         ...
 
     def close(self) -> None:
@@ -72,9 +82,11 @@ class InProcess:
         self._prepared, self._population, self._observe = prepared, population, observe
         self._stop = stop
 
-    def train(self, trials: Sequence[Trial], epochs: int) -> Iterator[Event]:
-        """Trains all trials; exactly one ``TrialDone`` each."""
-        crews = Crews(self._prepared, epochs, observe=self._observe)
+    def train(
+        self, trials: Sequence[Trial], epochs: int, ending: Ending = NEVER, judge: Judge = nobody
+    ) -> Iterator[Event]:
+        """Trains all trials; exactly one ``TrialDone`` each. See ``Engine.train``."""
+        crews = Crews(self._prepared, epochs, observe=self._observe, ending=ending)
         for group in grouped(trials, _size_for(self._prepared, self._population, 1), workers=1):
             for events in crews.train(group):
                 yield from events
@@ -82,6 +94,10 @@ class InProcess:
         for events in crews.finish():
             yield from events
             _end_if(self._stop())
+        for rung in ending.rungs:
+            for events in crews.go_on(judge(rung)):
+                yield from events
+                _end_if(self._stop())
 
     def close(self) -> None:
         """Nothing was started."""
@@ -130,8 +146,13 @@ class Processes:
         _stop(self._started)
         self._started = []
 
-    def train(self, trials: Sequence[Trial], epochs: int) -> Iterator[Event]:
+    def train(
+        self, trials: Sequence[Trial], epochs: int, ending: Ending = NEVER, judge: Judge = nobody
+    ) -> Iterator[Event]:
         """Trains all trials; exactly one ``TrialDone`` each. Whoever stops listening ends the workers.
+
+        At a rung the workers wait until the slowest has come to it: whom the judge sees does not depend on
+        how fast anybody was. See ``Engine.train`` for the arguments.
 
         Raises:
             WorkerError: when a worker dies; what it had finished was told before.
@@ -143,7 +164,7 @@ class Processes:
         self._started += _start(self._source, wanted - len(self._started))
         finished = False
         try:
-            yield from _collect(self._started[:wanted], groups, epochs, self._stop)
+            yield from _collect(self._started[:wanted], groups, epochs, ending, judge, self._stop)
             finished = True
         finally:
             if not finished:  # they are in the middle of something that nobody waits for
@@ -192,15 +213,41 @@ def _end_if(asked: bool) -> None:
 
 
 def _collect(
-    workers: list[_Worker], groups: list[list[Trial]], epochs: int, stop: Callable[[], bool]
+    workers: list[_Worker],
+    groups: list[list[Trial]],
+    epochs: int,
+    ending: Ending,
+    judge: Judge,
+    stop: Callable[[], bool],
 ) -> Iterator[Event]:
-    """Hands out groups, first come first served, and passes on what the workers tell."""
+    """Hands out groups, first come first served, and what the judge decides at each rung."""
     waiting = list(reversed(groups))
-    busy = {worker.pipe: worker for worker in workers}
-    finishing: set[Connection] = set()
     for worker in workers:
-        _send(worker, epochs)
+        _send(worker, (epochs, ending))
         _send(worker, waiting.pop())
+    yield from _listen(workers, waiting, set(), stop)
+    for rung in ending.rungs:
+        reasons = judge(rung)
+        for worker in workers:
+            _send(worker, reasons)
+        yield from _listen(workers, [], {worker.pipe for worker in workers}, stop)
+
+
+def _listen(
+    workers: list[_Worker],
+    waiting: list[list[Trial]],
+    finishing: set[Connection],
+    stop: Callable[[], bool],
+) -> Iterator[Event]:
+    """Passes on what the workers tell until all are idle; who asks for a group gets one while there are any.
+
+    Args:
+        workers: all that have something to do.
+        waiting: groups to hand out, the next one last.
+        finishing: those who know that there will be no more groups.
+        stop: once it says yes, each worker is heard to the end of its epoch and no further.
+    """
+    busy = {worker.pipe: worker for worker in workers}
     while busy:
         for ready in wait(list(busy)):
             pipe = next(pipe for pipe in busy if pipe is ready)
@@ -223,8 +270,8 @@ def _collect(
     _end_if(stop())
 
 
-def _send(worker: _Worker, message: int | list[Trial] | None) -> None:
-    """Sends a stage's number of epochs, then groups of trials, then None: no more will come."""
+def _send(worker: _Worker, message: tuple[int, Ending] | list[Trial] | Mapping[Key, str] | None) -> None:
+    """Sends a stage's epochs and ending, its groups, None (no more will come), then each rung's reasons."""
     try:
         worker.pipe.send(message)
     except OSError:
@@ -268,19 +315,27 @@ def _serve(pipe: Connection, source: Source) -> None:
                 recipe, seed=source.seed, precision=source.precision, way=source.way, folds=source.folds
             )
             while True:
-                _serve_stage(pipe, Crews(prepared, epochs=pipe.recv(), observe=source.observe))
+                epochs, ending = pipe.recv()
+                _serve_stage(pipe, Crews(prepared, epochs, observe=source.observe, ending=ending), ending)
         except InputError as error:
             pipe.send(error)
 
 
-def _serve_stage(pipe: Connection, crews: Crews) -> None:
-    """Trains the groups of one stage until there are no more."""
+def _serve_stage(pipe: Connection, crews: Crews, ending: Ending) -> None:
+    """Trains the groups of one stage until there are no more, then from rung to rung."""
     trials: list[Trial] | None = []
     while trials is not None:
         trials = pipe.recv()
-        for events in crews.finish() if trials is None else crews.train(trials):
-            pipe.send(events)  # an epoch's at once: a message each would cost more than the training
-        pipe.send(None)
+        _tell(pipe, crews.finish() if trials is None else crews.train(trials))
+    for _ in ending.rungs:
+        _tell(pipe, crews.go_on(pipe.recv()))
+
+
+def _tell(pipe: Connection, found: Iterator[list[Event]]) -> None:
+    """Sends what happens, then None."""
+    for events in found:
+        pipe.send(events)  # an epoch's at once: a message each would cost more than the training
+    pipe.send(None)
 
 
 def _end_with_parent() -> None:
