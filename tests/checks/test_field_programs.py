@@ -27,7 +27,12 @@ MISSED = frozenset(
 )
 """What `babysit.check` does not get right, and why."""
 
-CHECKED = [p for p in FIELD if p.checkable and (p.check or not p.faulty) and p.name not in MISSED]
+CHECKED = [
+    p
+    for p in FIELD
+    if p.checkable and (p.check or not p.faulty) and p.name not in MISSED and zlib.crc32(p.name.encode()) % 2
+]
+"""Half of them, by name: `python -m benchmarks.faults` runs them all."""
 
 
 def quick(program):

@@ -15,6 +15,7 @@ from babysit.errors import InputError
 from babysit.recipe.building import prepare
 from babysit.recipe.loading import apply_settings, load_recipe
 from babysit.records import Explosion, Reading, Result, Run, State, Trial
+from babysit.search.engines import ending
 from babysit.search.engines.ending import Ending
 from babysit.search.engines.events import EpochDone, TrialDone
 from babysit.search.engines.local import InProcess, Processes, Source
@@ -212,7 +213,7 @@ def test_patience_completes_a_trial_at_its_best(prepared):
 
 def test_a_deadline_lets_the_epoch_finish_and_stops_the_rest(prepared, monkeypatch):
     clock = itertools.count()
-    monkeypatch.setattr("babysit.search.engines.ending.time.time", lambda: float(next(clock)))
+    monkeypatch.setattr(ending.time, "time", lambda: float(next(clock)))
     # The clock is read once before each population, and after each of its epochs.
     results, _ = ended(
         InProcess(prepared, population=7), trials_of(prepared), 3, Ending(deadline=1.5), Judge("none", 3)

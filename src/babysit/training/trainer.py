@@ -231,7 +231,7 @@ class Trainer:
     def _train_epoch(self, last_step: float) -> EpochReport:
         epoch = _Epoch(self.step + 1, dict.fromkeys(self.alive, ()), {})
         self.population.template.train()
-        rows = self.batches.rows(self.epoch + 1)
+        rows = iter(()) if self._folds is None else self.batches.rows(self.epoch + 1)
         for count, (x, y) in enumerate(self.batches.epoch(self.epoch + 1), start=1):
             weights = None if self._folds is None else self._keeps(self._folds[0][next(rows)]).to(x.dtype)
             self._train_step(x.to(self.plan.device), y.to(self.plan.device), count, weights)
