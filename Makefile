@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help demo test test-fast lint format bench docs clean
 
 help:
-	@echo "make demo    the whole method on handwritten digits (about 10 s after the install)"
+	@echo "make demo    the whole method on handwritten digits (10 to 15 s after the install)"
 	@echo "make test    lint, types, layers and all tests; BABYSIT_DATA=DIR adds those on real images"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   speed beside a hand-written loop and other tools (needs BABYSIT_DATA)"

@@ -13,6 +13,7 @@ from babysit.records import Details, Reading, Result, Run, State, Trial
 from babysit.watching.own_loop import EVERY, Watch
 from babysit.watching.own_loop import watch as watch_only
 from babysit.watching.quantities import Log
+from babysit.watching.ranks import rank
 from babysit.watching.trace import quantities
 from babysit.watching.watcher import Watcher
 
@@ -42,8 +43,8 @@ def watch(
         optimizer: the optimizer, or several of them.
         loss: the criterion; as a module it lets the watch see predictions beside targets.
         name: what to call the run in its report; by default the model's class.
-        every: steps from sample to sample. The first steps are sampled more often, those after the 512th a
-            quarter as often.
+        every: steps from sample to sample in the beginning. The first eight steps are sampled more often;
+            after the 64th samples become rarer, until they are eight times as far apart.
         store: a path or a database's URL; the run is recorded there as a study of kind "watch", of several
             processes by the first only. Default: no store.
 
@@ -69,16 +70,11 @@ def watch(
         True
     """
     plain = watch_only(model, optimizer, loss=loss, name=name, every=every)
-    if store is None or not _is_first_process():
+    if store is None or rank() != 0:
         return plain
     from babysit.store.writer import Writer
 
     return RecordedWatch(plain._watcher, plain.name, Writer(store))
-
-
-def _is_first_process() -> bool:
-    distributed = torch.distributed
-    return not (distributed.is_available() and distributed.is_initialized() and distributed.get_rank())
 
 
 class RecordedWatch(Watch):
