@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -15,9 +14,11 @@ import pytest
 
 from babysit.errors import StoreError
 from babysit.records import State
+from babysit.session import training
 from babysit.session.liveness import is_interrupted
 from babysit.store import queries
 from babysit.store.queries import Reader
+from forked import Command
 
 STAGES = "coarse:48x6,fine:24x6,final:1x5"
 # Few at a time, so that trials finish one after another and there is something to interrupt.
@@ -26,11 +27,7 @@ WORDS = ["search", "digits", "--stages", STAGES, "--json"]
 
 
 def start(folder, *more):
-    command = [sys.executable, "-m", "babysit", *WORDS, "--out", str(folder), *more]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+    return Command(*WORDS, "--out", str(folder), *more)
 
 
 def url(folder):
@@ -78,10 +75,10 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_killed_again_and_again_the_search_ends_as_if_undisturbed(tmp_path, undisturbed, workers):
+@pytest.mark.parametrize(("workers", "rounds"), [("1", 6), ("2", 4)])  # each round starts the workers anew
+def test_killed_again_and_again_the_search_ends_as_if_undisturbed(tmp_path, undisturbed, workers, rounds):
     moments, kept, killed = random.Random(int(workers)), {}, 0
-    for _ in range(6):
+    for _ in range(rounds):
         process = start(tmp_path, "--workers", workers, "--resume", *SMALL)
         before = len(kept)
         wait_for(lambda before=before: len(finished(tmp_path)) > before, 30, process)
@@ -221,12 +218,15 @@ def test_a_different_command_is_not_resumed(tmp_path):
         assert len(queries.studies(reader)) == 2
 
 
+def checkpoint_often():
+    training.CHECKPOINT_SECONDS = 0.2
+
+
 @pytest.mark.slow
 def test_a_killed_training_resumes_bit_for_bit(tmp_path):
     def train(folder, *more):
-        words = ["train", "digits", "-s", "epochs=300", "-s", "learning_rate=1e-3", "-s", "l2=1e-3"]
-        command = [sys.executable, "-m", "babysit", *words, "--json", "--out", str(folder), *more]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        words = ["train", "digits", "-s", "epochs=100", "-s", "learning_rate=1e-3", "-s", "l2=1e-3"]
+        return Command(*words, "--json", "--out", str(folder), *more, before=checkpoint_often)
 
     whole_folder, folder = tmp_path / "whole", tmp_path / "killed"
     whole = train(whole_folder)
@@ -234,7 +234,7 @@ def test_a_killed_training_resumes_bit_for_bit(tmp_path):
     assert whole.returncode == 0, err
     killed = train(folder)
     wait_for(lambda: any(folder.glob("*.checkpoint.safetensors")), 60, killed)
-    time.sleep(0.3)
+    time.sleep(0.1)
     killed.kill()
     killed.communicate()
     assert any(folder.glob("*.checkpoint.safetensors")), "it ended before it could be killed"
@@ -256,12 +256,10 @@ def tensors_of(data):
 
 def test_a_damaged_checkpoint_is_refused_with_a_cure(tmp_path):
     words = ["train", "digits", "-s", "epochs=400", "--out", str(tmp_path)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "babysit", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = Command(*words, before=checkpoint_often)
     wait_for(lambda: any(tmp_path.glob("*.checkpoint.safetensors")), 60, process)
     process.kill()
-    process.wait()
+    process.communicate()
     (checkpoint,) = tmp_path.glob("*.checkpoint.safetensors")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     answer = subprocess.run(
