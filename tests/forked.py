@@ -1,7 +1,7 @@
 """The command line in a process of its own that is there at once.
 
-A new Python takes two seconds to import torch and babysit. Here one process imports them, and every command is a
-fork of it: with a pid, signals, an environment, output and an exit code of its own.
+A new Python takes two seconds to import torch and babysit. Here one process imports them, and every command
+is a fork of it: with a pid, signals, an environment, output and an exit code of its own.
 """
 
 from __future__ import annotations
