@@ -1,6 +1,6 @@
-"""The command line in a process of its own that is there at once.
+"""Processes of their own that are there at once: the command line, and the workers of a search.
 
-A new Python takes two seconds to import torch and babysit. Here one process imports them, and every command
+A new Python takes two seconds to import torch and babysit. Here one process imports them, and every other
 is a fork of it: with a pid, signals, an environment, output and an exit code of its own.
 """
 
@@ -19,8 +19,8 @@ import torch
 
 from babysit.cli.main import main
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["babysit.cli.main"])
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["babysit.cli.main"])
 
 
 class Command:
@@ -35,7 +35,7 @@ class Command:
         self._folder = tempfile.TemporaryDirectory()
         self._files = [Path(self._folder.name) / name for name in ("out", "err")]
         here = dict(os.environ), os.getcwd()
-        self._process = _CONTEXT.Process(target=_run, args=(words, before, here, *self._files))
+        self._process = CONTEXT.Process(target=_run, args=(words, before, here, *self._files))
         self._process.start()
         self.pid = self._process.pid
         atexit.register(self.kill)  # Python waits for those that are left
