@@ -26,7 +26,7 @@ atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The workers of a search are forks of one process that has imported babysit, not new Pythons.
 
-    That saves two seconds each. Tests that start whole commands, and those without this, spawn them as users do.
+    That saves two seconds each. Without this, and in whole commands, they are spawned as users' are.
     """
     from forked import CONTEXT
 
