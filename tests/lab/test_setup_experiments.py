@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from babysit.lab import harness, initialization
 from babysit.lab.dead_units import SILENT_THEORY
+from babysit.lab.experiment import Options
 from babysit.lab.harness import Case, passage
 from babysit.lab.initialization import HE_RELU, KNOWN, LARGE, LECTURE, SMALL, XAVIER_RELU, XAVIER_TANH, cases
 from babysit.lab.preprocessing import clouds, sheet
@@ -103,6 +105,17 @@ def test_initialization_data_has_the_promised_keys(outcome):
 def test_every_scheme_is_tried_with_tanh_and_with_relu():
     found = {(case.scheme, case.activation) for case in cases()}
     assert found >= {(scheme, unit) for scheme in INITIALIZERS for unit in ("tanh", "relu")}
+
+
+def test_every_scheme_gives_the_promised_rows_in_a_small_network(monkeypatch):
+    monkeypatch.setattr(harness, "WIDTH", 50)
+    monkeypatch.setattr(harness, "ROWS", 100)
+    layers = initialization.run(Options()).data["layers"]
+    keys = {"scheme", "activation", "layer", "mean", "std", "gradient_std", "weight_gradient_std", "options"}
+    assert all(set(layer) == keys for layer in layers)
+    assert [layer["layer"] for layer in layers] == list(range(1, 11)) * len(cases())
+    told = [(layer["scheme"], layer["activation"], layer["options"]) for layer in layers[::10]]
+    assert told == [(case.scheme, case.activation, dict(case.options)) for case in cases()]
 
 
 def stds(scheme, activation):
