@@ -144,7 +144,7 @@ def test_ctrl_c_exits_with_130_and_keeps_the_finished_trials(tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_ends_the_epoch_of_every_worker_and_prints_the_command_that_goes_on(tmp_path):
     process = start(tmp_path, "--workers", "2", "--stages", "coarse:200x4", *SMALL)
-    wait_for(lambda: len(finished(tmp_path)) >= 4, 60, process)
+    wait_for(lambda: len(finished(tmp_path)) >= 4, 120, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
@@ -163,7 +163,7 @@ def test_ctrl_c_ends_the_epoch_of_every_worker_and_prints_the_command_that_goes_
 @pytest.mark.slow
 def test_ctrl_c_twice_stops_now(tmp_path):
     process = start(tmp_path, "--stages", "coarse:1x100000", "-s", "batch_size=1", "-s", "hidden=2000")
-    wait_for(lambda: studies_in(tmp_path), 60, process)
+    wait_for(lambda: studies_in(tmp_path), 120, process)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
@@ -233,7 +233,7 @@ def test_a_killed_training_resumes_bit_for_bit(tmp_path):
     out, err = whole.communicate(timeout=120)
     assert whole.returncode == 0, err
     killed = train(folder)
-    wait_for(lambda: any(folder.glob("*.checkpoint.safetensors")), 60, killed)
+    wait_for(lambda: any(folder.glob("*.checkpoint.safetensors")), 120, killed)
     time.sleep(0.1)
     killed.kill()
     killed.communicate()
@@ -257,7 +257,7 @@ def tensors_of(data):
 def test_a_damaged_checkpoint_is_refused_with_a_cure(tmp_path):
     words = ["train", "digits", "-s", "epochs=400", "--out", str(tmp_path)]
     process = Command(*words, before=checkpoint_often)
-    wait_for(lambda: any(tmp_path.glob("*.checkpoint.safetensors")), 60, process)
+    wait_for(lambda: any(tmp_path.glob("*.checkpoint.safetensors")), 120, process)
     process.kill()
     process.communicate()
     (checkpoint,) = tmp_path.glob("*.checkpoint.safetensors")
