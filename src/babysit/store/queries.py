@@ -237,7 +237,7 @@ def results(reader: Reader, study: int) -> list[Result]:
     return [
         Result(
             Trial(row.stage, row.number, row.hyperparameters),
-            run_from(row, *(found.get(_key(row), ()) for found in (by_key, by_fold, by_hand))),
+            run_from(row, by_key.get(_key(row), ()), by_fold.get(_key(row), ()), by_hand.get(_key(row), ())),
         )
         for row in run_rows
     ]
