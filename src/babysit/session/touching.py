@@ -180,7 +180,7 @@ def requests_of(inbox: Inbox, members: Mapping[Key, Sequence[int]]) -> Requests:
     """
 
     def asked(alive: Sequence[int]) -> Sequence[Request]:
-        if not inbox:
+        if inbox.is_empty:
             return ()
         still = set(alive)
         left = {key: [one for one in mine if one in still] for key, mine in members.items()}

@@ -151,7 +151,7 @@ class RecordedWatch(Watch):
         super().step(loss)
         if time.monotonic() >= self._due:
             self._watcher.guard(self._write)
-        if self._desk is not None and self._desk.inbox:
+        if self._desk is not None and not self._desk.inbox.is_empty:
             self._watcher.guard(self._heed, self._desk)
         if self._stopping is not None and self._stop == RAISE:
             self._watcher.guard(self._stopped)
