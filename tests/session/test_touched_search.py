@@ -221,6 +221,14 @@ def test_a_touched_trial_is_neither_pruned_nor_compared_with(tmp_path, prepared)
     assert found[pruned[0]].run.state is State.COMPLETE
 
 
+def test_what_was_stopped_by_hand_is_not_trained_again(tmp_path, prepared):
+    before, _, _ = run(tmp_path, prepared, "coarse:3x3", (STOP, (0, 1), NAN), (SCALE, (0, 2), 0.5))
+    after, commands, outcome = run(tmp_path, prepared, "coarse:3x3", resume=True)
+    assert after == before
+    assert [command.state for command in commands] == 2 * [CommandState.APPLIED]
+    assert outcome["best"]["number"] == 0
+
+
 def test_a_stopped_training_keeps_its_best_weights(tmp_path, prepared):
     job = Job("mine", ("epochs=6",), folder=tmp_path)
     asker = Asker(job.store_url, (STOP, (0, 0), NAN), after=2)
