@@ -2,9 +2,9 @@
 
     python -m benchmarks.faults [--json] [--peers] [--only WORD] [--set zoo|field|issues] [--steps N]
 
-Three sets: the fault zoo of tests/faults; the field, which rebuilds programs from forums and repositories; and
-the issues, which rebuild later finds, most from GitHub's issues. Each is in parts, of which some were used to
-choose thresholds and repair ("tuned", "A", "issues A") and some were not ("held out", "later", "B",
+Three sets: the fault zoo of tests/faults; the field, which rebuilds programs from forums and repositories;
+and the issues, which rebuild later finds, most from GitHub's issues. Each is in parts, of which some were
+used to choose thresholds and repair ("tuned", "A", "issues A") and some were not ("held out", "later", "B",
 "issues B"). `babysit.check` looks before training, `babysit.watch` at a loop; "babysit" is
 what a user is told who asks the check first and, where it is silent, the watch. With --peers, torchtest2,
 torchmortem and torch-audit (pip install them) are asked too; what their findings mean is written down in

@@ -105,11 +105,11 @@ def seen(
     return register
 
 
-def fine(source: str) -> Callable[[Callable[[], Job]], Any]:
+def fine(source: str, *, checkable: bool = True) -> Callable[[Callable[[], Job]], Any]:
     """Registers a healthy program."""
 
     def register(build: Callable[[], Job]) -> Callable[[], Job]:
-        program = Program(build.__name__, source, (), (), False, lambda: seeded(build))
+        program = Program(build.__name__, source, (), (), False, lambda: seeded(build), checkable)
         _add(program, build.__module__)
         return build
 

@@ -6,7 +6,7 @@ from itertools import islice
 
 import torch
 import torch.nn.functional as F
-from tests.faults.field import Job, adam, batched, endless, seen, sgd
+from tests.faults.field import Job, adam, batched, endless, seen
 from tests.faults.field_networks import LeNet, cancer, tones
 from tests.faults.issues_pairing import TinyUNet, squares
 from tests.faults.zoo import diabetes, digits, wine
