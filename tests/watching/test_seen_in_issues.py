@@ -60,6 +60,28 @@ def test_a_loss_that_does_not_reach_the_model_is_cut_and_not_zeroed():
     assert found[:1] == ["graph_cut"]
 
 
+class Fooling(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.generator, self.critic = nn.Linear(6, 4), nn.Linear(4, 2)
+
+    def forward(self, z):
+        return self.critic(self.generator(z).detach())
+
+
+def test_a_gradient_of_what_no_optimizer_holds_is_not_the_one_zeroed():
+    model = net(Fooling)[0]
+    optimizer, criterion = torch.optim.Adam(model.generator.parameters()), nn.CrossEntropyLoss()
+    with babysit.watch(model, optimizer, loss=criterion) as watch:
+        for x, y in islice(cycle(batches(classes)), 60):
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            optimizer.step()
+            watch.step(loss)
+    assert watch.report().causes[0].rule == "graph_cut"
+
+
 class Attention(nn.Module):
     def __init__(self, dim):
         super().__init__()

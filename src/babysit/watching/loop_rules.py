@@ -36,7 +36,7 @@ def graph_cut(log: Log) -> Seen | None:
 def gradients_discarded(log: Log) -> Seen | None:
     """The loss leads back to the parameters, and at the step they have no gradient."""
     samples = [sample for sample in stepped(log) if sample.tensors]
-    reaches = log.graph is not None and bool(log.graph.leaves & log.setup.own)
+    reaches = log.graph is not None and bool(log.graph.leaves & log.setup.stepped)
     if (
         not reaches
         or fares_well(log)

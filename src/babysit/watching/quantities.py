@@ -178,7 +178,7 @@ class Setup:
         lookups: names of embedding tables: most of their rows get no gradient in a batch.
         maximize: an optimizer climbs instead of descending.
         compiled: activations cannot be seen.
-        own: the identities of the model's parameters.
+        stepped: the identities of the trainable ones that an optimizer holds.
     """
 
     optimizers: tuple[str, ...] = ()
@@ -189,7 +189,7 @@ class Setup:
     lookups: tuple[str, ...] = ()
     maximize: bool = False
     compiled: bool = False
-    own: frozenset[int] = frozenset()
+    stepped: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
