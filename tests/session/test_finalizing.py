@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from babysit.recipe.space import choice, log_uniform
 from babysit.records import Reading, Result, Run, State, Trial
 from babysit.search.search import Outcome
 from babysit.search.stages import Budget
+from babysit.session import searching
 from babysit.session.finalizing import Retraining, finalize, retrain
 from babysit.session.job import Job
 from babysit.session.searching import Ask, run_search
@@ -141,6 +143,44 @@ def test_a_trial_that_explodes_under_a_seed_ranks_behind(tmp_path):
     assert final["ensemble"]["members"] == 2
     assert final["finalists"][1]["states"] == ["exploded"] * 2
     assert path.is_file()
+
+
+def test_when_the_time_is_up_a_retraining_ends_with_its_epoch_and_says_so(tmp_path):
+    prepared = prepare(RECIPE, seed=0)
+    trials = [
+        Trial(0, number, {"learning_rate": 3e-3, "hidden": 5 + 2 * number, "batch_size": 100})
+        for number in range(2)
+    ]
+    reading = Reading(1, 10, 1.0, 0.5, 0.5, 3e-3, 1.0)
+    found = Outcome(results=[Result(trial, Run(State.COMPLETE, (reading,))) for trial in trials])
+    budgets, late = [Budget("coarse", 2, 1), Budget("final", 2, 6)], Retraining(deadline=0.0)
+    cut = retrain(prepared, found, budgets, late, lambda *_: None)
+    whole = retrain(prepared, found, budgets, Retraining(), lambda *_: None)
+    final, path = finalize(Job("mine", folder=tmp_path), prepared, "net", cut)
+    assert [each["states"] for each in final["finalists"]] == [["stopped"]] * 2
+    assert (final["epochs"], final["epochs_done"], len(final["readings"])) == (6, 1, 1)
+    firsts = {each.trial.key: each.best.run.readings[0] for each in whole}
+    assert {each.trial.key: each.best.run.readings for each in cut} == {
+        key: (r,) for key, r in firsts.items()
+    }
+    assert final["test_accuracy"] > 0
+    assert path.is_file()
+
+
+def test_the_last_fifth_of_the_time_is_for_the_retraining(tmp_path, monkeypatch):
+    asked = []
+
+    def seen(real, deadline):
+        def called(*given):
+            asked.append(deadline(given) - time.time())
+            return real(*given)
+
+        return called
+
+    monkeypatch.setattr(searching, "search", seen(searching.search, lambda given: given[0].deadline))
+    monkeypatch.setattr(searching, "retrain", seen(searching.retrain, lambda given: given[3].deadline))
+    final_of(tmp_path, Ask("coarse:2x1", timeout=1000))
+    assert asked == [pytest.approx(800, abs=100), pytest.approx(1000, abs=100)]
 
 
 def complete(number, accuracy, rate):

@@ -28,7 +28,7 @@ def mine(**options):
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    return babysit.search(mine(), stages="coarse:6x2,fine:3x2,final:1x2", seed=3, folder=folder)
+    return babysit.search(mine(), stages="coarse:8x2,fine:3x2,final:1x2", seed=3, folder=folder)
 
 
 def test_a_recipe_object_is_searched_without_a_word(tmp_path, capfd):
@@ -46,19 +46,19 @@ def test_progress_is_printed_where_it_is_asked_for(tmp_path, capfd):
 
 def test_the_best_its_equals_and_the_rows_agree(study):
     rows = study.rows()
-    assert len(rows) == 9
+    assert len(rows) == 11
     best = max(row["val_accuracy"] for row in rows)
     assert study.best.score == best == study.ties[0].score
     assert set(study.best.hyperparameters) >= {"learning_rate", "l2", "hidden"}
     assert len(study.best.readings) == 2
-    assert [row["stage"] for row in rows] == ["coarse"] * 6 + ["fine"] * 3
+    assert [row["stage"] for row in rows] == ["coarse"] * 8 + ["fine"] * 3
     assert {edge.name for edge in study.edges} <= {"learning_rate", "l2"}
     assert study.outcome["final"]["test_examples"] == 360
 
 
 def test_the_trials_are_a_frame(study):
     frame = study.trials
-    assert len(frame) == 9
+    assert len(frame) == 11
     assert frame["val_accuracy"].max() == study.best.score
     assert (
         frame.loc[frame["val_accuracy"].idxmax(), "learning_rate"]
@@ -72,7 +72,7 @@ def test_without_pandas_the_rows_are_named_as_the_cure(study, monkeypatch):
         study.trials  # noqa: B018 - the property is what raises
 
 
-@pytest.mark.parametrize("plot", ["plot_scatter", "plot_losses", "plot_progress"])
+@pytest.mark.parametrize("plot", ["plot_scatter", "plot_losses", "plot_progress", "plot_importance"])
 def test_every_figure_is_one_that_a_notebook_draws(study, plot, tmp_path):
     figure = getattr(study, plot)()
     root = ElementTree.fromstring(figure._repr_svg_())
@@ -80,6 +80,12 @@ def test_every_figure_is_one_that_a_notebook_draws(study, plot, tmp_path):
     assert "<svg" in figure._repr_html_()
     assert figure.save(tmp_path / "figure.svg").read_text() == figure._repr_svg_()
     assert study.name in repr(figure)
+
+
+def test_importance_of_too_few_trials_is_not_drawn(tmp_path):
+    few = babysit.search(mine(), stages="coarse:2x1", folder=tmp_path)
+    with pytest.raises(InputError, match="(?s)too few trials.*at least 8"):
+        few.plot_importance()
 
 
 def test_a_scatter_of_chosen_names(study):
@@ -121,7 +127,7 @@ def test_a_recipe_without_source_is_told_apart_by_its_code():
 
 def test_the_same_seed_gives_the_trials_of_the_command_line(tmp_path, study):
     again = babysit.search(
-        mine(), stages="coarse:6x2,fine:3x2,final:1x2", seed=3, folder=tmp_path, population=4
+        mine(), stages="coarse:8x2,fine:3x2,final:1x2", seed=3, folder=tmp_path, population=4
     )
     ours, theirs = again.rows(), study.rows()
     names = ("learning_rate", "l2", "state")

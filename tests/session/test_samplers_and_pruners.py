@@ -88,9 +88,11 @@ def test_a_killed_search_goes_on_to_the_same_end(tmp_path):
 
 
 def test_the_pruned_are_in_the_store_with_epoch_and_reason_and_are_not_the_best(tmp_path):
-    found, results = searched(tmp_path, Ask("coarse:15x4", pruner="asha"))
+    shown = []
+    hooks = Hooks(stage=lambda now: shown.append(now.pruned))
+    found, results = searched(tmp_path, Ask("coarse:15x4", pruner="asha"), hooks=hooks)
     pruned = [result for result in results if result.run.state is State.PRUNED]
-    assert found.outcome["states"]["pruned"] == len(pruned) >= 5
+    assert found.outcome["states"]["pruned"] == len(pruned) == shown[-1] >= 5
     for result in pruned:
         epoch = len(result.run.readings)
         assert epoch in (1, 3)

@@ -139,6 +139,14 @@ def test_a_pipe_gets_plain_lines_at_every_tenth() -> None:
     assert lines[-1] == "fine: 100/100 trials, best 53.1 %, 10 exploded"
 
 
+def test_the_pruned_are_counted_where_there_are_any() -> None:
+    console = Console(file=StringIO(), width=80)
+    with SearchProgress(console) as progress:
+        progress.update(10, 10, 50, 50, None, 1, "coarse", 6)
+    assert isinstance(console.file, StringIO)
+    assert console.file.getvalue() == "coarse: 10/10 trials, best –, 1 exploded, 6 pruned\n"
+
+
 def test_a_slow_search_is_not_silent() -> None:
     lines = run_search(Console(file=StringIO(), width=80), seconds=5.0).splitlines()
     assert len(lines) > 60

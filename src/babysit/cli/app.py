@@ -200,7 +200,11 @@ PatienceOption = Annotated[
     typer.Option(help="End a trial after so many epochs without a better validation score; 0: never.", min=0),
 ]
 TimeoutOption = Annotated[
-    str, typer.Option(metavar="TIME", help="Begin no epoch of the stages after this, e.g. 20m or 3600.")
+    str,
+    typer.Option(
+        metavar="TIME",
+        help="Begin no epoch after this, e.g. 20m or 3600; its last fifth is for the retraining.",
+    ),
 ]
 
 

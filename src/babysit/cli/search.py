@@ -63,7 +63,7 @@ from babysit.store.queries import Reader
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32
 from babysit.views import terminal
-from babysit.views.finals import final_lines, fold_text
+from babysit.views.finals import epochs_text, final_lines, fold_text
 from babysit.views.importance import importance_view
 from babysit.views.report import write_report
 from babysit.views.study import load_study_view
@@ -187,7 +187,14 @@ def _chosen_workers(prepared: Prepared, ask: Ask) -> int:
 def _hooks(progress: terminal.SearchProgress, console: Console) -> Hooks:
     def stage(now: Progress) -> None:
         progress.update(
-            now.done, now.trials, now.epochs_done, now.epochs, now.best, now.exploded, now.stage.name
+            now.done,
+            now.trials,
+            now.epochs_done,
+            now.epochs,
+            now.best,
+            now.exploded,
+            now.stage.name,
+            now.pruned,
         )
 
     def final(reading: Reading, epochs: int) -> None:
@@ -247,7 +254,7 @@ def _tell_final(final: dict[str, Any] | None, weights: Path | None, console: Con
         value, what = final["val_loss"], "loss"
     stage, trial = final["trial"]
     console.print(
-        f"[bold]trial {stage}/{trial}, retrained for {final['epochs']} epochs:[/bold] validation {what} "
+        f"[bold]trial {stage}/{trial}, retrained for {epochs_text(final)}:[/bold] validation {what} "
         f"{value:.4f} (epoch {final['best_epoch']}){test}",
         highlight=False,
     )

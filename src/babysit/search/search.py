@@ -65,7 +65,7 @@ class Progress:
         done, trials: trials finished, and in the stage.
         epochs_done, epochs: trial-epochs finished (all those of a trial that ended early), and in the stage.
         best: the best result of the study so far.
-        exploded: trials of the stage that exploded.
+        exploded, pruned: trials of the stage that exploded, and that were given up.
     """
 
     stage: Stage
@@ -75,6 +75,7 @@ class Progress:
     epochs: int
     best: Result | None
     exploded: int
+    pruned: int
 
 
 @dataclass(slots=True)
@@ -313,7 +314,8 @@ class _Counter:
     """Counts a stage's trials and epochs as they come."""
 
     def __init__(self, stage: Stage, finished: Mapping[Key, Result]) -> None:
-        self.stage, self.done, self.exploded = stage, 0, 0
+        self.stage, self.done = stage, 0
+        self.states: Counter[State] = Counter()
         self.best: Result | None = None
         self.epochs: dict[Key, int] = {}
         for result in finished.values():
@@ -321,11 +323,12 @@ class _Counter:
 
     def add(self, result: Result) -> None:
         self.done += 1
-        self.exploded += result.run.state is State.EXPLODED
+        self.states[result.run.state] += 1
         self.epochs[result.trial.key] = self.stage.epochs
         self.best = next(iter(ranked([result, *([self.best] if self.best else [])])), None)
 
     def progress(self, best: Result | None) -> Progress:
         total = self.stage.trials * self.stage.epochs
         done = sum(self.epochs.values())
-        return Progress(self.stage, self.done, self.stage.trials, done, total, best, self.exploded)
+        exploded, pruned = self.states[State.EXPLODED], self.states[State.PRUNED]
+        return Progress(self.stage, self.done, self.stage.trials, done, total, best, exploded, pruned)

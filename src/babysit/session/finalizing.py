@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from babysit.recipe.building import Prepared, Stream, groups
 from babysit.recipe.scoring import TEST, VALIDATION, Model, Scores, scores
-from babysit.records import Details, Reading, Result, Run, Trial, score
+from babysit.records import Details, Reading, Result, Run, State, Trial, score
 from babysit.search.engines.inbox import Inbox
 from babysit.search.search import Outcome
 from babysit.search.stages import FINAL, Budget, ranked
@@ -47,6 +48,11 @@ class Member:
     def run(self) -> Run:
         """How it went."""
         return self.trainer.runs()[self.index]
+
+    @property
+    def state(self) -> State:
+        """How it ended: one that still runs was stopped when the time was up."""
+        return State.STOPPED if self.run.state is State.RUNNING else self.run.state
 
     @property
     def score(self) -> float:
@@ -120,7 +126,7 @@ class Retrained:
             "trial": list(self.trial.key),
             "hyperparameters": dict(self.trial.hyperparameters),
             "scores": [member.score for member in self.members],
-            "states": [str(member.run.state) for member in self.members],
+            "states": [str(member.state) for member in self.members],
             **({"touches": touches} if (touches := self._touches) else {}),
             "mean": self.mean,
             "std": self.deviation,
@@ -156,6 +162,7 @@ def finalize(
         "trial": list(best.trial.key),
         "hyperparameters": dict(hyperparameters),
         "epochs": best.epochs,
+        "epochs_done": len(member.run.readings),
         "seed": member.seed,
         "best_epoch": reading.epoch,
         "val_accuracy": reading.val_accuracy,
@@ -206,11 +213,13 @@ class Retraining:
             the same mini-batches.
         observe: look at layers.
         details: keep histograms and first-layer weights too.
+        deadline: no epoch but a training's first begins after this moment, in seconds since 1970.
     """
 
     seeds: int = 1
     observe: bool = True
     details: bool = False
+    deadline: float = math.inf
 
 
 def finalists_of(found: Outcome, budgets: Sequence[Budget]) -> tuple[Budget, list[Trial]]:
@@ -288,6 +297,8 @@ def _together(
             looks[index] += seen
         if report.readings:
             told(max(report.readings.values(), key=score), epochs)
+        if time.time() > how.deadline:
+            break
     return [
         Member(seed, trainer, index, one, _renamed(one.trace.add(looks[index])))
         for index, ((_, seed), one) in enumerate(zip(asked, watched, strict=True))

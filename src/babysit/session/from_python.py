@@ -245,7 +245,14 @@ def _progress(wanted: bool) -> Iterator[Hooks | None]:
 
         def stage(now: Progress) -> None:
             shown.update(
-                now.done, now.trials, now.epochs_done, now.epochs, now.best, now.exploded, now.stage.name
+                now.done,
+                now.trials,
+                now.epochs_done,
+                now.epochs,
+                now.best,
+                now.exploded,
+                now.stage.name,
+                now.pruned,
             )
 
         yield Hooks(stage)

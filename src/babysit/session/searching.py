@@ -39,6 +39,9 @@ from babysit.store.queries import Reader
 from babysit.store.writer import Writer
 from babysit.training.folds import refuse_mixing
 
+FOR_THE_FINAL = 0.2
+"""The share of the time limit that the stages leave for retraining the best."""
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -66,7 +69,8 @@ class Ask:
             learns, else for all.
         pruner: who is given up at rungs: none, median or asha; default none.
         patience: epochs without a better validation score after which a trial is complete; default 0, never.
-        timeout: seconds after which no epoch of the stages begins; default 0, no limit.
+        timeout: seconds after which no epoch begins; the last fifth of them is kept for retraining the best.
+            Default 0, no limit.
 
     Raises:
         InputError: for a sampler or pruner that does not exist, or needs what is not installed.
@@ -181,7 +185,7 @@ def run_search(
         KeyboardInterrupt: after Ctrl-C, at the end of the running epoch, or at once after the second.
     """
     hooks = hooks or Hooks()
-    deadline = time.time() + ask.timeout if ask.timeout else math.inf
+    deadline = time.time() + (ask.timeout or math.inf)
     _check_final(ask)
     if ask.folds:
         prepared = _in_folds(prepared, ask.folds)
@@ -215,7 +219,7 @@ def run_search(
             ask.round_size,
             ask.pruner,
             ask.patience,
-            deadline,
+            deadline - FOR_THE_FINAL * ask.timeout,
             growth := _growth(budgets),
         )
         extend = _extension(growth, job, prepared, ask, writer, study)
@@ -236,7 +240,7 @@ def run_search(
             desk.pass_to(inbox.put)
             note_retraining(writer, study, finalists_of(found, budgets)[1])
             stem = file_stem(job.name or prepared.recipe.name, study, fingerprint)
-            how = Retraining(ask.seeds, ask.observe, ask.details)
+            how = Retraining(ask.seeds, ask.observe, ask.details, deadline)
             each_epoch = _each_epoch(hooks, desk)
             finalists = retrain(replace(prepared, folds=0), found, budgets, how, each_epoch, inbox=inbox)
             if finalists and ask.details:

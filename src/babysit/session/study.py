@@ -182,6 +182,23 @@ class Study:
 
         return self._drawn(best_so_far(self._view), best_so_far_svg, "best score by work")
 
+    def plot_importance(self) -> Drawing:
+        """How far the score follows each hyperparameter, stage by stage; what chance explains is grey.
+
+        Raises:
+            InputError: too few trials completed to say.
+        """
+        from babysit.search.importance import FEWEST
+        from babysit.views.importance_figure import importance_svg
+
+        known = self.outcome.get("importance")
+        if not known:
+            raise InputError(
+                f"study {self.number} has too few trials to say which hyperparameter mattered",
+                cure=f"search at least {FEWEST} that complete in one stage",
+            )
+        return self._drawn(known, importance_svg, "what mattered")
+
     def _drawn(self, data: _Data | None, draw: Callable[[_Data], str], title: str) -> Drawing:
         from babysit.views.notebook import Drawing
 

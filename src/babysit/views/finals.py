@@ -42,7 +42,7 @@ def finalists(view: StudyView) -> Finalists | None:
     seeds = len(each[0]["scores"])
     rows = [_row(view.trial_name((one["trial"][0], one["trial"][1])), one) for one in each]
     about = f"{len(each)} trial{'s' if len(each) > 1 else ''} × {seeds} seed{'s' if seeds > 1 else ''}"
-    about += f", {final.get('epochs')} epochs each"
+    about += f", {epochs_text(final)} each"
     what = "mean val accuracy" if _is_accuracy(final) else "mean val loss"
     return Finalists(
         about, what if seeds > 1 else what.removeprefix("mean "), tuple(rows), _about_ensemble(final)
@@ -73,6 +73,19 @@ def fold_text(best: Result) -> str:
     mean = sum(folds) / len(folds)
     spread = _spread(best.fold_error, mean)
     return f"{_scored(mean)} ± {spread} (standard error over {len(folds)} folds)"
+
+
+def epochs_text(final: Final) -> str:
+    """How long the best was retrained, and why not longer.
+
+    Example:
+        >>> epochs_text({"epochs": 20, "epochs_done": 20}), epochs_text({"epochs": 20, "epochs_done": 7})
+        ('20 epochs', '7 of 20 epochs, as the time was up')
+    """
+    asked = final.get("epochs")
+    done = final.get("epochs_done", asked)  # of a study from before it was kept: all
+    epochs = "epoch" if asked == 1 else "epochs"
+    return f"{asked} {epochs}" if done == asked else f"{done} of {asked} {epochs}, as the time was up"
 
 
 def final_lines(final: Final) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Self
 
 from rich.console import Console
@@ -23,7 +23,7 @@ PLAIN_SHARE = 0.1
 
 
 class SearchProgress:
-    """Shows trials done, the best so far, how many exploded, and the time left.
+    """Shows trials done, the best so far, how many exploded or were pruned, and the time left.
 
     Use it as a context manager. On a terminal one line is redrawn in place; otherwise (a pipe, a log file)
     a plain line is printed at every tenth of the search, or after ten seconds, and no control code at all.
@@ -40,7 +40,6 @@ class SearchProgress:
         self._stage = ""
         self._printed_at = self._begun
         self._printed_share = 0.0
-        self._stage = ""
         self._progress: Progress | None = None
         if console.is_terminal:
             columns = (
@@ -69,6 +68,7 @@ class SearchProgress:
         best: Result | None,
         exploded_count: int,
         stage_name: str,
+        pruned_count: int = 0,
     ) -> None:
         """Shows the newest numbers.
 
@@ -78,13 +78,13 @@ class SearchProgress:
             best: the best result so far; None before the first.
             exploded_count: how many trials exploded.
             stage_name: "coarse", "fine", ...
+            pruned_count: how many trials were given up; told where there are any.
         """
-        if stage_name != self._stage:
-            self._stage, self._begun, self._printed_share = stage_name, self._clock(), 0.0
         if stage_name != self._stage:  # each stage has its own pace, so its own estimate
             self._stage, self._begun, self._printed_share = stage_name, self._clock(), 0.0
         share = epochs_done / total_epochs if total_epochs else 1.0
-        status = self._status(done_trials, total_trials, share, best, exploded_count)
+        ended = {"exploded": exploded_count, **({"pruned": pruned_count} if pruned_count else {})}
+        status = self._status(done_trials, total_trials, share, best, ended)
         if self._progress is None:
             self._print_when_due(f"{stage_name}: {status}", share)
         else:
@@ -96,11 +96,13 @@ class SearchProgress:
                 status=status,
             )
 
-    def _status(self, done: int, total: int, share: float, best: Result | None, exploded: int) -> str:
+    def _status(
+        self, done: int, total: int, share: float, best: Result | None, ended: Mapping[str, int]
+    ) -> str:
         parts = [
             f"{done}/{total} trials",
             f"best {score_text(best) if best else MISSING}",
-            f"{exploded} exploded",
+            *(f"{count} {how}" for how, count in ended.items()),
         ]
         return ", ".join(parts if share >= 1 else [*parts, f"{self._time_left(share)} left"])
 

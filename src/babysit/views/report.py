@@ -16,7 +16,7 @@ from babysit.verdict.words import GRAVEST_FIRST
 from babysit.views import figures
 from babysit.views.finals import ensemble_facts, finalists, fold_text
 from babysit.views.first_layer import weight_images
-from babysit.views.importance import bars
+from babysit.views.importance_figure import importance_svg
 from babysit.views.pages import render, write_page
 from babysit.views.scatter import range_strip, scatter
 from babysit.views.series import loss_curves, run_costs, run_scores
@@ -102,9 +102,7 @@ def _contents(view: StudyView) -> dict[str, Any]:
         "advice": _advice(outcome, alarms),
         "tie_text": _tie_text(view, ties),
         "found": _found(view),
-        "importance": [
-            (str(each.get("stage", "")), bars(each)) for each in _mappings(outcome.get("importance"))
-        ],
+        "importance": [importance_svg([stage]) for stage in _mappings(outcome.get("importance"))],
         "importance_note": str(outcome.get("importance_note") or ""),
         "checks": view.checks,
         "stages": [(stage, _ranges(stage)) for stage in view.stages],
