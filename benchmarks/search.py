@@ -190,7 +190,7 @@ def _case_rows(
     case: Case, options: Options, skipped: list[dict[str, str]], tell: Callable[[str], None]
 ) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        task = _prepared(case, options, Path(folder))
+        task = prepared(case, options, Path(folder))
         for peer, asked in _plan(case, options, task):
             tell(f"{case.name}: {_label(peer.name, asked)}")
             try:
@@ -217,7 +217,7 @@ def _plan(case: Case, options: Options, task: Task) -> Iterator[tuple[Peer, Task
                 yield peer, replace(task, flushed=flushed, precision=precision)
 
 
-def _prepared(case: Case, options: Options, folder: Path) -> Task:
+def prepared(case: Case, options: Options, folder: Path) -> Task:
     """Draws the pairs and writes the arrays, once for everybody and before any clock."""
     path = RECIPES / f"{case.recipe}.py"
     recipe = load_recipe(str(path))
@@ -290,7 +290,7 @@ def _peer(peer: Peer, task: Task) -> Row:
     task.save(folder / "task.json")
     program = [sys.executable, "-m", f"benchmarks.peers.{peer.module}"]
     command = [*program, str(folder / "task.json"), str(folder / "answer.json")]
-    report, _ = _supervised(command, task, peer.network)
+    report, _ = supervised(command, task, peer.network)
     trained = read_answer(folder / "answer.json")
     start, end = min(entry.start for entry in trained), max(entry.end for entry in trained)
     notes = [entry.note for entry in trained if entry.note]
@@ -301,7 +301,7 @@ def _peer(peer: Peer, task: Task) -> Row:
 
 
 def _babysit(task: Task) -> Row:
-    report, output = _supervised(babysit_search.command(task, SEED), task)
+    report, output = supervised(babysit_search.command(task, SEED), task)
     found = babysit_search.read(task, output, report["started"])
     states = ", ".join(f"{count} {state}" for state, count in sorted(found.states.items()))
     row = _measured(task, report, found.steps, found.start, found.end, found.accuracy, states)
@@ -326,12 +326,14 @@ def _measured(
     }
 
 
-def _supervised(command: Sequence[str], task: Task, network: str = "shared") -> tuple[dict[str, Any], str]:
+def supervised(
+    command: Sequence[str], task: Task, network: str = "shared", limit: float = _TIMEOUT
+) -> tuple[dict[str, Any], str]:
     """Runs a program with all that it starts; its report, and what it printed."""
     folder = Path(task.scratch)
     report = folder / "report.json"
     with (folder / "output").open("w") as output, (folder / "errors").open("w") as errors:
-        supervise = [sys.executable, "-m", "benchmarks.peers.supervise", str(report), str(_TIMEOUT), network]
+        supervise = [sys.executable, "-m", "benchmarks.peers.supervise", str(report), str(limit), network]
         process = subprocess.Popen(
             [*supervise, *command], stdout=output, stderr=errors, env=_environment(), cwd=ROOT
         )
@@ -443,7 +445,7 @@ def _line(row: Row) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _names(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+def names(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     """Reads a list of names, separated by commas."""
 
     def parse(text: str) -> tuple[str, ...]:
@@ -463,11 +465,11 @@ def _options() -> tuple[Options, bool]:
     usual = Options()
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="8 trials of 1 epoch, each peer one way only")
-    parser.add_argument("--only", type=_names(list(CASES)), default=usual.cases, metavar="CASE,...")
-    parser.add_argument("--peers", type=_names(list(PEERS)), default=usual.peers, metavar="PEER,...")
+    parser.add_argument("--only", type=names(list(CASES)), default=usual.cases, metavar="CASE,...")
+    parser.add_argument("--peers", type=names(list(PEERS)), default=usual.peers, metavar="PEER,...")
     parser.add_argument("--trials", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=0)
-    parser.add_argument("--precision", type=_names(PRECISIONS), default=usual.precisions, metavar="P,...")
+    parser.add_argument("--precision", type=names(PRECISIONS), default=usual.precisions, metavar="P,...")
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
     trials, epochs = (asked.trials or 8, asked.epochs or 1) if asked.quick else (asked.trials, asked.epochs)

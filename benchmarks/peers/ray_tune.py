@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -50,24 +52,31 @@ class Worker(tune.Trainable):
         }
 
 
-def work(task: Task) -> list[Trained]:
-    """Starts the cluster, tunes, stops it."""
+@contextmanager
+def cluster(processes: int) -> Iterator[None]:
+    """A local cluster with so many processors, and nothing left of it afterwards."""
     # A path of its own: the cluster's sockets must lie under a short one.
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     os.environ["HOME"] = folder  # where it leaves a token
     try:
         ray.init(
-            num_cpus=task.processes,
+            num_cpus=processes,
             include_dashboard=False,
             log_to_driver=False,
             configure_logging=False,
             _node_ip_address=_LOOPBACK,
             _temp_dir=folder,
         )
-        return _tuned(task)
+        yield
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def work(task: Task) -> list[Trained]:
+    """Starts the cluster, tunes, stops it."""
+    with cluster(task.processes):
+        return _tuned(task)
 
 
 def _tuned(task: Task) -> list[Trained]:

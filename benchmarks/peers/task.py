@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,8 @@ class Task:
         population: members that babysit trains together, for the floor.
         data: the folder with the prepared arrays.
         scratch: a folder that is removed afterwards.
+        seed: of a search that draws its own trials.
+        until: when such a search must end, in the clock of the machine; default never.
     """
 
     recipe: str
@@ -51,6 +54,8 @@ class Task:
     population: int
     data: str
     scratch: str
+    seed: int = 0
+    until: float = math.inf
 
     def save(self, path: Path) -> None:
         """Writes it for the peer's program."""
@@ -82,6 +87,20 @@ class Trained(NamedTuple):
 def clock() -> float:
     """Seconds of the machine's monotonic clock, the same in every process."""
     return time.monotonic()
+
+
+def note(task: Task, accuracy: float) -> None:
+    """Writes down that a model of this validation accuracy is known now, after any epoch of any trial."""
+    # One short write to a file opened for appending is whole, whoever else appends.
+    with open(Path(task.scratch) / "noted", "ab", buffering=0) as file:
+        file.write(f"{clock()} {accuracy}\n".encode())
+
+
+def read_notes(task: Task) -> list[tuple[float, float]]:
+    """What ``note`` wrote: when, and the accuracy."""
+    path = Path(task.scratch) / "noted"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return [(float(when), float(accuracy)) for when, accuracy in map(str.split, lines)]
 
 
 def answer(work: Callable[[Task], Sequence[Trained]]) -> None:

@@ -130,6 +130,11 @@ class Trial:
         self.best = max(self.best, accuracy)
         return accuracy
 
+    @property
+    def diverged(self) -> bool:
+        """True once a weight is no number any more; the accuracy would not tell."""
+        return not all(bool(weight.isfinite().all()) for weight in self.model.parameters())
+
     @torch.no_grad()
     def accuracy(self) -> float:
         """On the validation split."""

@@ -84,7 +84,7 @@ def test_every_figure_is_one_that_a_notebook_draws(study, plot, tmp_path):
 
 def test_importance_of_too_few_trials_is_not_drawn(tmp_path):
     few = babysit.search(mine(), stages="coarse:2x1", folder=tmp_path)
-    with pytest.raises(InputError, match="(?s)too few trials.*at least 8"):
+    with pytest.raises(InputError, match=r"(?s)too few trials.*at least 8"):
         few.plot_importance()
 
 

@@ -1,0 +1,53 @@
+"""babysit as it is called from Python, with a note of every epoch that it tells its store.
+
+It asks no checks before, as nobody else does. Population sizes are measured anew: that is start-up, too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from babysit.records import Reading
+from benchmarks.peers.task import Task, Trained, answer, clock, note
+
+STAGES = "coarse:64x{epochs},fine:48x{epochs},final:1x{epochs}"
+"""The budget as a user would write it who has no idea of the time; the time limit ends it."""
+
+
+def work(task: Task) -> list[Trained]:
+    """Searches, and retrains the best, until the time is up."""
+    os.environ["XDG_CACHE_HOME"] = str(Path(task.scratch) / "cache")
+    from babysit import search
+    from babysit.session import recording, searching
+
+    class Noting(recording.DiagnosingRecorder):
+        """Notes what it records."""
+
+        def epoch(self, study: int, trial: Any, reading: Reading, *rest: Any) -> None:
+            super().epoch(study, trial, reading, *rest)
+            note(task, reading.val_accuracy)
+
+    retrain = searching.retrain
+
+    def noting(*given: Any) -> Any:
+        told: Callable[[Reading, int], None] = lambda reading, _: note(task, reading.val_accuracy)  # noqa: E731
+        return retrain(*given[:-1], told)
+
+    searching.DiagnosingRecorder, searching.retrain = Noting, noting  # type: ignore[misc]
+    search(
+        task.recipe,
+        stages=STAGES.format(epochs=task.epochs),
+        seed=task.seed,
+        folder=task.scratch,
+        workers=task.processes,
+        pruner="asha",
+        timeout=task.until - clock(),
+    )
+    return []
+
+
+if __name__ == "__main__":
+    answer(work)
