@@ -208,8 +208,8 @@ def page(found: Found) -> str:
     lines = [
         "machine: " + ", ".join(f"{key} {value}" for key, value in found["machine"].items()),
         "",
-        f"{asked['case']}: mean over seeds (there are {asked['seeds']}) of the best validation accuracy so far; "
-        f"{asked['budget']:g} s each, at most {asked['epochs']} epochs a trial",
+        f"{asked['case']}: mean over seeds (there are {asked['seeds']}) of the best validation "
+        f"accuracy so far; {asked['budget']:g} s each, at most {asked['epochs']} epochs a trial",
         "",
         f"| {' | '.join(heads)} |",
         f"|{'---|' * len(heads)}",

@@ -47,13 +47,13 @@ def test_the_lectures_reversed_bounds_are_accepted():
 
 @pytest.mark.parametrize(("low", "high"), [(1e-6, 1e-3), (1e-5, 1e5), (0.9, 1.1)])
 def test_the_logarithms_of_log_uniform_samples_are_uniform(low, high):
-    exponents = np.log10(draws(log_uniform(low, high)))
+    exponents = np.log10(draws(log_uniform(low, high), 10_000))
     start, width = math.log10(low), math.log10(high / low)
     assert stats.kstest(exponents, stats.uniform(start, width).cdf).pvalue > 0.01
 
 
 def test_the_test_of_uniformity_can_fail():
-    exponents = np.log10(draws(uniform(1e-6, 1e-3)))
+    exponents = np.log10(draws(uniform(1e-6, 1e-3), 10_000))
     assert stats.kstest(exponents, stats.uniform(-6, 3).cdf).pvalue < 1e-6
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from babysit.errors import SpaceError
 from babysit.recipe.space import Choice, Fixed, Numeric, choice, integer, log_uniform, uniform, when
@@ -77,6 +78,30 @@ def test_a_trial_does_not_depend_on_how_many_are_drawn(seed, stage, few, more):
     second = draw_trials(SPACE, stage=stage, count=few + more, seed=seed)
     assert second[:few] == first
     assert [trial.key for trial in second] == [(stage, number) for number in range(few + more)]
+
+
+def test_ten_thousand_trials_are_uniform_in_the_logarithm_and_independent():
+    """Each trial has a generator of its own, so this is another question than that of one generator."""
+    space = {
+        "learning_rate": log_uniform(1e-6, 1e-3),
+        "l2": log_uniform(1e-5, 1e5),
+        "dropout": uniform(0, 0.5),
+    }
+    drawn = [trial.hyperparameters for trial in draw_trials(space, stage=0, count=10_000, seed=0)]
+    rates, penalties = (np.log10([values[name] for values in drawn]) for name in ("learning_rate", "l2"))
+    shares = [values["dropout"] for values in drawn]
+    assert stats.kstest(rates, stats.uniform(-6, 3).cdf).pvalue > 0.01
+    assert stats.kstest(penalties, stats.uniform(-5, 10).cdf).pvalue > 0.01
+    assert stats.kstest(shares, stats.uniform(0, 0.5).cdf).pvalue > 0.01
+    # Two independent columns have a correlation of 0.01 in the mean, three times that once in 400.
+    assert np.abs(np.corrcoef([rates, penalties, shares]) - np.eye(3)).max() < 0.03
+    assert np.abs(np.corrcoef(rates[:-1], rates[1:])[0, 1]) < 0.03
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**4)), min_size=1, max_size=6))
+def test_stages_are_read_as_they_are_written(sizes):
+    budgets = [Budget(f"stage-{place}", *size) for place, size in enumerate(sizes)]
+    assert parse_stages(",".join(f"{name}:{trials}x{epochs}" for name, trials, epochs in budgets)) == budgets
 
 
 def test_trials_of_other_stages_and_seeds_are_others():

@@ -11,7 +11,7 @@ import pytest
 
 import babysit
 from babysit.data.sources import digits
-from babysit.errors import InputError
+from babysit.errors import InputError, RecipeError
 from babysit.nn.networks import two_layer
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import log_uniform
@@ -92,6 +92,17 @@ def test_a_scatter_of_chosen_names(study):
     assert "hidden" in study.plot_scatter("learning_rate", "hidden").svg
     with pytest.raises(InputError, match="no trial has a hyperparameter 'momentun'"):
         study.plot_scatter("momentun")
+
+
+def test_the_exported_model_is_loaded_from_the_study(study, tmp_path):
+    test = digits().test
+    right = (study.load(mine()).predict(test.x).numpy() == test.y).mean()
+    assert right == pytest.approx(study.outcome["final"]["test_accuracy"])
+    with pytest.raises(RecipeError, match=r"(?s)made in memory.*recipe=\.\.\."):
+        study.load()
+    unfinished = babysit.search(mine(), stages="coarse:1x1", settings={"learning_rate": 1e6}, folder=tmp_path)
+    with pytest.raises(InputError, match="has exported no model"):
+        unfinished.load()
 
 
 def test_the_report_is_the_page_of_the_command_line(study, tmp_path):

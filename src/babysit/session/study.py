@@ -13,6 +13,8 @@ from babysit.errors import InputError
 from babysit.records import Edge, Finding, Reading, Result, State, Trial, Value
 
 if TYPE_CHECKING:  # the store and the views are loaded once a study is there
+    from babysit.recipe.recipe import Recipe
+    from babysit.session.exporting import LoadedModel
     from babysit.views.notebook import Drawing
     from babysit.views.study import StudyView
 
@@ -129,6 +131,27 @@ class Study:
         from babysit.views.trial_rows import trial_rows
 
         return trial_rows(self._view.results, self._view.stages)
+
+    def load(self, recipe: str | Recipe | None = None) -> LoadedModel:
+        """The model that the search exported, as ``babysit.load`` gives it.
+
+        Args:
+            recipe: the recipe, where it was made in memory or has moved; default the one it was trained with.
+
+        Raises:
+            InputError: nothing was exported.
+            CheckpointError: a file of it is missing or damaged.
+            RecipeError: the recipe has changed or cannot be found.
+        """
+        from babysit.session.exporting import load
+
+        weights = (self.outcome.get("final") or {}).get("weights")
+        if not weights:
+            raise InputError(
+                f"study {self.number} has exported no model",
+                cure="finish the search: the best trial is retrained and kept at its end",
+            )
+        return load(weights, recipe)
 
     def report(self, path: str | os.PathLike[str]) -> Path:
         """Writes the study's report: one HTML file that needs nothing else.
