@@ -10,33 +10,47 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from babysit.records import Reading
+from babysit.records import Reading, Stage
+from babysit.search.stages import FINAL
 from benchmarks.peers.task import Task, Trained, answer, clock, note
 
 STAGES = "coarse:64x{epochs},fine:48x{epochs},final:1x{epochs}"
 """The budget as a user would write it who has no idea of the time; the time limit ends it."""
 
 
+def listen(tell: Callable[[str, float], None]) -> None:
+    """Has the next searches of this process tell the stage and the validation accuracy of every epoch."""
+    from babysit.session import recording, searching
+
+    class Telling(recording.DiagnosingRecorder):
+        """Tells what it records."""
+
+        def begin_stage(self, study: int, stage: Stage) -> None:
+            super().begin_stage(study, stage)
+            self.stage = stage.name
+
+        def epoch(self, study: int, trial: Any, reading: Reading, *rest: Any) -> None:
+            super().epoch(study, trial, reading, *rest)
+            tell(self.stage, reading.val_accuracy)
+
+    retrain = searching.retrain
+
+    def telling(*given: Any) -> Any:
+        def told(reading: Reading, epochs: int) -> None:
+            given[-1](reading, epochs)
+            tell(FINAL, reading.val_accuracy)
+
+        return retrain(*given[:-1], told)
+
+    searching.DiagnosingRecorder, searching.retrain = Telling, telling  # type: ignore[misc]
+
+
 def work(task: Task) -> list[Trained]:
     """Searches, and retrains the best, until the time is up."""
     os.environ["XDG_CACHE_HOME"] = str(Path(task.scratch) / "cache")
     from babysit import search
-    from babysit.session import recording, searching
 
-    class Noting(recording.DiagnosingRecorder):
-        """Notes what it records."""
-
-        def epoch(self, study: int, trial: Any, reading: Reading, *rest: Any) -> None:
-            super().epoch(study, trial, reading, *rest)
-            note(task, reading.val_accuracy)
-
-    retrain = searching.retrain
-
-    def noting(*given: Any) -> Any:
-        told: Callable[[Reading, int], None] = lambda reading, _: note(task, reading.val_accuracy)  # noqa: E731
-        return retrain(*given[:-1], told)
-
-    searching.DiagnosingRecorder, searching.retrain = Noting, noting  # type: ignore[misc]
+    listen(lambda _, accuracy: note(task, accuracy))
     search(
         task.recipe,
         stages=STAGES.format(epochs=task.epochs),

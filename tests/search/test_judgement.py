@@ -28,7 +28,7 @@ def test_the_lecturers_answers_to_his_tables(coarse, coarse_box, fine, fine_box)
     assert found.silenced == ()
     assert [r.score for r in found.ties] == [0.531, 0.530, 0.527, 0.522, 0.516]
     assert [each[0].name for each in found.importance] == ["learning_rate", "learning_rate"]
-    assert "5 trials lie within one standard error (0.016)" in found.advice[0]
+    assert "5 trials lie within one standard error (0.0158)" in found.advice[0]
     assert found.advice[1] == "more trials with learning_rate beyond its upper edge"
 
 

@@ -147,6 +147,15 @@ def test_the_pruned_are_counted_where_there_are_any() -> None:
     assert console.file.getvalue() == "coarse: 10/10 trials, best –, 1 exploded, 6 pruned\n"
 
 
+def test_the_last_line_of_a_stage_comes_when_all_trials_are_done() -> None:
+    console = Console(file=StringIO(), width=80)
+    with SearchProgress(console) as progress:
+        for done in range(4):  # the last epoch is known before any trial of it has ended
+            progress.update(done, 3, 15, 15, None, 0, "coarse")
+    assert isinstance(console.file, StringIO)
+    assert console.file.getvalue() == "coarse: 3/3 trials, best –, 0 exploded\n"
+
+
 def test_a_slow_search_is_not_silent() -> None:
     lines = run_search(Console(file=StringIO(), width=80), seconds=5.0).splitlines()
     assert len(lines) > 60

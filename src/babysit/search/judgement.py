@@ -72,7 +72,7 @@ def _equals(home: Round, equals: Sequence[Result], examples: int) -> str:
     if len(equals) < 2:
         return ""
     error = error_of(equals[0], examples)
-    within = f" within one standard error ({error:.3f}) of" if error else " level with"
+    within = f" within one standard error ({error:.3g}) of" if error else " level with"
     folds = len(equals[0].run.folds)
     measured = f"{folds} folds" if folds else f"{examples} validation examples"
     return (

@@ -86,7 +86,7 @@ class SearchProgress:
         ended = {"exploded": exploded_count, **({"pruned": pruned_count} if pruned_count else {})}
         status = self._status(done_trials, total_trials, share, best, ended)
         if self._progress is None:
-            self._print_when_due(f"{stage_name}: {status}", share)
+            self._print_when_due(f"{stage_name}: {status}", share, done_trials >= total_trials)
         else:
             self._progress.update(
                 self._task,
@@ -112,10 +112,9 @@ class SearchProgress:
             return MISSING  # the first epochs include the workers' start: no estimate yet
         return duration_text(spent * (1 - share) / share if share > 0 else float("nan"))
 
-    def _print_when_due(self, line: str, share: float) -> None:
+    def _print_when_due(self, line: str, share: float, finished: bool) -> None:
         now = self._clock()
-        step = share - self._printed_share >= PLAIN_SHARE - 1e-9
-        finished = share >= 1 > self._printed_share
+        step = share < 1 and share - self._printed_share >= PLAIN_SHARE - 1e-9
         if step or finished or now - self._printed_at >= PLAIN_SECONDS:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
             self._printed_at, self._printed_share = now, share
