@@ -171,8 +171,9 @@ def of_peer(found: Found, name: str) -> list[Found]:
 def behind(found: Found) -> list[str]:
     """From when until when the mean of babysit is below a peer's, in sentences; every tenth of a second."""
     moments = [step / 10 for step in range(round(10 * found["asked"]["budget"]) + 1)]
-    ours = curve(of_peer(found, "babysit"), moments)
-    said = []
+    if not of_peer(found, "babysit"):
+        return []
+    ours, said = curve(of_peer(found, "babysit"), moments), []
     for name in found["asked"]["peers"]:
         runs = of_peer(found, name)
         if name == "babysit" or not runs:

@@ -14,7 +14,7 @@ from babysit.records import Reading, Stage
 from babysit.search.stages import FINAL
 from benchmarks.peers.task import Task, Trained, answer, clock, note
 
-STAGES = "coarse:64x{epochs},fine:48x{epochs},final:1x{epochs}"
+STAGES = "coarse:48x{epochs},fine:48x{epochs},final:1x{epochs}"
 """The budget as a user would write it who has no idea of the time; the time limit ends it."""
 
 
