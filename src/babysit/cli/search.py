@@ -57,7 +57,7 @@ from babysit.search.samplers import RANDOM
 from babysit.search.search import Progress
 from babysit.session.job import DEFAULT_FOLDER, Job, open_job
 from babysit.session.onnx_files import require_onnx
-from babysit.session.searching import Ask, Hooks, Searched, budgets_of, run_search
+from babysit.session.searching import Ask, Hooks, Searched, budgets_of, check_ask, run_search
 from babysit.store import queries
 from babysit.store.queries import Reader
 from babysit.training.devices import AUTO
@@ -152,8 +152,9 @@ _NEXT_STEPS = """
 
 def _search(job: Job, ask: Ask, console: Console, as_json: bool) -> Searched:
     if ask.onnx:
-        require_onnx()
+        require_onnx()  # before the data are loaded
     prepared = open_job(job)
+    check_ask(prepared, ask)
     tell_precision(job.precision, console)
     tell_way(prepared, console)
     if not ask.workers:

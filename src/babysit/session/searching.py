@@ -253,6 +253,18 @@ def run_search(
     return Searched(study, outcome, weights, job.folder / f"{stem}.html")
 
 
+def check_ask(prepared: Prepared, ask: Ask) -> None:
+    """Refuses what cannot be done, before anybody waits for checks.
+
+    Raises:
+        InputError: for stages, seeds, folds or a form of export that cannot be.
+    """
+    _check_final(ask)
+    budgets_of(prepared.recipe, ask)
+    if ask.folds:
+        _in_folds(prepared, ask.folds)
+
+
 def _check_final(ask: Ask) -> None:
     if ask.seeds < 1:
         raise InputError(f"seeds = {ask.seeds} is no whole number above 0", cure="use e.g. --seeds 3")
