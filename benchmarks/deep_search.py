@@ -2,7 +2,7 @@
 
     BABYSIT_DATA=... python -m benchmarks.deep_search [--json FILE] [--figures FOLDER] [OPTION...]
 
-It is `babysit search cifar10-deep --pruner median` with your further options behind, in a store of its own.
+It is `babysit search cifar10-deep` with your further options behind, in a store of its own.
 Time counts from the start of the program: imports, checks and all.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.peers.babysit_quality import listen
 
-COMMAND = ("search", "cifar10-deep", "--pruner", "median")
+COMMAND = ("search", "cifar10-deep")
 
 Noted = list[tuple[float, str, float]]
 """Seconds since the start, the stage, and an accuracy that is known from then on."""

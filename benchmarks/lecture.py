@@ -13,7 +13,7 @@ import math
 import platform
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from babysit.checks.initial_loss import first_costs
 from babysit.checks.overfit import overfits_tiny_subset
 from babysit.recipe.building import Prepared, prepare
 from babysit.recipe.loading import apply_settings, load_recipe
-from babysit.recipe.space import log_uniform, middle
-from babysit.records import CheckResult, Finding, Run
+from babysit.recipe.space import Space, log_uniform, middle
+from babysit.records import CheckResult, Finding, Run, Value
 from babysit.search.engines.local import default_workers
 from babysit.session.job import Job
 from babysit.session.recording import context_of
@@ -82,11 +82,30 @@ def single(learning_rate: float, epochs: int = 10) -> Single:
     return Single(run, diagnose(run, context_of(prepared, hyperparameters)))
 
 
+FINE: Space = {"learning_rate": log_uniform(1e-4, 1e-3), "l2": log_uniform(1e-4, 1.0)}
+"""The lecture's second box."""
+
+AMONG_THE_BEST: tuple[dict[str, Value], ...] = (
+    {"learning_rate": 8.439e-4, "l2": 5.85e-4},
+    {"learning_rate": 5.543e-4, "l2": 2.65e-3},
+    {"learning_rate": 6.428e-4, "l2": 2.36e-1},
+)
+"""Trials 0, 1 and 8 of the fine stage of seed 0, of its 24 among the six best."""
+
+
 def search(folder: Path, coarse: int = 100, fine: int = 24) -> Searched:
-    """The lecture's two stages with its own boxes, the fine one for ten epochs."""
-    boxes = {"fine": {"learning_rate": log_uniform(1e-4, 1e-3), "l2": log_uniform(1e-4, 1.0)}}
-    ask = Ask(f"coarse:{coarse}x5,fine:{fine}x10,final:1x10", boxes, default_workers())
+    """The lecture's two stages with its own boxes, the fine one for ten epochs; the best five for twenty."""
+    ask = Ask(f"coarse:{coarse}x5,fine:{fine}x10,final:5x20", {"fine": FINE}, default_workers())
     return run_search(Job("cifar10", seed=0, folder=folder), cifar(), ask)
+
+
+def search_among_the_best(folder: Path) -> Searched:
+    """The fine stage of three of its best trials alone, and these retrained for twenty epochs."""
+    prepared = cifar()
+    prepared = replace(prepared, recipe=replace(prepared.recipe, enqueue=AMONG_THE_BEST))
+    return run_search(
+        Job("cifar10", seed=0, folder=folder), prepared, Ask("fine:3x10,final:3x20", {"fine": FINE})
+    )
 
 
 def table(folder: Path) -> list[Row]:
@@ -141,7 +160,7 @@ def _told(found: Single) -> str:
 def _search_rows(folder: Path) -> list[Row]:
     started = time.perf_counter()
     found = search(folder)
-    seconds, best = time.perf_counter() - started, found.outcome["best"]
+    seconds, best, final = time.perf_counter() - started, found.outcome["best"], found.outcome["final"]
     values = best["hyperparameters"]
     chosen = f"lr {values['learning_rate']:.3g}, l2 {values['l2']:.3g}"
     edges = "; ".join(edge["message"] for edge in found.outcome["edges"]) or "none: the best lies inside"
@@ -155,9 +174,9 @@ def _search_rows(folder: Path) -> list[Row]:
         ),
         Row("edge alarm", "lr at 97.6% of its range: worrying", edges, 0.0),
         Row(
-            "the best retrained for 10 epochs: test accuracy",
+            "the best five retrained for 20 epochs: the chosen one's validation and test accuracy",
             "not given",
-            f"{found.outcome['final']['test_accuracy']:.4f}",
+            f"{final['val_accuracy']:.3f}, {final['test_accuracy']:.4f}",
             0.0,
         ),
     ]

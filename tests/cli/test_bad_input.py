@@ -53,6 +53,16 @@ def test_stages_that_cannot_be_read(babysit):
     assert_refused(babysit("search", "digits", "--stages", "100x5"), "100x5", "name:TRIALSxEPOCHS")
 
 
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [(("--folds", "1"), "1 folds"), (("--stages", "100x5"), "100x5"), (("--timeout", "soon"), "'soon'")],
+)
+def test_a_search_that_cannot_be_is_refused_before_anybody_waits_for_checks(babysit, options, word):
+    answer = babysit("search", "digits", *options)
+    assert_refused(answer, word)
+    assert "checks" not in answer.out
+
+
 DATA = {
     "a file that is not there": ("return bs.data.csv('none.csv', label='y')", "none.csv"),
     "the wrong format": ("return bs.data.npz('words.csv')", "words.csv"),

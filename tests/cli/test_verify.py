@@ -116,6 +116,7 @@ def test_a_search_is_not_resumed_in_another_precision(babysit, tmp_path):
     answer = babysit("search", "digits", *SMALL, "--resume", "--precision", "medium")
     assert answer.code == 0
     assert "going on with study 1" in answer.out
+    assert "none was trained anew" in answer.out  # only the retraining was
 
 
 def test_a_training_is_not_resumed_in_another_precision(babysit, tmp_path):

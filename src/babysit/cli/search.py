@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -233,10 +234,13 @@ def _tell_outcome(job: Job, searched: Searched, console: Console) -> None:
         console.print(f"• {escape(advice)}")
     _tell_final(outcome.get("final"), searched.weights, console)
     states = ", ".join(f"{count} {state}" for state, count in sorted(outcome["states"].items()))
-    console.print(
-        f"{states}; {outcome['wall_seconds']:.1f} s, {outcome['trial_steps_per_second']:,.0f} trial-steps/s",
-        highlight=False,
-    )
+    console.print(f"{states}; {_speed_text(outcome)}", highlight=False)
+
+
+def _speed_text(outcome: Mapping[str, Any]) -> str:
+    if not outcome["trial_steps_per_second"]:  # resumed, with nothing left to train
+        return "none was trained anew"
+    return f"{outcome['wall_seconds']:.1f} s, {outcome['trial_steps_per_second']:,.0f} trial-steps/s"
 
 
 def _tell_final(final: dict[str, Any] | None, weights: Path | None, console: Console) -> None:

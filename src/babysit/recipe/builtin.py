@@ -120,7 +120,7 @@ BUILTIN: dict[str, Recipe] = {
             schedule="cosine",
             batch_size=200,
             epochs=12,
-            stages="coarse:36x3,fine:16x8,final:2x25",
+            stages="coarse:24x2,fine:10x6,final:1x20",
             space={
                 "update": choice("momentum", "adam"),
                 "learning_rate": log_uniform(3e-4, 3e-2),

@@ -165,10 +165,12 @@ def _facts(view: StudyView) -> tuple[tuple[str, str], ...]:
     counts = [f"{states.count(state)} {state.value}" for state in State if states.count(state)]
     trials = f"{len(states)} ({', '.join(counts)})" if counts else "none"
     facts = [("trials", trials)]
+    speed = view.study.outcome.get("trial_steps_per_second")
+    if speed == 0:  # resumed, with nothing left to train: its clock tells nothing
+        return tuple(facts)
     wall = view.study.outcome.get("wall_seconds")
     if isinstance(wall, int | float):
         facts.append(("took", duration_text(wall)))
-    speed = view.study.outcome.get("trial_steps_per_second")
     if isinstance(speed, int | float) and math.isfinite(speed):
         facts.append(("speed", f"{speed:,.0f} trial-steps/s"))
     return tuple(facts)
