@@ -166,6 +166,10 @@ def _search(job: Job, ask: Ask, console: Console, as_json: bool) -> Searched:
     with terminal.SearchProgress(console) as progress:
         searched = run_search(job, prepared, ask, checks=checks, hooks=_hooks(progress, console))
     _tell_outcome(job, searched, console)
+    stopped = searched.outcome["states"].get("stopped", 0)
+    if ask.timeout and stopped:
+        trials = "1 trial was" if stopped == 1 else f"{stopped} trials were"
+        console.print(f"the time was up: {trials} stopped half-way; --resume trains what is missing")
     report = searched.report
     view = load_study_view(job.store_url, searched.study)
     write_report(view, report)
