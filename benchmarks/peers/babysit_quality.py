@@ -35,12 +35,12 @@ def listen(tell: Callable[[str, float], None]) -> None:
 
     retrain = searching.retrain
 
-    def telling(*given: Any) -> Any:
+    def telling(*given: Any, **named: Any) -> Any:
         def told(reading: Reading, epochs: int) -> None:
             given[-1](reading, epochs)
             tell(FINAL, reading.val_accuracy)
 
-        return retrain(*given[:-1], told)
+        return retrain(*given[:-1], told, **named)
 
     searching.DiagnosingRecorder, searching.retrain = Telling, telling  # type: ignore[misc]
 

@@ -171,9 +171,9 @@ def test_the_last_fifth_of_the_time_is_for_the_retraining(tmp_path, monkeypatch)
     asked = []
 
     def seen(real, deadline):
-        def called(*given):
+        def called(*given, **named):
             asked.append(deadline(given) - time.time())
-            return real(*given)
+            return real(*given, **named)
 
         return called
 

@@ -76,16 +76,16 @@ def fold_text(best: Result) -> str:
 
 
 def epochs_text(final: Final) -> str:
-    """How long the best was retrained, and why not longer.
+    """How long the best was retrained; less than asked for where the time was up, or somebody stopped it.
 
     Example:
         >>> epochs_text({"epochs": 20, "epochs_done": 20}), epochs_text({"epochs": 20, "epochs_done": 7})
-        ('20 epochs', '7 of 20 epochs, as the time was up')
+        ('20 epochs', '7 of 20 epochs, then stopped')
     """
     asked = final.get("epochs")
     done = final.get("epochs_done", asked)  # of a study from before it was kept: all
     epochs = "epoch" if asked == 1 else "epochs"
-    return f"{asked} {epochs}" if done == asked else f"{done} of {asked} {epochs}, as the time was up"
+    return f"{asked} {epochs}" if done == asked else f"{done} of {asked} {epochs}, then stopped"
 
 
 def final_lines(final: Final) -> list[str]:
