@@ -1,0 +1,46 @@
+"""`babysit dashboard`: every study in a browser, live."""
+
+from __future__ import annotations
+
+import webbrowser
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from babysit.cli.app import OutOption, StoreOption, app, console_for
+from babysit.errors import InputError
+from babysit.session.job import DEFAULT_FOLDER, Job
+from babysit.session.liveness import is_interrupted
+
+
+@app.command(epilog="Example: babysit dashboard --store sqlite:///babysit-runs/babysit.sqlite")
+def dashboard(
+    store: StoreOption = "",
+    out: OutOption = DEFAULT_FOLDER,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="0: the first free one from 8265.", show_default=False)
+    ] = 0,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; one beyond this machine demands a login.")
+    ] = "127.0.0.1",
+    opening: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = True,
+) -> None:
+    """See every study in a browser, live: a hundred runs at once, and touch them."""
+    try:
+        from babysit.views.dashboard.server import Server, rules_for
+        from babysit.views.dashboard.serving import OpenStore, Serving
+    except ImportError as error:
+        raise InputError(
+            f"the dashboard needs a package that is not installed ({error.name})",
+            cure="pip install 'babysit[dashboard]'",
+        ) from None
+    url = Job("", store=store, folder=out).store_url
+    serving = Serving(OpenStore(url), rules_for(host), is_interrupted)
+    server = Server(serving, host, port)
+    console = console_for(False)
+    console.print(f"dashboard of {escape(url)}", soft_wrap=True, highlight=False)
+    console.print(f"  [bold]{escape(server.url)}[/bold]   Ctrl-C ends it", soft_wrap=True, highlight=False)
+    if opening:
+        webbrowser.open(server.url)
+    server.run()

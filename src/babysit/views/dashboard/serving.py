@@ -1,0 +1,80 @@
+"""What a running dashboard holds: the store it reads, the rules of asking, and what only its starter can tell."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from babysit.records import Study
+from babysit.store.engine import locate
+from babysit.store.queries import Reader
+from babysit.views.dashboard.security import Rules
+
+
+class OpenStore:
+    """A store that is opened when the first page asks for it, since a search may only be about to make it.
+
+    Args:
+        url: a path, ``sqlite:///path``, or a database server's URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.text = locate(url).text
+        self._reader: Reader | None = None
+        self._lock = threading.Lock()
+
+    def reader(self) -> Reader:
+        """The store, opened; the same one for every request and thread.
+
+        Raises:
+            StoreError: there is no such store yet, or it is none.
+        """
+        with self._lock:
+            if self._reader is None:
+                self._reader = Reader(self.url)
+            return self._reader
+
+    def close(self) -> None:
+        """Lets go of the store."""
+        with self._lock:
+            if self._reader is not None:
+                self._reader.close()
+            self._reader = None
+
+
+def _never(study: Study) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Serving:
+    """One start of a dashboard.
+
+    Attributes:
+        store: what is shown.
+        rules: what a request must bring.
+        is_interrupted: whether the process that runs a study is gone; only the session can tell.
+    """
+
+    store: OpenStore
+    rules: Rules = field(default_factory=Rules)
+    is_interrupted: Callable[[Study], bool] = _never
+
+
+def serving_of(request: Request) -> Serving:
+    """What the application that got a request serves."""
+    serving: Serving = request.app.state.serving
+    return serving
+
+
+def reader_of(request: Request) -> Reader:
+    """The store, opened.
+
+    Raises:
+        StoreError: there is no such store yet, or it is none; the application makes a page of it.
+    """
+    return serving_of(request).store.reader()
