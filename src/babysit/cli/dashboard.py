@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import webbrowser
 from typing import Annotated
 
@@ -43,4 +44,5 @@ def dashboard(
     console.print(f"  [bold]{escape(server.url)}[/bold]   Ctrl-C ends it", soft_wrap=True, highlight=False)
     if opening:
         webbrowser.open(server.url)
-    server.run()
+    with contextlib.suppress(KeyboardInterrupt):  # the usual end of a server
+        server.run()

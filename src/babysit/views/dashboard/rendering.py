@@ -10,8 +10,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from babysit.views.dashboard.serving import Serving
-from babysit.views.dashboard.static_files import static_files, static_url
+from babysit.views.dashboard.static_files import static_url
 from babysit.views.words import duration_text, moment_text, number_text, percent_text, value_text
+
+SHARED = ("dom.js", "keyboard.js", "polling.js")
+"""The scripts that all pages use."""
 
 
 @cache
@@ -49,7 +52,5 @@ def page(serving: Serving, template: str, contents: Mapping[str, Any], status: i
 
 @cache
 def modules() -> tuple[str, ...]:
-    """The scripts that all pages share, fetched at once instead of one after the other."""
-    return tuple(
-        static_url(name) for name in ("dom.js", "keyboard.js", "polling.js") if name in static_files()
-    )
+    """The addresses of the shared scripts, to be fetched at once instead of one after the other."""
+    return tuple(static_url(name) for name in SHARED)

@@ -1,8 +1,8 @@
 """Who may ask what: checked for every request before any page is made, and headers for every answer.
 
 A browser lets any web page send requests to 127.0.0.1, and a rebound name lets it read the answers. So the
-name in ``Host`` must be one that the server goes by, and a request that changes something must come from a page
-of this very start of the server.
+name in ``Host`` must be one that the server goes by, and a request that changes something must come from a
+page of this very start of the server.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Rules:
         token: every request that changes something carries it in ``X-Babysit-Token``; new at every start.
         login: what a browser must show, as a cookie, to see anything; empty where only this machine can ask.
         names: the names, without port, that the server goes by.
-        any_address: a bare IP address in ``Host`` will do too: no name stands behind it that could be rebound.
+        any_address: a bare IP address in ``Host`` will do too: there is no name that could be rebound.
     """
 
     token: str = field(default_factory=new_token)

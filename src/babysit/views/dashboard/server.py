@@ -1,4 +1,4 @@
-"""Starting and stopping the web server: in the foreground, or beside something else in a thread of its own."""
+"""Starting and stopping the web server: in the foreground, or beside something else in a thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a running dashboard holds: the store it reads, the rules of asking, and what only its starter can tell."""
+"""What a running dashboard holds: the store, the rules of asking, and what only its starter can tell."""
 
 from __future__ import annotations
 

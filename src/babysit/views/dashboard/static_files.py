@@ -1,4 +1,4 @@
-"""Scripts, styles and the icon: read once, found by name in a table, never by a path that somebody asked for."""
+"""Scripts, styles and the icon: read once, found by name in a table, never by a path from a request."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _type(name: str) -> str:
 
 @cache
 def edition() -> str:
-    """A name for the content of all files together; it is part of their addresses, so browsers may keep them."""
+    """A name for the content of all files; it is part of their addresses, so that browsers may keep them."""
     digest = hashlib.sha256()
     for name, file in static_files().items():
         digest.update(name.encode() + b"\0" + file.plain)
