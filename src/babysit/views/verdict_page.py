@@ -10,11 +10,11 @@ from babysit.records import Cause, CheckResult, Finding, Severity
 from babysit.verdict.report import Report
 from babysit.verdict.words import counts_text, evidence_text, explains_text, place_text
 from babysit.views import figures, watched
+from babysit.views.line_figures import legend_html, lines_svg
+from babysit.views.lines import Lines, Mark
 from babysit.views.pages import render
 from babysit.views.report import gap_text
 from babysit.views.series import Scores
-from babysit.views.watched import Lines
-from babysit.views.watched_figures import legend_html, lines_svg
 from babysit.views.words import percent_text
 from babysit.watching.quantities import Log, Setup
 
@@ -128,14 +128,13 @@ def _shown_scores(scores: Scores, log: Log, healthy: bool) -> Shown:
 
 def _shown(key: str, heading: str, data: Lines, causes: Sequence[Told], broken: int) -> Shown:
     ended = f" From step {broken} on it is no number." if key == "loss" and broken else ""
-    marks = [
-        (data.x.place(told.finding.since), str(told.number))
+    marks = tuple(
+        Mark(data.x.place(told.finding.since), str(told.number), told.finding.message)
         for told in causes
         if told.link == key and told.finding.since
-    ]
-    return Shown(
-        key, heading, lines_svg(data, heading, marks), legend_html(data.lines), _CAPTIONS[key] + ended
     )
+    drawing = lines_svg(data._replace(marks=marks), heading)
+    return Shown(key, heading, drawing, legend_html(data.lines), _CAPTIONS[key] + ended)
 
 
 def _told(number: int, cause: Cause, keys: Collection[str]) -> Told:
