@@ -84,6 +84,88 @@ class Explosion:
         return self.cost / self.first_cost if self.first_cost else math.inf
 
 
+class CommandKind(StrEnum):
+    """What may be asked of a live run or study."""
+
+    STOP = "stop"
+    SCALE_LEARNING_RATE = "scale_learning_rate"
+    STOP_STUDY = "stop_study"
+    EXTEND_STUDY = "extend_study"
+
+    @property
+    def is_of_trial(self) -> bool:
+        """Whether it is asked of one trial; otherwise of the whole study."""
+        return self in (CommandKind.STOP, CommandKind.SCALE_LEARNING_RATE)
+
+    @property
+    def has_argument(self) -> bool:
+        """Whether it takes a number: the factor of a learning rate, the trials of an extension."""
+        return self in (CommandKind.SCALE_LEARNING_RATE, CommandKind.EXTEND_STUDY)
+
+
+class CommandState(StrEnum):
+    """How far a request has come: asked, seen by the run's process, then one of three answers."""
+
+    ASKED = "asked"
+    SEEN = "seen"
+    APPLIED = "applied"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+
+    @property
+    def is_open(self) -> bool:
+        """True until it is answered."""
+        return self in (CommandState.ASKED, CommandState.SEEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A request to a live run or study, and what came of it.
+
+    Attributes:
+        id: its number in the store; of two requests the smaller was asked first.
+        study: the study.
+        trial: (stage, number) of the trial; None for the whole study.
+        kind: what is asked.
+        argument: the factor of a learning rate, > 0, or the trials of the last stage, >= 1; else NaN.
+        by: who asked, in words.
+        asked: when, in seconds since 1970.
+        state: how far it has come.
+        step: the step after which it took effect; 0 where it did not, or before the first.
+        detail: the answer in words.
+        answered: when it was answered, in seconds since 1970; NaN while it is open.
+        version: the number of the last change, from the same count as the run summaries'.
+    """
+
+    id: int
+    study: int
+    trial: tuple[int, int] | None
+    kind: CommandKind
+    argument: float
+    by: str
+    asked: float
+    state: CommandState
+    step: int = 0
+    detail: str = ""
+    answered: float = math.nan
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """What was done to a run by hand while it trained.
+
+    Attributes:
+        kind: stop or scale_learning_rate.
+        step: the step after which it took effect; 0 is before the first.
+        argument: the factor of the learning rate; NaN for a stop.
+    """
+
+    kind: CommandKind
+    step: int
+    argument: float = math.nan
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """The summary of one training of one model.
@@ -97,6 +179,7 @@ class Run:
         steps: update steps done.
         message: why it failed or was pruned, in words; empty otherwise.
         folds: the validation score of each fold at the best epoch of their mean; empty without folds.
+        touches: what was done to it by hand while it trained, in that order; empty for most.
     """
 
     state: State
@@ -107,6 +190,34 @@ class Run:
     steps: int = 0
     message: str = ""
     folds: tuple[float, ...] = ()
+    touches: tuple[Touch, ...] = ()
+
+    @property
+    def is_final(self) -> bool:
+        """True once nothing more will happen: of stopped runs those alone that were stopped by hand."""
+        return self.state.is_final or (self.state is State.STOPPED and self.was_stopped_by_hand)
+
+    @property
+    def was_stopped_by_hand(self) -> bool:
+        """Whether somebody asked for its end; others are stopped with their study, half-way."""
+        return any(touch.kind is CommandKind.STOP for touch in self.touches)
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """What its learning rate was multiplied with by hand, in all: 1 for a run that nobody touched.
+
+        Example:
+            >>> halved = Touch(CommandKind.SCALE_LEARNING_RATE, step=100, argument=0.5)
+            >>> Run(State.COMPLETE, touches=(halved, halved)).learning_rate_factor
+            0.25
+        """
+        scaled = CommandKind.SCALE_LEARNING_RATE
+        return math.prod(touch.argument for touch in self.touches if touch.kind is scaled)
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether its learning rate was changed by hand: it did not train with its own hyperparameters."""
+        return any(touch.kind is CommandKind.SCALE_LEARNING_RATE for touch in self.touches)
 
     @property
     def best(self) -> Reading | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from babysit.store.commands import Commands
 from babysit.store.queries import Reader
 from babysit.store.writer import Writer
 
@@ -23,6 +24,12 @@ def writer(url: str) -> Iterator[Writer]:
 @pytest.fixture
 def study(writer: Writer) -> int:
     return begin(writer)
+
+
+@pytest.fixture
+def commands(writer: Writer, url: str) -> Iterator[Commands]:
+    with Commands(url) as opened:
+        yield opened
 
 
 @pytest.fixture

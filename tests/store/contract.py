@@ -18,6 +18,7 @@ from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS
 from babysit.store.points import buckets
 from babysit.store.queries import Reader
 from babysit.store.writer import FLUSH_READINGS, FLUSH_SECONDS, Writer
+from store.commands_contract import CommandsContract
 from store.conftest import begin
 from store.records import (
     CHECKS,
@@ -34,7 +35,7 @@ from store.records import (
 )
 
 
-class StoreContract:
+class StoreContract(CommandsContract):
     """The tests that every store passes."""
 
     def test_a_study_is_there_when_begun(self, writer: Writer, reader: Reader) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +16,9 @@ import numpy as np
 import pytest
 
 from babysit.errors import StoreError
-from babysit.records import State
+from babysit.records import Command, CommandKind, CommandState, State
 from babysit.store import engine, queries
+from babysit.store.commands import Commands, changed_commands, commands_of, silence
 from babysit.store.queries import Reader
 from babysit.store.writer import Writer
 from store.conftest import begin
@@ -50,6 +53,17 @@ sys.stdin.readline()
 for _ in range(10):
     with Writer(sys.argv[1]) as writer:
         writer.finish_trials(begin(writer), [complete(0)])
+"""
+
+
+ASKING = """
+import sys
+from babysit.records import CommandKind
+from babysit.store.commands import Commands
+url, study, mine = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+with Commands(url) as commands:
+    for index in range(20):
+        commands.ask(study, CommandKind.STOP_STUDY, by=f"{mine}-{index}")
 """
 
 
@@ -280,6 +294,9 @@ def test_a_store_of_the_first_schema_is_read_and_extended(tmp_path: Path) -> Non
     for statement in (
         "DROP TABLE histograms",
         "DROP TABLE snapshots",
+        "DROP TABLE commands",
+        "DROP TABLE heartbeats",
+        "DROP TABLE touches",
         "UPDATE meta SET value = 1 WHERE name = 'schema_version'",
     ):
         _execute(path, statement)
@@ -287,8 +304,50 @@ def test_a_store_of_the_first_schema_is_read_and_extended(tmp_path: Path) -> Non
         assert same(queries.results(reader, study), [complete(0)])
         assert queries.histograms(reader, study, (0, 0)) == {}
         assert queries.snapshots(reader, study, (0, 0)) == {}
+        assert commands_of(reader, study) == changed_commands(reader, 0) == []
+        assert math.isnan(silence(reader, study))
     with Writer(str(path)) as writer:
         writer.details(study, trial(1), details(1))
     with Reader(str(path)) as reader:
         assert same(queries.results(reader, study)[0], complete(0))
         assert list(queries.histograms(reader, study, (0, 1))) == ["activations/1"]
+
+
+def test_a_request_adds_its_table_to_an_older_store(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with Writer(str(path)) as writer:
+        study = begin(writer)
+        for name in ("commands", "heartbeats", "touches"):
+            _execute(path, f"DROP TABLE {name}")
+        _execute(path, "UPDATE meta SET value = 3 WHERE name = 'schema_version'")
+        with Commands(str(path)) as commands:
+            asked = commands.ask(study, CommandKind.STOP_STUDY)
+            assert [one.id for one in commands.take(study)] == [asked.id]
+
+
+def test_nothing_is_asked_of_a_store_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no store"):
+        Commands(str(tmp_path / "none.db"))
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_processes_that_ask_at_once_are_all_heard_in_order(
+    writer: Writer, reader: Reader, commands: Commands, url: str, study: int
+) -> None:
+    asking = [python(ASKING, url, str(study), name) for name in ("ann", "bob")]
+    taken: list[Command] = []
+    deadline = time.monotonic() + 60
+    while len(taken) < 40 and time.monotonic() < deadline:
+        for command in commands.take(study):
+            commands.applied(command.id, step=len(taken))
+            taken.append(command)
+    for process in asking:
+        process.communicate()
+    assert [process.returncode for process in asking] == [0, 0]
+    assert [command.id for command in taken] == sorted(command.id for command in taken)
+    for name in ("ann", "bob"):
+        mine = [command.by for command in taken if command.by.startswith(name)]
+        assert mine == [f"{name}-{index}" for index in range(20)]
+    assert {command.state for command in commands_of(reader, study)} == {CommandState.APPLIED}
+    versions = [command.version for command in commands_of(reader, study)]
+    assert len(set(versions)) == 40

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from babysit.records import Details, Finding, Histogram, Reading, Result, Run, S
 from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS, Thinned, save_pictures
 from babysit.store.points import CHUNK_POINTS, Chunk, to_chunks, to_single, to_spark
 from babysit.store.rows import Values, finding_values, reading_values, summary_values
-from babysit.store.schema import findings, fold_scores, meta, readings, run_summary, series
+from babysit.store.schema import findings, fold_scores, meta, readings, run_summary, series, touches
 from babysit.store.statements import append, forget, replace
 
 COST = "cost"
@@ -166,11 +167,12 @@ def save_finished(
     found: Mapping[tuple[int, int], Sequence[Finding]],
 ) -> None:
     """Writes finished runs whole: the final state, every reading, the rest of the series, the findings."""
-    forget(connection, results, (readings, findings, fold_scores))
+    forget(connection, results, (readings, findings, fold_scores, touches))
     rows = [row for trial, result in results.items() for row in reading_values(trial, result.run.readings)]
     append(connection, readings, rows)
     append(connection, findings, _finding_rows(results, found))
     append(connection, fold_scores, _fold_rows(results))
+    append(connection, touches, _touch_rows(results))
     _save_points(connection, active.values())
     summaries = {trial: summary_values(result.run, b"") for trial, result in results.items()}
     for trial, summary in summaries.items():
@@ -193,6 +195,14 @@ def _fold_rows(results: Mapping[int, Result]) -> list[Values]:
         {"trial": trial, "fold": fold, "score": value}
         for trial, result in results.items()
         for fold, value in enumerate(result.run.folds)
+    ]
+
+
+def _touch_rows(results: Mapping[int, Result]) -> list[Values]:
+    return [
+        {"trial": trial, "position": position, **asdict(touch), "kind": touch.kind.value}
+        for trial, result in results.items()
+        for position, touch in enumerate(result.run.touches)
     ]
 
 

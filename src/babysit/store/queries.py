@@ -26,6 +26,7 @@ from babysit.records import (
     Stage,
     State,
     Study,
+    Touch,
     Trial,
     Value,
 )
@@ -43,8 +44,9 @@ from babysit.store.rows import (
     run_from,
     stage_from,
     study_from,
+    touch_from,
 )
-from babysit.store.schema import ADDED, fold_scores, readings, run_summary, series, trials
+from babysit.store.schema import ADDED, fold_scores, readings, run_summary, series, touches, trials
 from babysit.store.schema import checks as checks_table
 from babysit.store.schema import findings as findings_table
 from babysit.store.schema import histograms as histograms_table
@@ -231,11 +233,11 @@ def results(reader: Reader, study: int) -> list[Result]:
         run_rows = list(connection.execute(runs))
         reading_rows = list(connection.execute(measured))
     by_key = {key: [reading_from(row) for row in rows] for key, rows in groupby(reading_rows, _key)}
-    by_fold = _fold_scores(reader, study)
+    by_fold, by_hand = _fold_scores(reader, study), _touches(reader, study)
     return [
         Result(
             Trial(row.stage, row.number, row.hyperparameters),
-            run_from(row, by_key.get(_key(row), ()), by_fold.get(_key(row), ())),
+            run_from(row, *(found.get(_key(row), ()) for found in (by_key, by_fold, by_hand))),
         )
         for row in run_rows
     ]
@@ -247,6 +249,14 @@ def _fold_scores(reader: Reader, study: int) -> dict[Key, list[float]]:
         return {}
     mine = trials_of(study, fold_scores).join(fold_scores).order_by(fold_scores.c.fold)
     return {key: [row.score for row in rows] for key, rows in groupby(reader.rows(mine), _key)}
+
+
+def _touches(reader: Reader, study: int) -> dict[Key, list[Touch]]:
+    """What was done by hand, by trial, to those to which anything was."""
+    if not reader.has(touches):
+        return {}
+    mine = _trials_of(study, touches).join(touches).order_by(touches.c.position)
+    return {key: [touch_from(row) for row in rows] for key, rows in groupby(reader.rows(mine), _key)}
 
 
 def costs(reader: Reader, study: int, key: Key) -> Curve:

@@ -11,6 +11,9 @@ from sqlalchemy import Row
 
 from babysit.records import (
     CheckResult,
+    Command,
+    CommandKind,
+    CommandState,
     Evidence,
     Explosion,
     Finding,
@@ -21,6 +24,7 @@ from babysit.records import (
     State,
     Status,
     Study,
+    Touch,
     score,
 )
 
@@ -170,8 +174,10 @@ def explosion_from(row: Row[Any]) -> Explosion | None:
     return Explosion(row.explosion_step, row.explosion_epoch, row.explosion_cost, row.explosion_first_cost)
 
 
-def run_from(row: Row[Any], readings: Sequence[Reading], folds: Sequence[float] = ()) -> Run:
-    """The run in a row of ``run_summary``, with its readings and its folds' scores."""
+def run_from(
+    row: Row[Any], readings: Sequence[Reading], folds: Sequence[float] = (), touches: Sequence[Touch] = ()
+) -> Run:
+    """The run in a row of ``run_summary``, with its readings, its folds' scores and what was done to it."""
     return Run(
         state=State(row.state),
         readings=tuple(readings),
@@ -181,4 +187,28 @@ def run_from(row: Row[Any], readings: Sequence[Reading], folds: Sequence[float] 
         steps=row.steps,
         message=row.message,
         folds=tuple(folds),
+        touches=tuple(touches),
+    )
+
+
+def touch_from(row: Row[Any]) -> Touch:
+    """The touch in a row of ``touches``."""
+    return Touch(CommandKind(row.kind), row.step, row.argument)
+
+
+def command_from(row: Row[Any]) -> Command:
+    """The command in a row of ``commands`` joined with its trial's stage and number."""
+    return Command(
+        id=row.id,
+        study=row.study,
+        trial=None if row.stage is None else (row.stage, row.number),
+        kind=CommandKind(row.kind),
+        argument=row.argument,
+        by=row.asked_by,
+        asked=row.asked,
+        state=CommandState(row.state),
+        step=row.step,
+        detail=row.detail,
+        answered=row.answered,
+        version=row.version,
     )

@@ -13,6 +13,9 @@ histograms    how activations and gradients were spread at some steps, a bounded
 snapshots     the first layer's weights at some steps, as images may be drawn of them, a bounded number
 findings      what the rules saw in a trial
 fold_scores   the validation score of each fold, where a search had folds
+commands      what was asked of live runs, and what came of it: requests with an acknowledgement
+heartbeats    when the process of a running study was last there to hear such a request
+touches       what was done to a run by hand while it trained: "stop", "scale_learning_rate"
 """
 
 from __future__ import annotations
@@ -41,11 +44,11 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised by one whenever an older babysit could no longer read what a newer one writes.
 
-1: the first. 2: histograms and snapshots. 3: fold_scores. A writer adds the later tables to an older store, a
-reader finds nothing in them.
+1: the first. 2: histograms and snapshots. 3: fold_scores. 4: commands, heartbeats and touches. A writer adds
+the later tables to an older store, a reader finds nothing in them.
 """
 
 _NOT_FINITE = "$float"
@@ -284,5 +287,45 @@ fold_scores = Table(
     Column("score", Number),
 )
 
-ADDED = {2: frozenset({"histograms", "snapshots"}), 3: frozenset({"fold_scores"})}
+commands = Table(
+    "commands",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study", ForeignKey("studies.id"), nullable=False),
+    # NULL: the whole study.
+    Column("trial", ForeignKey("trials.id")),
+    Column("kind", String(40), nullable=False),
+    Column("argument", Number),
+    Column("asked_by", Text, nullable=False),
+    Column("asked", Number, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("answered", Number),
+    Column("version", BigInteger, nullable=False, index=True),
+    Index("commands_state", "study", "state"),
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("study", ForeignKey("studies.id"), primary_key=True),
+    Column("time", Number, nullable=False),
+)
+
+touches = Table(
+    "touches",
+    metadata,
+    Column("trial", ForeignKey("trials.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("kind", String(40), nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("argument", Number),
+)
+
+ADDED = {
+    2: frozenset({"histograms", "snapshots"}),
+    3: frozenset({"fold_scores"}),
+    4: frozenset({"commands", "heartbeats", "touches"}),
+}
 """Schema version -> the tables that it brought."""

@@ -7,11 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import Connection, insert, select
 
 from babysit.errors import StoreError
-from babysit.records import Run, State, Trial, Value
+from babysit.records import CommandKind, Run, State, Trial, Value
 from babysit.store.active import next_versions, save_summaries
 from babysit.store.rows import summary_values
 from babysit.store.schema import (
     findings,
+    fold_scores,
     from_json,
     histograms,
     readings,
@@ -19,6 +20,7 @@ from babysit.store.schema import (
     series,
     snapshots,
     to_json,
+    touches,
     trials,
 )
 from babysit.store.statements import append, forget
@@ -88,13 +90,15 @@ def _refuse_other(trial: Trial, stored: Mapping[str, Value]) -> None:
 
 
 def unfinished(connection: Connection, rows: Collection[int]) -> list[int]:
-    """Those of some rows of ``trials`` whose run is not final."""
-    final = select(run_summary.c.trial).where(run_summary.c.state.in_(FINAL_STATES))
+    """Those of some rows of ``trials`` whose run is not final; one that was stopped by hand is."""
+    by_hand = select(touches.c.trial).where(touches.c.kind == CommandKind.STOP.value)
+    stopped = (run_summary.c.state == State.STOPPED.value) & run_summary.c.trial.in_(by_hand)
+    final = select(run_summary.c.trial).where(run_summary.c.state.in_(FINAL_STATES) | stopped)
     done = set(connection.execute(final.where(run_summary.c.trial.between(min(rows), max(rows)))).scalars())
     return [row for row in rows if row not in done]
 
 
 def start_over(connection: Connection, rows: Sequence[int], state: State) -> None:
     """Deletes what was measured in some trials and sets their state."""
-    forget(connection, rows, (readings, series, histograms, snapshots, findings))
+    forget(connection, rows, (readings, series, histograms, snapshots, findings, fold_scores, touches))
     save_summaries(connection, {row: summary_values(Run(state), b"") for row in rows})

@@ -15,10 +15,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 from babysit.errors import StoreError
 from babysit.records import CheckResult, Details, Finding, Reading, Result, Stage, State, Trial
 from babysit.store.active import ActiveRun, save_finished, save_progress
+from babysit.store.command_rows import expire_open, note_started_over, take_turn
 from babysit.store.engine import BUSY_SECONDS, create_tables, locate, open_engine
 from babysit.store.failures import store_errors
 from babysit.store.rows import Values, check_values, stage_values
-from babysit.store.schema import checks, stages, studies, trials
+from babysit.store.schema import checks, commands, stages, studies, trials
 from babysit.store.statements import append, replace
 from babysit.store.trial_rows import Key, ensure_trials, start_over, unfinished
 
@@ -146,16 +147,22 @@ class Writer:
     def reopen_study(self, study: int) -> None:
         """Sets an interrupted study running again.
 
-        Finished trials stay. Trials left half-way lose their readings, series and findings and go back to
-        waiting, since they will start again from their first step.
+        Finished trials stay, and those that were stopped by hand. Trials left half-way lose their readings,
+        series and findings and go back to waiting, since they will start again from their first step. What
+        was asked and never answered expires: it was meant for the process that is gone.
 
         Raises:
             StoreError: the store has no such study.
         """
         with self._transaction() as connection:
+            take_turn(connection)
             self._set_study(connection, study, {"state": State.RUNNING.value, "outcome": {}})
             mine = list(connection.execute(select(trials.c.id).where(trials.c.study == study)).scalars())
             left = unfinished(connection, mine) if mine else []
+            expire_open(
+                connection, commands.c.study == study, "the process that should have heard it had ended"
+            )
+            note_started_over(connection, left)
             start_over(connection, left, State.WAITING)
             self._drop(left)
 
@@ -290,6 +297,7 @@ class Writer:
                     self._active.setdefault(ids[key], ActiveRun(ids[key])).add_costs(*tail)
                 active = {row: self._active[row] for row in rows if row in self._active}
                 save_finished(connection, rows, active, findings)
+                expire_open(connection, commands.c.trial.in_(rows), "the run had ended")
             self._remember(study, ids)
             self._drop(list(rows))
 
@@ -306,6 +314,8 @@ class Writer:
         """
         self.flush()
         with self._transaction() as connection:
+            take_turn(connection)  # whoever asks something waits, and finds the study ended
+            expire_open(connection, commands.c.study == study, "the study had ended")
             self._set_study(connection, study, {"state": state.value, "outcome": outcome})
 
     def _rows(self, connection: Connection, study: int, wanted: Sequence[Trial]) -> dict[Key, int]:
