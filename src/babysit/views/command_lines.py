@@ -47,7 +47,11 @@ def searched_again(study: Study, ranges: Mapping[str, str]) -> str:
     words = study_words(study, without=list(ranges))
     at = 3
     return shlex.join(
-        [*words[:at], *(word for name, text in ranges.items() for word in ("-s", f"{name}={text}")), *words[at:]]
+        [
+            *words[:at],
+            *(word for name, text in ranges.items() for word in ("-s", f"{name}={text}")),
+            *words[at:],
+        ]
     )
 
 
@@ -67,4 +71,6 @@ def trained_alone(study: Study, hyperparameters: Mapping[str, Value], epochs: in
     """
     words = ["babysit", "train", study.recipe, *(["--seed", str(study.seed)] if study.seed else [])]
     values = {**hyperparameters, **({"epochs": epochs} if epochs else {})}
-    return shlex.join([*words, *(word for name, value in values.items() for word in ("-s", f"{name}={value}"))])
+    return shlex.join(
+        [*words, *(word for name, value in values.items() for word in ("-s", f"{name}={value}"))]
+    )
