@@ -5,7 +5,7 @@ Every function takes a :class:`Reader`. A reader may be open in one process whil
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -21,7 +21,9 @@ from babysit.records import (
     Explosion,
     Finding,
     Histogram,
+    Reading,
     Result,
+    Run,
     Snapshot,
     Stage,
     State,
@@ -237,10 +239,20 @@ def results(reader: Reader, study: int) -> list[Result]:
     return [
         Result(
             Trial(row.stage, row.number, row.hyperparameters),
-            run_from(row, *(found.get(_key(row), ()) for found in (by_key, by_fold, by_hand))),
+            _run_of(row, by_key, by_fold, by_hand),
         )
         for row in run_rows
     ]
+
+
+def _run_of(
+    row: Row[Any],
+    by_key: Mapping[Key, Sequence[Reading]],
+    by_fold: Mapping[Key, Sequence[float]],
+    by_hand: Mapping[Key, Sequence[Touch]],
+) -> Run:
+    key = _key(row)
+    return run_from(row, by_key.get(key, ()), by_fold.get(key, ()), by_hand.get(key, ()))
 
 
 def _fold_scores(reader: Reader, study: int) -> dict[Key, list[float]]:
@@ -255,7 +267,7 @@ def _touches(reader: Reader, study: int) -> dict[Key, list[Touch]]:
     """What was done by hand, by trial, to those to which anything was."""
     if not reader.has(touches):
         return {}
-    mine = _trials_of(study, touches).join(touches).order_by(touches.c.position)
+    mine = trials_of(study, touches).join(touches).order_by(touches.c.position)
     return {key: [touch_from(row) for row in rows] for key, rows in groupby(reader.rows(mine), _key)}
 
 

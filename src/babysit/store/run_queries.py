@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Column, Row, Select, Table, select
 
 from babysit.errors import StoreError
 from babysit.records import Result, Trial
 from babysit.store.active import COST
 from babysit.store.points import from_chunks
 from babysit.store.queries import Curve, Key, Reader, trials_of
-from babysit.store.rows import reading_from, run_from
-from babysit.store.schema import fold_scores, readings, run_summary, series, trials
+from babysit.store.rows import reading_from, run_from, touch_from
+from babysit.store.schema import fold_scores, readings, run_summary, series, touches, trials
 
 
-def result(reader: Reader, study: int, key: Key) -> tuple[Result, int]:
-    """One trial with its run, and the number of its last change.
+def result(reader: Reader, study: int, key: Key) -> Result:
+    """One trial with its run.
 
     Raises:
         StoreError: the study has no such trial.
@@ -27,13 +27,23 @@ def result(reader: Reader, study: int, key: Key) -> tuple[Result, int]:
             f"study {study} has no trial {key[0]}/{key[1]}", cure="choose one of the study's trials"
         )
     measured = reader.rows(_one(trials_of(study, readings).join(readings), key).order_by(readings.c.epoch))
-    folds = []
-    if reader.has(fold_scores):
-        scored = trials_of(study, fold_scores).join(fold_scores).order_by(fold_scores.c.fold)
-        folds = [row.score for row in reader.rows(_one(scored, key))]
+    folds = _kept(reader, fold_scores, fold_scores.c.fold, study, key)
+    by_hand = _kept(reader, touches, touches.c.position, study, key)
     row = rows[0]
-    run = run_from(row, [reading_from(each) for each in measured], folds)
-    return Result(Trial(row.stage, row.number, row.hyperparameters), run), row.version
+    run = run_from(
+        row,
+        [reading_from(each) for each in measured],
+        [each.score for each in folds],
+        [touch_from(each) for each in by_hand],
+    )
+    return Result(Trial(row.stage, row.number, row.hyperparameters), run)
+
+
+def _kept(reader: Reader, table: Table, place: Column[Any], study: int, key: Key) -> list[Row[Any]]:
+    """The rows of one trial in a table that an older store may lack."""
+    if not reader.has(table):
+        return []
+    return reader.rows(_one(trials_of(study, table).join(table).order_by(place), key))
 
 
 def version(reader: Reader, study: int, key: Key) -> int:

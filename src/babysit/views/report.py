@@ -20,6 +20,7 @@ from babysit.views.importance import bars
 from babysit.views.pages import render, write_page
 from babysit.views.scatter import range_strip, scatter
 from babysit.views.series import loss_curves, run_costs, run_scores
+from babysit.views.shown import gap_text
 from babysit.views.study import Costs, Key, StudyView
 from babysit.views.table import trial_table
 from babysit.views.words import (
@@ -238,21 +239,6 @@ def _run_curves(name: str, run: Run, costs: Costs) -> dict[str, Any]:
         "gap": scores.gap if scores else math.nan,
         "gap_text": gap_text(scores.gap, run.readings[-1].train_accuracy) if scores else "",
     }
-
-
-def gap_text(gap: float, train_accuracy: float) -> str:
-    """What the gap between training and validation accuracy says (CS231n lecture 6, row 111).
-
-    Example:
-        >>> gap_text(0.01, 0.6)
-        'small, so a larger network may do better.'
-    """
-    if gap > 0.1:
-        return "large, so the network overfits: more regularization or more data."
-    if gap >= 0.02:
-        return "moderate."
-    # A network that fits all its training data has capacity enough.
-    return "small, so a larger network may do better." if train_accuracy < 0.95 else "small."
 
 
 def _final_run(final: Mapping[str, Any]) -> tuple[Run, Costs]:
