@@ -91,17 +91,21 @@ def _band(frame: Frame, band: tuple[float, float] | None) -> str:
 
 
 def _levels(frame: Frame, levels: Sequence[Level]) -> list[str]:
-    """Named lines; a name that would lie on the one above goes below its line."""
-    parts, used = [], math.inf
+    """Named lines; those that lie on each other share one label."""
+    parts, groups = [], list[list[Level]]()
     for level in sorted(levels, key=lambda level: -level.place):
-        height = frame.y(level.place)
-        below = abs(height - used) < 16 or height < frame.top + 14
-        used = height
         parts.append(frame.horizontal(level.place, stroke=MUTED, stroke_dasharray="5 4"))
-        place = height + 14 if below else height - 5
-        halo = {"stroke": "var(--card, none)", "stroke_width": 3, "paint_order": "stroke"}
-        parts.append(text(level.label, frame.right - 4, place, "end", fill=MUTED, font_size=11, **halo))
-    return parts
+        near = groups and frame.y(level.place) - frame.y(groups[-1][0].place) < 13
+        groups[-1].append(level) if near else groups.append([level])
+    return [*parts, *(_level_label(frame, group) for group in groups)]
+
+
+def _level_label(frame: Frame, group: Sequence[Level]) -> str:
+    height = frame.y(group[0].place)
+    place = frame.y(group[-1].place) + 14 if height < frame.top + 14 else height - 5
+    halo = {"stroke": "var(--card, none)", "stroke_width": 3, "paint_order": "stroke"}
+    words = ", ".join(level.label for level in group)
+    return text(words, frame.right - 4, place, "end", fill=MUTED, font_size=11, **halo)
 
 
 def _mark(frame: Frame, mark: Mark) -> str:

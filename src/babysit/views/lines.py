@@ -188,8 +188,8 @@ def drawn(
 
     Args:
         x: the axis of steps; later values are left out.
-        found: name -> steps and values, in the network's order; a value that is not finite, or not positive
-            on a log axis, is left out.
+        found: name -> steps and values, in the network's order; a value that is not finite, or below zero
+            on a log axis, is left out; a zero lies at the foot of a log axis.
         label: of the vertical axis.
         log: whether that is logarithmic.
         also: values that must be visible.
@@ -200,7 +200,7 @@ def drawn(
     kept = {name: _visible(pairs, x, log) for name, pairs in found.items()}
     kept = {name: pairs for name, pairs in kept.items() if pairs}
     values = [value for pairs in kept.values() for _, value in pairs]
-    if not values:
+    if not any(value > 0 or not log for value in (*values, *also)) or not values:
         return None
     y = make_axis([*values, *also], label, log=log)
     names = evenly(list(kept), MOST_LINES)
@@ -217,7 +217,7 @@ def _visible(pairs: Pairs, x: Axis, log: bool) -> list[tuple[int, float]]:
     return [
         (step, value)
         for step, value in pairs
-        if step <= x.high and abs(value) < LARGEST and (value > 0 or not log)
+        if step <= x.high and abs(value) < LARGEST and (value >= 0 or not log)
     ]
 
 

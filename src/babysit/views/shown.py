@@ -33,7 +33,7 @@ CAPTIONS = {
     "loss": "The loss of every step. Chance is what the best constant answer reaches.",
     "scores": "After every epoch, the gap between training and validation shaded.",
     "updates": "|change of W| / |W| of each weight tensor. The band is a factor of ten round 1e-3, "
-    "where most healthy runs lie; adaptive optimizers may lie above.",
+    "where most healthy runs lie; adaptive optimizers may lie above. At the foot: no move at all.",
     "gradients": "The gradient of a typical single weight. Layers that lie orders of magnitude apart "
     "learn at different paces.",
     "means": "The mean of each layer's output.",
@@ -41,19 +41,21 @@ CAPTIONS = {
     "shrinking to nothing or growing without end is not.",
     "saturation": "The share of outputs at the ends of a sigmoid or tanh, where hardly any gradient passes.",
     "rates": "The learning rate of each parameter group.",
+    "dead": "The share of units that were silent in every one of the last looks. A ReLU that is silent half "
+    "of the time is healthy; one that is always silent gets no gradient and never comes back.",
 }
 
 
-def shown_lines(key: str, heading: str, data: Lines, more: str = "") -> Shown:
+def shown_lines(key: str, heading: str, data: Lines, caption: str) -> Shown:
     """Curves over the steps as a figure of the page.
 
     Args:
         key: its name in links.
         heading: its title.
         data: the curves.
-        more: what the caption adds.
+        caption: what it shows.
     """
-    return Shown(key, heading, lines_svg(data, heading), legend_html(data.lines), CAPTIONS[key] + more)
+    return Shown(key, heading, lines_svg(data, heading), legend_html(data.lines), caption)
 
 
 def scores_caption(scores: Scores, train_accuracy: float) -> str:

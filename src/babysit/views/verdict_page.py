@@ -12,7 +12,7 @@ from babysit.views import figures, watched
 from babysit.views.lines import Lines, Mark
 from babysit.views.pages import render
 from babysit.views.series import Scores
-from babysit.views.shown import Shown, scores_caption, shown_lines
+from babysit.views.shown import CAPTIONS, Shown, scores_caption, shown_lines
 from babysit.views.told import Told, causes_told, remarks_told
 from babysit.watching.quantities import Log, Setup
 
@@ -62,7 +62,7 @@ def _shown(key: str, heading: str, data: Lines, causes: Sequence[Told], broken: 
         for told in causes
         if told.link == key and told.finding.since
     )
-    return shown_lines(key, heading, data._replace(marks=marks), ended)
+    return shown_lines(key, heading, data._replace(marks=marks), CAPTIONS[key] + ended)
 
 
 def _drawings(log: Log) -> dict[str, tuple[str, Lines]]:
