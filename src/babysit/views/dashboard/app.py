@@ -10,12 +10,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from babysit.errors import StoreError
-from babysit.views.dashboard import command_center, static_files, studies
+from babysit.views.dashboard import (
+    command_center,
+    compare_page,
+    run_page,
+    series_page,
+    static_files,
+    studies,
+    touching,
+)
+from babysit.views.dashboard.asking import wants_data
 from babysit.views.dashboard.rendering import page
 from babysit.views.dashboard.security import Guard, TooLargeError
 from babysit.views.dashboard.serving import Serving, serving_of
 
-PAGES = (studies, command_center)
+PAGES = (studies, command_center, touching, run_page, series_page, compare_page)
 """The modules that make pages; each has ``routes``."""
 
 
@@ -43,11 +52,6 @@ def create_app(serving: Serving) -> Starlette:
     )
     app.state.serving = serving
     return app
-
-
-def wants_data(request: Request) -> bool:
-    """Whether a script asks, not a person."""
-    return "application/json" in request.headers.get("accept", "")
 
 
 def _store_failed(request: Request, error: Exception) -> Response:

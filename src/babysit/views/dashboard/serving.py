@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -12,6 +13,8 @@ from babysit.records import Study
 from babysit.store.engine import locate
 from babysit.store.queries import Reader
 from babysit.views.dashboard.security import Rules
+
+Made = TypeVar("Made")
 
 
 class OpenStore:
@@ -63,6 +66,23 @@ class Serving:
     store: OpenStore
     rules: Rules = field(default_factory=Rules)
     is_interrupted: Callable[[Study], bool] = _never
+    _kept: dict[Hashable, tuple[Hashable, Any]] = field(default_factory=dict, repr=False)
+
+    def kept(self, name: Hashable, state: Hashable, make: Callable[[], Made]) -> Made:
+        """What was last made under a name, as long as the state that it was made from is the same.
+
+        Several pages that look at one study share the work; nothing depends on what was kept.
+
+        Args:
+            name: what it is.
+            state: what it was made from.
+            make: makes it.
+        """
+        known = self._kept.get(name)
+        if known is None or known[0] != state:
+            known = self._kept[name] = (state, make())
+        made: Made = known[1]
+        return made
 
 
 def serving_of(request: Request) -> Serving:

@@ -87,7 +87,7 @@ async function draw() {
   await plotly.react(plot, traces(told, whole), layout(), {
     responsive: true,
     displaylogo: false,
-    modeBarButtonsToRemove: ["lasso2d", "select2d"],
+    modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]],
   });
   plot.dataset.points = String(told.points);
   listen();
@@ -128,7 +128,7 @@ function layout() {
     paper_bgcolor: token("--card"),
     plot_bgcolor: token("--card"),
     font: { color: token("--ink"), family: getComputedStyle(document.body).fontFamily, size: 12 },
-    xaxis: { ...axis, title: { text: "step" }, ...(range ? { range } : { autorange: true }) },
+    xaxis: { ...axis, exponentformat: "none", tickformat: ",d", title: { text: "step" }, ...(range ? { range } : { autorange: true }) },
     yaxis: { ...axis, title: { text: chooser.value }, type: log.checked ? "log" : "linear", autorange: true, fixedrange: true },
     yaxis2: { overlaying: "y", range: [0, 1.02], visible: false, fixedrange: true },
     dragmode: "zoom",
