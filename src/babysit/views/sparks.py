@@ -53,7 +53,9 @@ def spark_texts(sparks: Sequence[bytes], exploded: Sequence[bool]) -> list[str]:
     return [row[:length].tobytes().decode() for row, length in zip(letters, lengths.tolist(), strict=True)]
 
 
-def _heights(buckets: NDArray[np.float64], exploded: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _heights(
+    buckets: NDArray[np.float64], exploded: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The height of every bucket of every run, 0 to 63, and how many buckets are drawn."""
     low, high, last = buckets[..., 0], buckets[..., 1], buckets[..., 2]
     finite = np.where(np.isfinite(buckets), buckets, np.nan).reshape(len(buckets), -1)
