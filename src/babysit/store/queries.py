@@ -332,12 +332,16 @@ def findings(reader: Reader, study: int) -> dict[Key, list[Finding]]:
     rows = reader.rows(
         trials_of(study, findings_table).join(findings_table).order_by(findings_table.c.position)
     )
-    # A loop of one's own is judged by its steps, whatever else is recorded by its epochs.
     kinds = reader.rows(select(studies_table.c.kind).where(studies_table.c.id == study))
-    unit = "step" if kinds and kinds[0].kind == "watch" else "epoch"
+    unit = unit_of(kinds[0].kind if kinds else "")
     return {
         key: [replace(finding_from(row), unit=unit) for row in found] for key, found in groupby(rows, _key)
     }
+
+
+def unit_of(kind: str) -> str:
+    """What the moments of findings count: a loop of one's own is judged by its steps, all else by epochs."""
+    return "step" if kind == "watch" else "epoch"
 
 
 def run_summaries(reader: Reader, study: int) -> list[RunSummary]:

@@ -92,13 +92,14 @@ def load_trial_view(reader: Reader, study: int, key: Key) -> TrialView:
     stages = {stage.index: stage for stage in queries.stages(reader, study)}
     # The version first: what is written meanwhile is then read once more, and never missed.
     version = run_queries.version(reader, study, key)
+    asked = queries.study(reader, study)
     return TrialView(
-        queries.study(reader, study),
+        asked,
         stages.get(key[0]),
         run_queries.result(reader, study, key),
         queries.costs(reader, study, key),
         queries.series_of(reader, study, key),
-        queries.findings(reader, study).get(key, ()),
+        run_queries.findings(reader, asked, key),
         queries.histograms(reader, study, key),
         queries.snapshots(reader, study, key),
         queries.checks(reader, study),

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from babysit.records import Result, Stage, Study
+from babysit.records import Result, Run, Stage, Study, Value
 from babysit.store import queries, run_queries
 from babysit.store.queries import Key, Reader
 from babysit.views.comparison import Compared, differing, study_settings
@@ -83,6 +83,11 @@ def _chosen(reader: Reader, number: int, key: Key, many: bool) -> Chosen:
     return Chosen(compared, key, f"/r/{number}/{key[0]}/{key[1]}")
 
 
+def _asked(study: Study) -> dict[str, Value]:
+    """What was asked of a study that holds for each of its trials: not how many there were."""
+    return {name: value for name, value in study_settings(study).items() if name != "stages"}
+
+
 def _name(study: Study, stage: Stage | None, key: Key, many: bool) -> str:
     """The run in few words: of one study by stage and number, of many by its study's number, too."""
     if study.kind in ("train", "watch"):
@@ -111,12 +116,18 @@ def _outcomes(chosen: list[Chosen]) -> list[tuple[str, list[str]]]:
         ("best validation", [score_text(_result(one)) for one in chosen]),
         ("at epoch", [str(one.epoch) if one else MISSING for one in best]),
         ("gap to training", [_gap(one) for one in best]),
-        ("last cost", [number_text(run.last.cost) if run.last else MISSING for run in runs]),
-        ("epochs", [str(len(run.readings)) for run in runs]),
+        ("last cost", [_last_cost(run) for run in runs]),
+        ("epochs trained", [str(len(run.readings)) for run in runs]),
         ("steps", [f"{run.steps:,}" for run in runs]),
         ("explosion", [explosion_text(run.explosion) if run.explosion else MISSING for run in runs]),
     ]
     return [(name, cells) for name, cells in rows if any(cell != MISSING for cell in cells)]
+
+
+def _last_cost(run: Run) -> str:
+    if run.explosion is not None:
+        return number_text(run.explosion.cost)
+    return number_text(run.last.cost) if run.last else MISSING
 
 
 def _gap(best: Any) -> str:

@@ -20,6 +20,7 @@ from babysit.verdict.report import Report
 from babysit.verdict.words import counts_text
 from babysit.views.dashboard.asking import number
 from babysit.views.dashboard.rendering import environment, page
+from babysit.views.dashboard.security import STYLED
 from babysit.views.dashboard.serving import reader_of, serving_of
 from babysit.views.first_layer import CHOSEN, weight_images
 from babysit.views.recorded import TrialView, load_trial_view
@@ -101,7 +102,9 @@ def _run(request: Request) -> Response:
         "parameters": parameters(view),
         "environment": _environment(view),
     }
-    return page(serving_of(request), "run.html.j2", contents)
+    answer = page(serving_of(request), "run.html.j2", contents)
+    answer.headers.update(STYLED)
+    return answer
 
 
 def _changes(request: Request) -> Response:
