@@ -13,6 +13,7 @@ from babysit.errors import StoreError
 from babysit.views.dashboard import (
     command_center,
     compare_page,
+    lab_page,
     run_page,
     series_page,
     static_files,
@@ -24,7 +25,7 @@ from babysit.views.dashboard.rendering import page
 from babysit.views.dashboard.security import Guard, TooLargeError
 from babysit.views.dashboard.serving import Serving, serving_of
 
-PAGES = (studies, command_center, touching, run_page, series_page, compare_page)
+PAGES = (studies, command_center, touching, run_page, series_page, compare_page, lab_page)
 """The modules that make pages; each has ``routes``."""
 
 

@@ -78,7 +78,7 @@ def _chosen(reader: Reader, number: int, key: Key, many: bool) -> Chosen:
     stages = {stage.index: stage for stage in queries.stages(reader, number)}
     findings = run_queries.findings(reader, study, key)
     compared = Compared(
-        _name(study, stages.get(key[0]), key, many), study, result, study_settings(study), 0, findings
+        _name(study, stages.get(key[0]), key, many), study, result, _asked(study), findings=findings
     )
     return Chosen(compared, key, f"/r/{number}/{key[0]}/{key[1]}")
 

@@ -41,7 +41,7 @@ HEADERS = {
 STYLED = {
     "content-security-policy": f"{HEADERS['content-security-policy']}; style-src 'self' 'unsafe-inline'"
 }
-"""For a page that plotly draws on: it sets styles on its elements. No script of a page's own runs there either."""
+"""For a page that plotly draws on: it sets styles on its elements. Scripts are our own files there, too."""
 
 
 def new_token() -> str:

@@ -134,6 +134,7 @@ class Server:
         finally:
             self._socket.close()
             self._serving.store.close()
+            self._serving.lab.close()
 
     def stop(self) -> None:
         """Ends :meth:`run`, within a second."""

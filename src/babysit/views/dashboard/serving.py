@@ -12,6 +12,7 @@ from starlette.requests import Request
 from babysit.records import Study
 from babysit.store.engine import locate
 from babysit.store.queries import Reader
+from babysit.views.dashboard.laboratory import Laboratory
 from babysit.views.dashboard.security import Rules
 
 Made = TypeVar("Made")
@@ -61,11 +62,13 @@ class Serving:
         store: what is shown.
         rules: what a request must bring.
         is_interrupted: whether the process that runs a study is gone; only the session can tell.
+        lab: the lecture's experiments, and who does them.
     """
 
     store: OpenStore
     rules: Rules = field(default_factory=Rules)
     is_interrupted: Callable[[Study], bool] = _never
+    lab: Laboratory = field(default_factory=Laboratory)
     _kept: dict[Hashable, tuple[Hashable, Any]] = field(default_factory=dict, repr=False)
 
     def kept(self, name: Hashable, state: Hashable, make: Callable[[], Made]) -> Made:

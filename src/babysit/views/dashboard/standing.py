@@ -237,4 +237,5 @@ def _times(study: Study, work: float, stages: Sequence[StageProgress], running: 
     whole = sum(one.trials * one.epochs for one in stages)
     if elapsed < SETTLING_SECONDS or not work:
         return duration_text(elapsed), MISSING
-    return duration_text(elapsed), duration_text(elapsed * (whole - work) / work)
+    left = elapsed * (whole - work) / work
+    return duration_text(elapsed), duration_text(left) if left >= 1 else MISSING

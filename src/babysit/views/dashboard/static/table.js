@@ -115,7 +115,7 @@ export class Table {
     this.body.append(made);
     const hidden = this.order.length - this.drawn.size;
     byId("more").hidden = hidden <= 0;
-    byId("more").textContent = `${this.drawn.size} of ${this.order.length} shown; scroll for more`;
+    byId("more-told").textContent = `${this.drawn.size} of ${this.order.length} shown`;
   }
 
   /** @param {Row} row */
@@ -212,12 +212,15 @@ export class Table {
       const row = this.model.rows.get(keyAt(event.target));
       if (row) location.assign(this.model.address(row));
     });
-    // More rows before the reader comes to the end of those that are drawn.
+    byId("more-rows").addEventListener("click", () => this.more());
+    // More rows before the reader comes to the end of those that are drawn; on a phone, where the page itself
+    // scrolls and something comes after the table, only when asked.
     new IntersectionObserver(
       (seen) => {
-        if (seen.some((one) => one.isIntersecting) && this.drawn.size < this.order.length) this.more();
+        const scrolls = getComputedStyle(this.window).overflowY === "auto";
+        if (scrolls && seen.some((one) => one.isIntersecting) && this.drawn.size < this.order.length) this.more();
       },
-      { rootMargin: "600px" },
+      { root: this.window, rootMargin: "600px" },
     ).observe(byId("more"));
   }
 
@@ -314,9 +317,9 @@ function columnsOf(model) {
     ...(board.accuracy ? [number("gap", "gap", "training minus validation accuracy, after the last epoch", (row) => row.gap, (row) => gapText(row.gap))] : []),
     number("cost", "cost", "the last mini-batch's cost", (row) => row.cost, (row) => numberText(row.cost), false),
     { id: "spark", label: "cost by step", title: "the cost of every step, thinned; spikes are kept", numeric: false, descending: false, value: (row) => row.cost, fill: (cell, row) => fillSpark(cell, row, model) },
+    { id: "findings", label: "findings", title: "what the rules found", numeric: false, descending: true, value: (row) => row.findings, fill: fillFindings },
     number("epochs", "epochs", "epochs done, of those of its stage", (row) => row.epochs, (row) => `${row.epochs}/${board.stages[row.stage]?.epochs ?? "?"}`),
     number("steps", "steps", "update steps done", (row) => row.steps, (row) => String(row.steps)),
-    { id: "findings", label: "findings", title: "what the rules found", numeric: false, descending: true, value: (row) => row.findings, fill: fillFindings },
   ];
 }
 
@@ -362,8 +365,11 @@ function fillSpark(cell, row, model) {
 
 /** @param {HTMLElement} cell @param {Row} row */
 function fillFindings(cell, row) {
-  write(cell, row.findings ? `${row.findings} ${row.severity}${row.findings > 1 && row.severity !== "info" ? "s" : ""}` : "");
-  cell.dataset.severity = row.severity;
+  if (cell.dataset.told === `${row.findings} ${row.severity}`) return;
+  cell.dataset.told = `${row.findings} ${row.severity}`;
+  const told = `${row.findings} ${row.findings === 1 ? "finding" : "findings"}, the gravest of severity ${row.severity}`;
+  const mark = html("span", { class: `finding ${row.severity}`, title: told, role: "img", "aria-label": told }, String(row.findings));
+  cell.replaceChildren(...(row.findings ? [mark] : []));
 }
 
 const STATES = ["running", "complete", "exploded", "pruned", "stopped", "failed", "waiting"];
