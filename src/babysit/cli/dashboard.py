@@ -12,6 +12,7 @@ from rich.markup import escape
 from babysit.cli.app import OutOption, StoreOption, app, console_for
 from babysit.errors import InputError
 from babysit.session.job import DEFAULT_FOLDER, Job
+from babysit.session.laboratory import laboratory
 from babysit.session.liveness import is_interrupted
 
 
@@ -37,7 +38,7 @@ def dashboard(
             cure="pip install 'babysit[dashboard]'",
         ) from None
     url = Job("", store=store, folder=out).store_url
-    serving = Serving(OpenStore(url), rules_for(host), is_interrupted)
+    serving = Serving(OpenStore(url), rules_for(host), is_interrupted, lab=laboratory())
     server = Server(serving, host, port)
     console = console_for(False)
     console.print(f"dashboard of {escape(url)}", soft_wrap=True, highlight=False)
