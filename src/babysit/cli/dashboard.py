@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import webbrowser
 from typing import Annotated
 
@@ -10,10 +12,8 @@ import typer
 from rich.markup import escape
 
 from babysit.cli.app import OutOption, StoreOption, app, console_for
-from babysit.errors import InputError
+from babysit.session.dashboard import make_server
 from babysit.session.job import DEFAULT_FOLDER, Job
-from babysit.session.laboratory import laboratory
-from babysit.session.liveness import is_interrupted
 
 
 @app.command(epilog="Example: babysit dashboard --store sqlite:///babysit-runs/babysit.sqlite")
@@ -29,21 +29,20 @@ def dashboard(
     opening: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = True,
 ) -> None:
     """See every study in a browser, live: a hundred runs at once, and touch them."""
-    try:
-        from babysit.views.dashboard.server import Server, rules_for
-        from babysit.views.dashboard.serving import OpenStore, Serving
-    except ImportError as error:
-        raise InputError(
-            f"the dashboard needs a package that is not installed ({error.name})",
-            cure="pip install 'babysit[dashboard]'",
-        ) from None
     url = Job("", store=store, folder=out).store_url
-    serving = Serving(OpenStore(url), rules_for(host), is_interrupted, lab=laboratory())
-    server = Server(serving, host, port)
+    server = make_server(url, host, port)
     console = console_for(False)
     console.print(f"dashboard of {escape(url)}", soft_wrap=True, highlight=False)
     console.print(f"  [bold]{escape(server.url)}[/bold]   Ctrl-C ends it", soft_wrap=True, highlight=False)
-    if opening:
+    if opening and _has_windows():
         webbrowser.open(server.url)
     with contextlib.suppress(KeyboardInterrupt):  # the usual end of a server
         server.run()
+
+
+def _has_windows() -> bool:
+    """Whether a browser would open in a window; elsewhere a text browser might take the terminal."""
+    if "SSH_CONNECTION" in os.environ:
+        return False
+    graphical = "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+    return graphical or sys.platform in ("darwin", "win32")
