@@ -24,6 +24,7 @@ from babysit.recipe.builtin import BUILTIN
 from babysit.recipe.space import middle
 from babysit.search.pruning import PRUNERS
 from babysit.search.samplers import SAMPLERS
+from babysit.session.touching import StudyStopped
 from babysit.training.precision import PRECISION_NAMES, remark
 
 
@@ -36,22 +37,24 @@ class _Guarded(TyperGroup):
         except BabysitError as error:
             error_console().print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
             raise typer.Exit(2) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            how = f"stopped by {error}" if isinstance(error, StudyStopped) else "interrupted"
             error_console().print(
-                "[yellow]interrupted:[/yellow] what was finished is kept; " + escape(_going_on(sys.argv[1:])),
+                f"[yellow]{escape(how)}:[/yellow] what was finished is kept; "
+                + escape(going_on(sys.argv[1:])),
                 soft_wrap=True,
                 highlight=False,
             )
             raise typer.Exit(130) from None
 
 
-def _going_on(words: Sequence[str]) -> str:
+def going_on(words: Sequence[str]) -> str:
     """How to go on with an interrupted command.
 
     Example:
-        >>> _going_on(["search", "my net.py", "--stages", "coarse:9x2"])
+        >>> going_on(["search", "my net.py", "--stages", "coarse:9x2"])
         "go on with: babysit search 'my net.py' --stages coarse:9x2 --resume"
-        >>> _going_on(["demo"])
+        >>> going_on(["demo"])
         '--resume goes on from there'
     """
     if words[:1] not in (["search"], ["train"]):
@@ -69,7 +72,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Start with [bold]babysit demo[/bold]. Exit codes: 0 done; 1 a check or a log is not healthy, or "
-    "a run exploded; 2 bad input; 130 interrupted.",
+    "a run exploded, or a request was not fulfilled; 2 bad input; 130 interrupted or stopped.",
 )
 
 

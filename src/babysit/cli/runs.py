@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from babysit.cli.app import (
     app,
     console_for,
     emit,
+    going_on,
     tell_address,
     tell_precision,
 )
@@ -133,7 +135,14 @@ def train_recipe(
     _tell_verdict(trained, console)
     if as_json:
         emit(_train_data(trained))
-    raise typer.Exit(1 if trained.run.state is State.EXPLODED else 0)
+    if trained.run.state is State.STOPPED:
+        console.print(
+            escape(f"{trained.run.message}; {going_on(sys.argv[1:])}"), highlight=False, soft_wrap=True
+        )
+    raise typer.Exit(_CODES.get(trained.run.state, 0))
+
+
+_CODES = {State.EXPLODED: 1, State.STOPPED: 130}
 
 
 def _tell_guesses(prepared: Prepared, console: Console) -> None:

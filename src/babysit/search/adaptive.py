@@ -14,6 +14,7 @@ from typing import Any
 from babysit.errors import InputError
 from babysit.recipe.space import Choice, Fixed, Plain, Space, When, existing, plain
 from babysit.records import Result, State, Trial, Value, score
+from babysit.search.ranking import as_tried
 from babysit.seeding import derive
 
 
@@ -82,7 +83,8 @@ class Adaptive:
 
     def tell(self, results: Sequence[Result]) -> None:
         """What came of all trials that were asked for last, in their order."""
-        self._scores += [result.score for result in results if result.run.state is State.COMPLETE]
+        own = [result.score for result in as_tried(results) if result.run.state is State.COMPLETE]
+        self._scores += own
         with _quiet(self._optuna):
             for asked, result in zip(self._asked, results, strict=True):
                 self._tell(asked, result)
@@ -104,7 +106,9 @@ class Adaptive:
 
     def _tell(self, asked: Any, result: Result) -> None:
         states, state = self._optuna.trial.TrialState, result.run.state
-        if state is State.COMPLETE:
+        if result.run.is_touched:  # its score is not that of the values that were asked for
+            self._study.tell(asked, state=states.FAIL)
+        elif state is State.COMPLETE:
             self._study.tell(asked, result.score)
         elif state is State.PRUNED:
             for reading in result.run.readings:

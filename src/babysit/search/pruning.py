@@ -113,6 +113,7 @@ class _Course:
 
     scores: list[float] = field(default_factory=list)
     state: State = State.RUNNING
+    is_touched: bool = False
 
     def best(self, epoch: int) -> float:
         return max(self.scores[:epoch])
@@ -141,15 +142,18 @@ class Judge:
         self.rungs: tuple[int, ...] = () if self._rule is None else self._rule.rungs(epochs)
         self._courses: dict[Key, _Course] = {}
 
-    def saw(self, key: Key, reading: Reading) -> None:
-        """A trial finished an epoch."""
-        self._courses.setdefault(key, _Course()).scores.append(score(reading))
+    def saw(self, key: Key, reading: Reading, *, is_touched: bool = False) -> None:
+        """A trial finished an epoch; one that was touched by hand is neither judged nor compared with."""
+        course = self._courses.setdefault(key, _Course())
+        course.scores.append(score(reading))
+        course.is_touched = is_touched
 
     def ended(self, result: Result) -> None:
         """A trial will not change any more; it may be one of an earlier session, never seen before."""
         course = self._courses.setdefault(result.trial.key, _Course())
         course.scores = course.scores or [score(reading) for reading in result.run.readings]
         course.state = result.run.state
+        course.is_touched = result.run.is_touched
 
     def __call__(self, rung: int) -> dict[Key, str]:
         """Which of the trials at the rung are pruned, with the reasons.
@@ -159,12 +163,11 @@ class Judge:
         """
         if self._rule is None:
             return {}
-        there = {
-            key: course.best(rung) for key, course in self._courses.items() if len(course.scores) >= rung
-        }
+        courses = {key: course for key, course in self._courses.items() if not course.is_touched}
+        there = {key: course.best(rung) for key, course in courses.items() if len(course.scores) >= rung}
         left = [
             max(course.scores)
-            for course in self._courses.values()
+            for course in courses.values()
             if 0 < len(course.scores) < rung and course.state in (State.PRUNED, State.COMPLETE)
         ]
         return {

@@ -48,12 +48,23 @@ def _hull(ranges: Sequence[Range]) -> Range:
     return replace(ranges[0], range=whole) if isinstance(ranges[0], When) else whole
 
 
+def as_tried(results: Sequence[Result]) -> list[Result]:
+    """The results of trials that trained with their own hyperparameters from end to end.
+
+    One whose learning rate was changed by hand says nothing of the rate it was drawn with, so no box, no
+    alarm and no importance may rest on it.
+    """
+    return [result for result in results if not result.run.is_touched]
+
+
 def ranked(results: Sequence[Result]) -> list[Result]:
     """The complete results, best first; equal scores in the order they were drawn.
 
-    Where none is complete because the time was up, those that were stopped half-way.
+    Trials that were touched are left out, unless there are no others. Where none is complete because the
+    time was up, those that were stopped half-way.
     """
     complete = [result for result in results if result.run.state is State.COMPLETE]
+    complete = as_tried(complete) or complete
     complete = complete or [r for r in results if r.run.state is State.STOPPED and r.run.best is not None]
     return sorted(complete, key=lambda result: (-result.score, result.trial.key))
 

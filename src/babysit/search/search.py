@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -17,8 +17,9 @@ from babysit.search.edges import alarms_of
 from babysit.search.engines.ending import Ending
 from babysit.search.engines.events import EpochDone, TrialDone
 from babysit.search.engines.local import Engine
+from babysit.search.growth import Growth, fixed
 from babysit.search.pruning import NONE, Judge
-from babysit.search.ranking import Round, ranked, ties
+from babysit.search.ranking import Round, as_tried, ranked, ties
 from babysit.search.samplers import RANDOM, Sampler, sampler_of
 from babysit.search.stages import FINAL, Budget, following_box, planned
 from babysit.watching.population import Look
@@ -104,8 +105,9 @@ class Outcome:
 
     @property
     def rounds(self) -> list[Round]:
-        """Each stage's box with its results."""
-        return [Round(box, _of_stage(self, index)) for index, box in enumerate(self.boxes)]
+        """Each stage's box with its results; touched trials only where a stage has no others."""
+        stages = [_of_stage(self, index) for index in range(len(self.boxes))]
+        return [Round(box, as_tried(found) or found) for box, found in zip(self.boxes, stages, strict=True)]
 
     def edges(self, examples: int) -> list[Edge]:
         """The alarms on the best trial, in the box it was drawn from; the silenced ones say why."""
@@ -139,6 +141,7 @@ class Request:
         pruner: who is given up at the rungs, one of ``pruning.PRUNERS``.
         patience: epochs without a better score after which a trial is complete; 0 for never.
         deadline: when to stop, in seconds since 1970: epochs that run are finished, nothing new begins.
+        growth: how many trials the last stage shall have, where that may change while it runs.
     """
 
     study: int
@@ -155,6 +158,7 @@ class Request:
     pruner: str = NONE
     patience: int = 0
     deadline: float = math.inf
+    growth: Growth = field(default_factory=fixed)
 
 
 def search(
@@ -180,15 +184,28 @@ def search(
         elif outcome.results:
             box, reason = following_box(outcome.rounds, request.examples, outcome.given)
             reason = f"{why}: {reason}" if why else reason
-        sampler = _sampler(request, box, index, budget)
-        stage = Stage(index, budget.name, as_data(box), sampler.count, budget.epochs, reason)
-        outcome.stages.append(stage)
         outcome.boxes.append(box)
-        _run_stage(stage, sampler, request, engine, recorder, show, outcome)
+        trials = request.growth.begun(index, budget.trials)
+        while trials:
+            budget = budget._replace(trials=trials)
+            sampler = _sampler(request, box, index, budget)
+            stage = Stage(index, budget.name, as_data(box), sampler.count, budget.epochs, reason)
+            request = _begin_again(stage, request, outcome)
+            _run_stage(stage, sampler, request, engine, recorder, show, outcome)
+            in_time = time.time() <= request.deadline
+            trials = request.growth.ended(index, trials, in_time=in_time)
         if time.time() > request.deadline:
             break
     outcome.seconds = time.perf_counter() - started
     return outcome
+
+
+def _begin_again(stage: Stage, request: Request, outcome: Outcome) -> Request:
+    """Begins a stage, or once more if it has grown: then with what it has done as done."""
+    before = {result.trial.key: result for result in _of_stage(outcome, stage.index) if result.run.is_final}
+    outcome.results = [result for result in outcome.results if result.trial.stage != stage.index]
+    outcome.stages[stage.index :] = [stage]
+    return replace(request, done={**request.done, **before}) if before else request
 
 
 def _first_reason(request: Request) -> str:
@@ -277,7 +294,7 @@ class _StageRun:
         if isinstance(event, EpochDone):
             recorder.epoch(study, event.trial, event.reading, event.steps, event.costs)
             counter.epochs[event.trial.key] = event.reading.epoch
-            self._judge.saw(event.trial.key, event.reading)
+            self._judge.saw(event.trial.key, event.reading, is_touched=event.is_touched)
         else:
             _finish(event, study, recorder)
             counter.add(event.result)

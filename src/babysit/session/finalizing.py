@@ -12,12 +12,14 @@ from typing import Any
 from babysit.recipe.building import Prepared, Stream, groups
 from babysit.recipe.scoring import TEST, VALIDATION, Model, Scores, scores
 from babysit.records import Details, Reading, Result, Run, Trial, score
+from babysit.search.engines.inbox import Inbox
 from babysit.search.search import Outcome
 from babysit.search.stages import FINAL, Budget, ranked
 from babysit.session.exporting import save_model
 from babysit.session.job import Job
 from babysit.session.onnx_files import try_save_onnx
 from babysit.session.recording import Watched
+from babysit.session.touching import members_of, requests_of
 from babysit.training.population import Tensors
 from babysit.training.trainer import Candidate, Trainer
 from babysit.watching.own_loop import EVERY
@@ -107,6 +109,11 @@ class Retrained:
         """One of the trainings as a model to score."""
         return self.trial.hyperparameters, member.weights
 
+    @property
+    def _touches(self) -> list[dict[str, Any]]:
+        """What was done by hand to all its trainings."""
+        return [asdict(touch) for touch in self.members[0].run.touches]
+
     def as_data(self) -> dict[str, Any]:
         """The trial with its validation scores as plain data."""
         return {
@@ -114,6 +121,7 @@ class Retrained:
             "hyperparameters": dict(self.trial.hyperparameters),
             "scores": [member.score for member in self.members],
             "states": [str(member.run.state) for member in self.members],
+            **({"touches": touches} if (touches := self._touches) else {}),
             "mean": self.mean,
             "std": self.deviation,
         }
@@ -205,12 +213,20 @@ class Retraining:
     details: bool = False
 
 
+def finalists_of(found: Outcome, budgets: Sequence[Budget]) -> tuple[Budget, list[Trial]]:
+    """The final stage's budget, and the trials that it trains anew."""
+    budget = budgets[-1] if budgets[-1].name == FINAL else Budget(FINAL, 1, budgets[-1].epochs)
+    return budget, [result.trial for result in ranked(found.results)[: budget.trials]]
+
+
 def retrain(
     prepared: Prepared,
     found: Outcome,
     budgets: Sequence[Budget],
     how: Retraining,
     told: Callable[[Reading, int], None],
+    *,
+    inbox: Inbox | None = None,
 ) -> list[Retrained]:
     """Trains the best trials anew, longer, each from several seeds.
 
@@ -220,18 +236,20 @@ def retrain(
         budgets: of the stages; the last may be the final one's.
         how: seeds, and what is looked at.
         told: called with every epoch's best reading and the number of epochs.
+        inbox: what is asked of the trials by hand meanwhile; it is done to all trainings of a trial.
 
     Returns:
         The retrained, the best first; empty when no trial completed.
     """
-    budget = budgets[-1] if budgets[-1].name == FINAL else Budget(FINAL, 1, budgets[-1].epochs)
-    trials = [result.trial for result in ranked(found.results)[: budget.trials]]
+    budget, trials = finalists_of(found, budgets)
     asked = [(trial, seed) for trial in trials for seed in range(how.seeds)]
     candidates = [prepared.candidate(trial.hyperparameters, _stream(trial, seed)) for trial, seed in asked]
     trained: dict[tuple[tuple[int, int], int], Member] = {}
     for group in groups(candidates):
         some = [asked[index] for index in group]
-        members = _together(prepared, some, [candidates[index] for index in group], budget.epochs, how, told)
+        members = _together(
+            prepared, some, [candidates[index] for index in group], budget.epochs, how, told, inbox
+        )
         trained |= {(trial.key, seed): member for (trial, seed), member in zip(some, members, strict=True)}
     finished = [
         Retrained(trial, budget.epochs, tuple(trained[trial.key, seed] for seed in range(how.seeds)))
@@ -252,11 +270,14 @@ def _together(
     epochs: int,
     how: Retraining,
     told: Callable[[Reading, int], None],
+    inbox: Inbox | None,
 ) -> list[Member]:
     """Trains trials of one architecture anew as one population."""
     trainer = prepared.trainer_of(candidates, epochs, keep_best=True)
     observer = PopulationObserver(EVERY if how.details else EVERY_IN_SEARCH, detailed=how.details)
     trainer.observer = observer if how.observe else None
+    if inbox is not None:
+        trainer.requests = requests_of(inbox, members_of([trial for trial, _ in asked]))
     rule = prepared.recipe.update
     watched = [Watched(str(trial.hyperparameters.get("update", rule))) for trial, _ in asked]
     looks: list[list[Look]] = [[] for _ in asked]

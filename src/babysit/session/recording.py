@@ -10,6 +10,7 @@ import numpy as np
 from babysit.recipe.building import Prepared
 from babysit.records import Finding, Reading, Result, Run, Stage, State, Trial, Value
 from babysit.session.liveness import PROCESS, this_process
+from babysit.store.command_rows import RETRAINING
 from babysit.store.writer import Writer
 from babysit.watching.examination import examine
 from babysit.watching.population import Look
@@ -115,6 +116,11 @@ def closing(writer: Writer, study: int) -> Iterator[None]:
         # The store itself may be what failed; the first error is the one to tell.
         _try_to_fail(writer, study, str(error))
         raise
+
+
+def note_retraining(writer: Writer, study: int, trials: Sequence[Trial]) -> None:
+    """Writes which finished trials train once more, so that something may be asked of them again."""
+    writer.note_study(study, {PROCESS: this_process(), RETRAINING: [list(trial.key) for trial in trials]})
 
 
 def _try_to_fail(writer: Writer, study: int, message: str) -> None:

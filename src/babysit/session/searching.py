@@ -17,20 +17,25 @@ from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import Space, middle
 from babysit.records import CheckResult, Details, Reading, State, Study
 from babysit.search.engines.calibration import calibrate
+from babysit.search.engines.inbox import Inbox
 from babysit.search.engines.local import Engine, InProcess, Processes, Source
+from babysit.search.growth import Growth
 from babysit.search.pruning import NONE, check_pruner
 from babysit.search.samplers import RANDOM, check_sampler
 from babysit.search.search import Progress, Request, search
 from babysit.search.stages import FINAL, Budget, parse_stages
 from babysit.session.extending import earlier_search
-from babysit.session.finalizing import Retrained, Retraining, finalize, retrain
+from babysit.session.finalizing import Retrained, Retraining, finalists_of, finalize, retrain
 from babysit.session.first_weights import first_weights
 from babysit.session.interrupting import Interruption
 from babysit.session.job import Job, file_stem, fingerprint_of, writable
 from babysit.session.onnx_files import require_onnx
-from babysit.session.recording import DiagnosingRecorder, closing
+from babysit.session.recording import DiagnosingRecorder, closing, note_retraining
 from babysit.session.summary import summary
+from babysit.session.touching import SearchDesk
 from babysit.session.training import begin
+from babysit.store import queries
+from babysit.store.queries import Reader
 from babysit.store.writer import Writer
 from babysit.training.folds import refuse_mixing
 
@@ -181,12 +186,7 @@ def run_search(
     if ask.folds:
         prepared = _in_folds(prepared, ask.folds)
     budgets = budgets_of(prepared.recipe, ask)
-    boxes = {name: {**prepared.recipe.full_space(), **box} for name, box in ask.boxes.items()}
-    asked: dict[str, Any] = {
-        "stages": [list(budget) for budget in budgets],
-        "boxes": repr(sorted(boxes.items())),
-        **ask.deciding(),
-    }
+    boxes, asked = _boxes(prepared, ask), _asked(prepared, ask)
     fingerprint = fingerprint_of(job, prepared.recipe, "search", prepared.precision, **asked)
     writable(job.folder)
     with Writer(job.store_url) as writer:
@@ -216,17 +216,29 @@ def run_search(
             ask.pruner,
             ask.patience,
             deadline,
+            growth := _growth(budgets),
         )
-        with closing(writer, study), Interruption(hooks.interrupted) as interruption:
+        extend = _extension(growth, job, prepared, ask, writer, study)
+        with (
+            closing(writer, study),
+            Interruption(hooks.interrupted) as interruption,
+            SearchDesk(job.store_url, study, extend) as desk,
+        ):
             recorder = DiagnosingRecorder(writer, prepared)
             # Nobody looks at the layers of folds.
             how_to_train = replace(ask, observe=ask.observe and not ask.folds)
-            with contextlib.closing(_engine(job, prepared, how_to_train, interruption.asked)) as engine:
+            with contextlib.closing(_engine(job, prepared, how_to_train, interruption, desk)) as engine:
+                desk.pass_to(engine.touch)
                 found = search(request, engine, recorder, hooks.stage)
             interruption.at_once()
+            desk.end_if_stopped()
+            inbox = Inbox(desk.answered)
+            desk.pass_to(inbox.put)
+            note_retraining(writer, study, finalists_of(found, budgets)[1])
             stem = file_stem(job.name or prepared.recipe.name, study, fingerprint)
             how = Retraining(ask.seeds, ask.observe, ask.details)
-            finalists = retrain(replace(prepared, folds=0), found, budgets, how, hooks.final)
+            each_epoch = _each_epoch(hooks, desk)
+            finalists = retrain(replace(prepared, folds=0), found, budgets, how, each_epoch, inbox=inbox)
             if finalists and ask.details:
                 writer.details(study, finalists[0].trial, finalists[0].details)
             final, weights = finalize(job, prepared, stem, finalists, onnx=ask.onnx)
@@ -263,13 +275,73 @@ def _pictures(prepared: Prepared, chosen: Retrained) -> Details:
     return Details() if reading is None else first_weights(member.weights, shape, reading.step)
 
 
-def _engine(job: Job, prepared: Prepared, ask: Ask, stop: Callable[[], bool]) -> Engine:
+def _each_epoch(hooks: Hooks, desk: SearchDesk) -> Callable[[Reading, int], None]:
+    """Tells of an epoch of the retraining, and ends it there if that was asked for."""
+
+    def told(reading: Reading, epochs: int) -> None:
+        hooks.final(reading, epochs)
+        desk.end_if_stopped()
+
+    return told
+
+
+def _growth(budgets: Sequence[Budget]) -> Growth:
+    """The last stage before the final one may grow."""
+    given = [budget for budget in budgets if budget.name != FINAL]
+    return Growth(len(given) - 1, given[-1].trials)
+
+
+def _extension(
+    growth: Growth, job: Job, prepared: Prepared, ask: Ask, writer: Writer, study: int
+) -> Callable[[int], str]:
+    """What answers who asks a running search for more trials: the larger command, begun early."""
+
+    def extend(trials: int) -> str:
+        if ask.sampler == "grid":
+            return "a grid of more trials is another grid: search anew with a larger budget"
+        if ask.until_stable:
+            return "repetitions of the last stage have its size: search anew with a larger budget"
+        reason = growth.ask(
+            trials, lambda: _write_down(replace(ask, trials=trials), job, prepared, writer, study)
+        )
+        return f"the last stage does not grow: {reason}" if reason else ""
+
+    return extend
+
+
+def _write_down(ask: Ask, job: Job, prepared: Prepared, writer: Writer, study: int) -> None:
+    """Keeps in the store that a study was extended, so that the larger command goes on with it."""
+    asked = _asked(prepared, ask)
+    fingerprint = fingerprint_of(job, prepared.recipe, "search", prepared.precision, **asked)
+    with Reader(job.store_url) as reader:
+        settings = queries.study(reader, study).settings
+    writer.extend_study(study, fingerprint, {**settings, **asked})
+
+
+def _asked(prepared: Prepared, ask: Ask) -> dict[str, Any]:
+    """What decides, beside the recipe, its settings and the seed, which results there are."""
+    budgets = budgets_of(prepared.recipe, ask)
+    return {
+        "stages": [list(budget) for budget in budgets],
+        "boxes": repr(sorted(_boxes(prepared, ask).items())),
+        **ask.deciding(),
+    }
+
+
+def _boxes(prepared: Prepared, ask: Ask) -> dict[str, Space]:
+    return {name: {**prepared.recipe.full_space(), **box} for name, box in ask.boxes.items()}
+
+
+def _engine(job: Job, prepared: Prepared, ask: Ask, interruption: Interruption, desk: SearchDesk) -> Engine:
+    def stop() -> bool:
+        return interruption.asked() or desk.is_stopped()
+
     if ask.workers <= 1 or prepared.device != "cpu" or _threads_pay(prepared, ask):
-        return InProcess(prepared, ask.population, observe=ask.observe, stop=stop)
+        return InProcess(prepared, ask.population, observe=ask.observe, stop=stop, answered=desk.answered)
     source = Source(
         job.recipe, job.settings, job.seed, prepared.precision, prepared.way, ask.observe, ask.folds
     )
-    return Processes(prepared, source, ask.workers, ask.population, stop=stop)
+    return Processes(prepared, source, ask.workers, ask.population, stop=stop, answered=desk.answered)
 
 
 def _threads_pay(prepared: Prepared, ask: Ask) -> bool:

@@ -15,8 +15,8 @@ from babysit.errors import CheckpointError
 from babysit.recipe.building import Prepared
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import as_data, middle
-from babysit.records import Finding, Reading, Result, Run, Stage, Trial
-from babysit.search.engines.events import looks_until_the_end
+from babysit.records import Finding, Reading, Result, Run, Stage, State, Trial
+from babysit.search.engines.events import looks_until_the_end, told_of_stop
 from babysit.session.exporting import save_model
 from babysit.session.job import (
     Job,
@@ -27,6 +27,7 @@ from babysit.session.job import (
     writable,
 )
 from babysit.session.recording import DiagnosingRecorder, Series, closing
+from babysit.session.touching import TrainingDesk
 from babysit.store.writer import Writer
 from babysit.training.checkpoint import load_checkpoint, save_checkpoint
 from babysit.training.population import Tensors
@@ -95,7 +96,8 @@ def train(
     with Writer(job.store_url) as writer:
         study = begin(writer, job, prepared, "train", fingerprint, {})
         recorder = DiagnosingRecorder(writer, prepared)
-        with closing(writer, study):
+        with closing(writer, study), TrainingDesk(job.store_url, study) as desk:
+            trainer.requests = desk.requests
             stage = Stage(0, "train", as_data(recipe.full_space()), 1, recipe.epochs, "as asked")
             recorder.begin_stage(study, stage)
             recorder.begin_trials(study, [trial])
@@ -104,14 +106,15 @@ def train(
             reports = prepared.reports(trainer)
             recorded = _recorded(reports, observer, recorder, study, trial)
             tail = _follow(trainer, recorded, checkpoint, fingerprint, show)
-            run = trainer.runs()[0]
+            run = told_of_stop(trainer.runs()[0])
             findings = recorder.finish_trials(study, [Result(trial, run)], {trial.key: tail})
             weights = None
             if run.best is not None:
                 stem = file_stem(job.name or recipe.name, study, fingerprint)
                 weights = job.folder / f"{stem}.safetensors"
                 save_model(job, weights, prepared, trial.hyperparameters, trainer.weights(0))
-            checkpoint.unlink(missing_ok=True)  # the run is finished: nothing is left to resume
+            if run.state is not State.STOPPED:
+                checkpoint.unlink(missing_ok=True)  # the run is finished: nothing is left to resume
             best = None if run.best is None else best_data(Result(trial, run))
             writer.finish_study(study, run.state, {"best": best, "weights": str(weights or "")})
     when = f"after {len(run.readings)} epochs"
@@ -153,7 +156,7 @@ def _follow(
     fingerprint: str,
     show: Callable[[Reading], None],
 ) -> Series:
-    """Trains to the end; returns the costs of an exploded run's last, unfinished epoch."""
+    """Trains to the end; returns the costs of the last, unfinished epoch of a run that has one."""
     saved = -math.inf
     for report in reports:
         if 0 not in report.readings:

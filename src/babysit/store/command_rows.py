@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, insert, select, update
@@ -18,6 +18,9 @@ from babysit.records import Command, CommandKind, CommandState, State
 from babysit.store.active import next_versions
 from babysit.store.rows import command_from
 from babysit.store.schema import commands, run_summary, studies, trials
+
+RETRAINING = "retraining"
+"""Where an unfinished study's outcome names the finished trials that train once more, as [stage, number]."""
 
 BEGUN_AGAIN = "; the run was begun again since, without it"
 
@@ -45,8 +48,8 @@ def insert_command(
         StoreError: there is no such study or trial.
     """
     version = take_turn(connection)
-    _refuse_ended_study(connection, study)
-    row = None if key is None else _live_trial(connection, study, key)
+    again = _live_study(connection, study).get(RETRAINING) or ()
+    row = None if key is None else _live_trial(connection, study, key, again)
     values = {
         "study": study,
         "trial": row,
@@ -65,26 +68,33 @@ def insert_command(
     return command_from(connection.execute(commands_where(commands.c.id == number)).one())
 
 
-def _refuse_ended_study(connection: Connection, study: int) -> None:
-    state = connection.execute(select(studies.c.state).where(studies.c.id == study)).scalar()
-    if state is None:
+def _live_study(connection: Connection, study: int) -> Mapping[str, Any]:
+    """What a running study's outcome says so far."""
+    found = connection.execute(
+        select(studies.c.state, studies.c.outcome).where(studies.c.id == study)
+    ).first()
+    if found is None:
         raise StoreError(f"there is no study {study} in the store", cure="`babysit runs` lists them")
-    if State(state) is not State.RUNNING:
+    if State(found.state) is not State.RUNNING:
         raise InputError(
-            f"study {study} is {state}: nobody is there to hear a request",
+            f"study {study} is {found.state}: nobody is there to hear a request",
             cure="only running studies can be touched; the same command with --resume goes on with a stopped "
             "search, and with more trials extends a complete one",
         )
+    outcome: Mapping[str, Any] = found.outcome
+    return outcome
 
 
-def _live_trial(connection: Connection, study: int, key: tuple[int, int]) -> int:
+def _live_trial(
+    connection: Connection, study: int, key: tuple[int, int], again: Sequence[Sequence[int]]
+) -> int:
     mine = (trials.c.study == study) & (trials.c.stage == key[0]) & (trials.c.number == key[1])
     found = connection.execute(select(trials.c.id, run_summary.c.state).join(run_summary).where(mine)).first()
     if found is None:
         raise StoreError(
             f"study {study} has no trial {key[0]}/{key[1]}", cure=f"`babysit show {study}` lists its trials"
         )
-    if State(found.state) not in (State.RUNNING, State.WAITING):
+    if State(found.state) not in (State.RUNNING, State.WAITING) and list(key) not in again:
         raise InputError(
             f"trial {study}/{key[0]}/{key[1]} is {found.state}: there is nothing left to touch",
             cure=f"name a running trial; `babysit show {study}` lists them",

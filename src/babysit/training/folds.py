@@ -18,6 +18,7 @@ from babysit.errors import InputError
 from babysit.records import Explosion, Reading, Run, State, score
 from babysit.training.observer import Observer
 from babysit.training.plan import Candidate, EpochReport, Plan
+from babysit.training.requests import Request, Requests, no_requests
 from babysit.training.trainer import Trainer
 
 _MIXING = (nn.modules.batchnorm._BatchNorm,)
@@ -34,6 +35,7 @@ class FoldTrainer:
     Attributes:
         alive: the candidates that still train, as they were given.
         observer: nobody looks at the layers of folds.
+        requests: what is to be done to which candidates; it is done to all folds of each.
 
     Raises:
         InputError: for a model that mixes the examples of a batch.
@@ -50,6 +52,17 @@ class FoldTrainer:
         self._dropped: dict[int, State] = {}
         self.alive = list(range(len(candidates)))
         self.observer: Observer | None = None
+        self.requests: Requests = no_requests
+        self._inner.requests = self._asked
+
+    def _asked(self, _: Sequence[int]) -> list[Request]:
+        """The requests to candidates as requests to their folds; the first fold says that it is done."""
+        still = set(self._inner.alive)
+        return [
+            request._replace(member=place, done=_nobody if index else request.done)
+            for request in self.requests(self.alive)
+            for index, place in enumerate(place for place in self._members[request.member] if place in still)
+        ]
 
     @property
     def epoch(self) -> int:
@@ -104,11 +117,12 @@ class FoldTrainer:
         scores = () if best is None else tuple(score(each) for each in self._readings[member][best])
         first = statistics.fmean(run.first_cost for run in runs)
         steps = explosion.step if explosion else runs[0].steps
-        return Run(state, means, first, explosion, runs[0].seconds, steps, folds=() if explosion else scores)
+        folds, touches = () if explosion else scores, max((run.touches for run in runs), key=len)
+        return Run(state, means, first, explosion, runs[0].seconds, steps, folds=folds, touches=touches)
 
     def _merged(self, report: EpochReport) -> EpochReport:
         merged = EpochReport(report.epoch, {}, {}, report.first_step, {})
-        readings, exploded, costs = {}, {}, {}
+        readings, exploded, costs, stopped = {}, {}, {}, []
         for member in self.alive:
             places = self._members[member]
             bad = [place for place in places if place in report.exploded]
@@ -116,12 +130,16 @@ class FoldTrainer:
                 first = min(bad, key=lambda place: report.exploded[place].step)
                 exploded[member], costs[member] = report.exploded[first], report.costs[first]
                 continue
-            found = tuple(report.readings[place] for place in places)
-            self._readings[member].append(found)
-            readings[member] = mean_reading(found)
+            if places[0] in report.stopped:
+                stopped.append(member)
+            else:
+                found = tuple(report.readings[place] for place in places)
+                self._readings[member].append(found)
+                readings[member] = mean_reading(found)
             costs[member] = np.stack([report.costs[place] for place in places]).mean(0, dtype=np.float32)
         self._leave(exploded)
-        return replace(merged, readings=readings, exploded=exploded, costs=costs)
+        self.alive = [member for member in self.alive if member not in stopped]
+        return replace(merged, readings=readings, exploded=exploded, costs=costs, stopped=stopped)
 
     def _leave(self, exploded: dict[int, Explosion]) -> None:
         """Lets the other folds of exploded candidates go too."""
@@ -129,6 +147,10 @@ class FoldTrainer:
         gone = {place for member in exploded for place in self._members[member]}
         self._inner.drop([place for place in self._inner.alive if place in gone], State.STOPPED)
         self.alive = [member for member in self.alive if member not in exploded]
+
+
+def _nobody(_: int) -> None:
+    """Told that something was done, and nobody's concern."""
 
 
 def mean_reading(folds: Sequence[Reading]) -> Reading:

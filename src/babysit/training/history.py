@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from babysit.records import Explosion, Reading, Run, State
+from babysit.records import CommandKind, Explosion, Reading, Run, State, Touch
 from babysit.training.population import Tensors
 
 
@@ -23,6 +23,7 @@ class History:
         seconds: wall-clock time of its population.
         dropped: how it was ended early, if it was.
         best_score, best: the best validation score and the weights that gave it.
+        touches: what was done to it by hand.
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -33,6 +34,7 @@ class History:
     dropped: State | None = None
     best_score: float = -math.inf
     best: Tensors = field(default_factory=dict)
+    touches: list[Touch] = field(default_factory=list)
 
     def begin(self, cost: float, step: int) -> None:
         """Remembers the first cost, if this is the cost of the first step."""
@@ -46,7 +48,15 @@ class History:
             state = State.EXPLODED
         elif self.dropped is not None:
             state = self.dropped
-        return Run(state, tuple(self.readings), self.first_cost, self.explosion, self.seconds, self.steps)
+        return Run(
+            state,
+            tuple(self.readings),
+            self.first_cost,
+            self.explosion,
+            self.seconds,
+            self.steps,
+            touches=tuple(self.touches),
+        )
 
     def as_data(self) -> dict[str, Any]:
         """All but the weights, as plain data."""
@@ -58,6 +68,7 @@ class History:
             "seconds": self.seconds,
             "dropped": self.dropped,
             "best_score": self.best_score,
+            "touches": [asdict(touch) for touch in self.touches],
         }
 
     @classmethod
@@ -71,4 +82,5 @@ class History:
             data["seconds"],
             None if data["dropped"] is None else State(data["dropped"]),
             data["best_score"],
+            touches=[Touch(**{**one, "kind": CommandKind(one["kind"])}) for one in data.get("touches", ())],
         )

@@ -80,7 +80,8 @@ class EpochReport:
         readings: member -> reading, for those that finished the epoch.
         exploded: member -> explosion, for those that did not.
         first_step: the epoch's first step, from 1.
-        costs: member -> cost of each of its steps this epoch, float32; ends with the explosion.
+        costs: member -> cost of each of its steps this epoch, float32; ends with the explosion or the stop.
+        stopped: members that were stopped by hand before the epoch's end.
     """
 
     epoch: int
@@ -88,6 +89,12 @@ class EpochReport:
     exploded: Mapping[int, Explosion]
     first_step: int
     costs: Mapping[int, np.ndarray]
+    stopped: Sequence[int] = ()
+
+    @property
+    def cut_short(self) -> list[int]:
+        """The members that began the epoch and did not finish it."""
+        return [*self.exploded, *self.stopped]
 
 
 def rates_of(candidates: Sequence[Candidate], plan: Plan) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from babysit.data.batches import Batches
 from babysit.nn.dropout import mix
-from babysit.records import Explosion, Reading, Run, State, score
+from babysit.records import CommandKind, Explosion, Reading, Run, State, score
 from babysit.training.denormals import denormals_flushed
 from babysit.training.evaluation import Evaluation, Score, measure, measure_folds
 from babysit.training.gradients import Dense, Gradient, Penalized, bias_gradient, missing, outer_product
@@ -35,6 +35,7 @@ from babysit.training.plan import rates_of
 from babysit.training.population import Tensors, stack
 from babysit.training.precision import Precision, forward_context, precise, precision_named
 from babysit.training.regularization import REGULARIZATION, penalty, project
+from babysit.training.requests import Requests, no_requests
 from babysit.training.schedules import WARM_UP, warm_up
 from babysit.training.tape import Tape
 
@@ -42,41 +43,44 @@ from babysit.training.tape import Tape
 class Trainer:
     """Trains P models of one architecture with one pass over the data.
 
-    cost = data loss + 1/2 * l2 * sum(W^2) + l1 * sum(|W|), the batch's, before its update; accuracies are
-    measured after it. Member k ends as the same candidate trained alone, to float tolerance.
+        cost = data loss + 1/2 * l2 * sum(W^2) + l1 * sum(|W|), the batch's, before its update; accuracies are
+        measured after it. Member k ends as the same candidate trained alone, to float tolerance.
 
-    Args:
-        candidates: the members; equal ``population.signature``.
-        plan: loss, update rule, schedule, epochs.
-        batches: the mini-batches, shared by all members.
-        evaluation: the rows for the accuracies.
-        keep_best: keep a copy of each member's weights at its best validation score.
-        way: how the members compute together, "fused", "vmap" or "serial"; the fastest by default.
-        folds: which fold each row belongs to; None, the default, where no candidate
-            has a fold. A member's batch cost is then the mean over the examples it keeps, its training
-            accuracy that on kept examples, its validation score that on those it never trained on.
+        Args:
+            candidates: the members; equal ``population.signature``.
+            plan: loss, update rule, schedule, epochs.
+            batches: the mini-batches, shared by all members.
+            evaluation: the rows for the accuracies.
+            keep_best: keep a copy of each member's weights at its best validation score.
+            way: how the members compute together, "fused", "vmap" or "serial"; the fastest by default.
+            folds: which fold each row belongs to; None, the default, where no candidate
+                has a fold. A member's batch cost is then the mean over the examples it keeps, its training
+                accuracy that on kept examples, its validation score that on those it never trained on.
 
-    Attributes:
-        observer: who may look at some steps; it changes nothing. Nobody by default.
+        Attributes:
+            observer: who may look at some steps; it changes nothing. Nobody by default.
+            requests: asked before an epoch and at each judgement of the costs, what is to be done to which
+                members. To the others it makes no difference. Nobody asks by default.
 
-    Raises:
-        RecipeError: when the models do not share an architecture.
+        Raises:
+            RecipeError: when the models do not share an architecture.
 
-    Example:
-        >>> from babysit.data.sources import digits
-        >>> from babysit.nn.networks import two_layer
-        >>> from babysit.training.evaluation import evaluation_of
-        >>> from babysit.training.losses import LOSSES
-        >>> from babysit.training.schedules import SCHEDULES
-        >>> from babysit.training.updates import UPDATES
-        >>> data = digits()
-        >>> plan = Plan(LOSSES["softmax"], UPDATES["sgd"], SCHEDULES["constant"], epochs=1)
-        >>> rates = [1e-3, 1e-2, 1e3]
-        >>> members = [Candidate(two_layer(64), {"learning_rate": rate}) for rate in rates]
-        >>> trainer = Trainer(members, plan, Batches(data, 100, seed=0), evaluation_of(data, seed=0))
-        >>> for report in trainer.epochs():
-        ...     sorted(report.readings), sorted(report.exploded)
-        ([0, 1], [2])
+        Example:
+            >>> from babysit.data.sources import digits
+            >>> from babysit.nn.networks import two_layer
+            >>> from babysit.training.evaluation import evaluation_of
+            >>> from babysit.training.losses import LOSSES
+            >>> from babysit.training.requests import Requests, no_requests
+    from babysit.training.schedules import SCHEDULES
+            >>> from babysit.training.updates import UPDATES
+            >>> data = digits()
+            >>> plan = Plan(LOSSES["softmax"], UPDATES["sgd"], SCHEDULES["constant"], epochs=1)
+            >>> rates = [1e-3, 1e-2, 1e3]
+            >>> members = [Candidate(two_layer(64), {"learning_rate": rate}) for rate in rates]
+            >>> trainer = Trainer(members, plan, Batches(data, 100, seed=0), evaluation_of(data, seed=0))
+            >>> for report in trainer.epochs():
+            ...     sorted(report.readings), sorted(report.exploded)
+            ([0, 1], [2])
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Trainer:
         self._members = [History() for _ in candidates]
         self._elapsed = 0.0
         self.observer: Observer | None = None
+        self.requests: Requests = no_requests
         self.population.slots.add(self._member_tensors(candidates))
         self._look()
 
@@ -143,7 +148,7 @@ class Trainer:
             with denormals_flushed(), precise(self._precision.name):
                 report = self._train_epoch(steps or math.inf)
             self._elapsed += time.perf_counter() - started
-            for member in (*report.readings, *report.exploded):
+            for member in (*report.readings, *report.cut_short):
                 self._members[member].seconds = self._elapsed
             yield report
 
@@ -229,7 +234,17 @@ class Trainer:
             return data_loss, cost + penalty(self._weights, self.rates) if self._weights else cost
 
     def _train_epoch(self, last_step: float) -> EpochReport:
-        epoch = _Epoch(self.step + 1, dict.fromkeys(self.alive, ()), {})
+        epoch = _Epoch(self.step + 1, dict.fromkeys(self.alive, ()), {}, [])
+        self._heed(epoch)
+        if self.alive:
+            self._train_steps(epoch, last_step)
+        self.epoch += 1
+        self._close(epoch)
+        readings = self._evaluate(epoch)
+        arrays = {member: np.asarray(costs, dtype=np.float32) for member, costs in epoch.costs.items()}
+        return EpochReport(self.epoch, readings, epoch.exploded, epoch.first_step, arrays, epoch.stopped)
+
+    def _train_steps(self, epoch: _Epoch, last_step: float) -> None:
         self.population.template.train()
         rows = iter(()) if self._folds is None else self.batches.rows(self.epoch + 1)
         for count, (x, y) in enumerate(self.batches.epoch(self.epoch + 1), start=1):
@@ -238,13 +253,10 @@ class Trainer:
             last = count == self.batches.steps_per_epoch or self.step >= last_step
             if last or count % _steps_between_judgements(self.plan.device) == 0:
                 self._judge(epoch, count)
+                if not last:  # an epoch that is done is evaluated first
+                    self._heed(epoch)
             if last or not self.alive:
                 break
-        self.epoch += 1
-        self._close(epoch)
-        readings = self._evaluate(epoch)
-        arrays = {member: np.asarray(costs, dtype=np.float32) for member, costs in epoch.costs.items()}
-        return EpochReport(self.epoch, readings, epoch.exploded, epoch.first_step, arrays)
 
     def _keeps(self, fold_of: Tensor) -> Tensor:
         """Which of some rows each member trains on, bool [P, rows]."""
@@ -335,6 +347,36 @@ class Trainer:
                 self._explode(epoch, slot, first_bad)
             self._release(bad.any(1).nonzero().flatten().tolist())
         epoch.judged = count
+
+    def _heed(self, epoch: _Epoch) -> None:
+        """Does what is asked of members; the stopped leave as the exploded do."""
+        stopped: set[int] = set()
+        for request in self.requests(self.alive):
+            slot = self.alive.index(request.member)
+            if slot in stopped:  # what comes after a stop finds nobody
+                continue
+            if request.touch.kind is CommandKind.STOP:
+                stopped.add(slot)
+            else:
+                self.population.slots["rates/learning_rate"][slot] *= request.touch.argument
+            touch = replace(request.touch, step=self.step)
+            self._members[request.member].touches.append(touch)
+            request.done(self.step)
+        for slot in stopped:
+            self._stop(epoch, slot)
+        if stopped:
+            self._release(sorted(stopped))
+
+    def _stop(self, epoch: _Epoch, slot: int) -> None:
+        """Writes down that the member in a slot was stopped by hand after the last judged step."""
+        member = self.alive[slot]
+        costs = self.population.slots["costs"][slot, : epoch.judged].tolist()
+        history = self._members[member]
+        history.dropped, history.steps = State.STOPPED, self.step
+        if costs:
+            history.begin(costs[0], epoch.first_step)
+        epoch.stopped.append(member)
+        epoch.costs[member] = costs
 
     def _explode(self, epoch: _Epoch, slot: int, index: int) -> None:
         """Writes down that the member in a slot exploded at the epoch's step of that index, from 0."""
@@ -435,12 +477,14 @@ class _Epoch:
         first_step: its first step, from 1.
         costs: member -> the cost of each of its steps, once known.
         exploded: member -> explosion.
+        stopped: members that were stopped by hand.
         judged: how many of its steps the explosion rule has seen.
     """
 
     first_step: int
     costs: dict[int, Sequence[float]]
     exploded: dict[int, Explosion]
+    stopped: list[int]
     judged: int = 0
 
 

@@ -25,8 +25,11 @@ from babysit.search.engines.events import (
     looks_until_the_end,
     series,
     stopped,
+    told_of_stop,
 )
+from babysit.search.engines.inbox import Inbox, nobody_asks
 from babysit.training.population import signature
+from babysit.training.requests import Request
 from babysit.training.trainer import Candidate, EpochReport, Trainer
 from babysit.watching.population import PopulationObserver
 
@@ -46,6 +49,7 @@ class Crew:
         epochs: how many each trial gets.
         observe: whether layers and updates are looked at.
         ending: what ends trials early.
+        inbox: what is asked of trials by hand.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Crew:
         candidates: Sequence[Candidate],
         epochs: int,
         *,
+        inbox: Inbox,
         observe: bool = False,
         ending: Ending = NEVER,
     ) -> None:
@@ -62,6 +67,7 @@ class Crew:
         self._trainer: Trainer = prepared.search_trainer(candidates, epochs)
         self._observer = PopulationObserver() if observe else None
         self._trainer.observer = self._observer
+        self._inbox, self._trainer.requests = inbox, self._asked
         self._architecture = signature(candidates[0].model)
         self._settings = shared_settings(candidates[0].hyperparameters)
         self._full = len(trials)
@@ -103,8 +109,9 @@ class Crew:
         runs = self._trainer.runs()
         ended = [] if self.is_running else self._trainer.alive
         events: list[Event] = [
-            *epoch_events(report, self._trials, looks),
+            *epoch_events(report, self._trials, looks, runs),
             *(self._exploded(report, member, runs[member], looks) for member in report.exploded),
+            *(self._stopped(report, member, runs[member], looks) for member in report.stopped),
             *(TrialDone(Result(self._trials[member], runs[member]), *NOTHING) for member in ended),
         ]
         if not self.is_running:
@@ -135,6 +142,14 @@ class Crew:
         seen = looks_until_the_end(report, member, looks)
         return TrialDone(Result(self._trials[member], run), *series(report, member), seen)
 
+    def _stopped(self, report: EpochReport, member: int, run: Run, looks: Looks) -> TrialDone:
+        seen = looks.get(member, ())
+        return TrialDone(Result(self._trials[member], told_of_stop(run)), *series(report, member), seen)
+
+    def _asked(self, alive: Sequence[int]) -> Sequence[Request]:
+        """What is asked of the members that train."""
+        return self._inbox.requests({self._trials[one].key: [one] for one in alive}) if self._inbox else ()
+
 
 class Crews:
     """All crews of one worker.
@@ -144,12 +159,20 @@ class Crews:
         epochs: how many each trial gets.
         observe: whether layers and updates are looked at.
         ending: what ends trials early; at each of its rungs all crews pause.
+        inbox: what is asked of trials by hand; default nothing.
     """
 
     def __init__(
-        self, prepared: Prepared, epochs: int, *, observe: bool = False, ending: Ending = NEVER
+        self,
+        prepared: Prepared,
+        epochs: int,
+        *,
+        observe: bool = False,
+        ending: Ending = NEVER,
+        inbox: Inbox | None = None,
     ) -> None:
         self._prepared, self._epochs, self._observe, self._ending = prepared, epochs, observe, ending
+        self._inbox = inbox or Inbox(nobody_asks)
         self._waiting: dict[Kind, Crew] = {}
         self._paused: list[Crew] = []
         self._pauses = iter((*ending.rungs, epochs))
@@ -180,6 +203,7 @@ class Crews:
                 members,
                 candidates,
                 self._epochs,
+                inbox=self._inbox,
                 observe=self._observe,
                 ending=self._ending,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ class EpochDone:
         steps: the epoch's steps, int32.
         costs: the cost of each, float32.
         looks: what the observer saw in it.
+        is_touched: whether its learning rate was changed by hand so far.
     """
 
     trial: Trial
@@ -29,6 +30,7 @@ class EpochDone:
     steps: np.ndarray
     costs: np.ndarray
     looks: tuple[Look, ...] = ()
+    is_touched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class TrialDone:
 
     Attributes:
         result: the trial and its run.
-        steps, costs: of an exploded trial, those of its last, unfinished epoch; empty otherwise.
+        steps, costs: of a trial that exploded or was stopped by hand, those of its last, unfinished epoch;
+            empty otherwise.
         looks: what the observer saw in that epoch.
     """
 
@@ -70,10 +73,24 @@ def stopped(trial: Trial) -> TrialDone:
     return TrialDone(Result(trial, Run(State.STOPPED)), *NOTHING)
 
 
-def epoch_events(report: EpochReport, trials: Sequence[Trial], looks: Looks) -> Iterator[EpochDone]:
-    """The events of one epoch of one population; ``trials`` are its members' in the trainer's numbering."""
+def told_of_stop(run: Run) -> Run:
+    """The same run; one that was stopped by hand says so in its message.
+
+    Example:
+        >>> told_of_stop(Run(State.STOPPED, steps=120)).message
+        'stopped by user at step 120'
+    """
+    stopped = run.state is State.STOPPED
+    return replace(run, message=f"stopped by user at step {run.steps}") if stopped else run
+
+
+def epoch_events(
+    report: EpochReport, trials: Sequence[Trial], looks: Looks, runs: Sequence[Run]
+) -> Iterator[EpochDone]:
+    """The events of one epoch of one population; trials and runs are in the trainer's numbering."""
     for member, reading in report.readings.items():
-        yield EpochDone(trials[member], reading, *series(report, member), looks.get(member, ()))
+        seen, is_touched = looks.get(member, ()), runs[member].is_touched
+        yield EpochDone(trials[member], reading, *series(report, member), seen, is_touched)
 
 
 def looks_until_the_end(report: EpochReport, member: int, looks: Looks) -> tuple[Look, ...]:

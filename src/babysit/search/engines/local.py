@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -23,12 +23,13 @@ import torch
 from babysit.errors import InputError, WorkerError
 from babysit.recipe.building import Prepared, prepare
 from babysit.recipe.loading import apply_settings, load_recipe
-from babysit.records import Trial, Value
+from babysit.records import Command, Trial, Value
 from babysit.search.engines.calibration import calibrate
 from babysit.search.engines.crews import Crews
 from babysit.search.engines.ending import NEVER, Ending, Judge, Key, nobody
-from babysit.search.engines.events import Event
+from babysit.search.engines.events import Event, TrialDone
 from babysit.search.engines.grouping import SizeFor, grouped
+from babysit.search.engines.inbox import Answer, Answered, Inbox, nobody_asks
 from babysit.training.precision import FLOAT32
 
 _UNMEASURED = 16
@@ -55,6 +56,10 @@ class Engine(Protocol):
         """
         ...
 
+    def touch(self, command: Command) -> None:
+        """Takes a command to one of the trials, also to one that is not begun; from any thread."""
+        ...
+
     def close(self) -> None:
         """Ends whatever it had started; it is not to be used any more."""
         ...
@@ -69,6 +74,7 @@ class InProcess:
         observe: whether layers and updates are looked at; the events carry what was seen.
         stop: asked after every epoch of a population; once it says yes, training ends with
             ``KeyboardInterrupt``, after the epoch's events.
+        answered: told of each command that was done.
     """
 
     def __init__(
@@ -78,15 +84,16 @@ class InProcess:
         *,
         observe: bool = False,
         stop: Callable[[], bool] = never,
+        answered: Answered = nobody_asks,
     ) -> None:
         self._prepared, self._population, self._observe = prepared, population, observe
-        self._stop = stop
+        self._stop, self._inbox = stop, Inbox(answered)
 
     def train(
         self, trials: Sequence[Trial], epochs: int, ending: Ending = NEVER, judge: Judge = nobody
     ) -> Iterator[Event]:
         """Trains all trials; exactly one ``TrialDone`` each. See ``Engine.train``."""
-        crews = Crews(self._prepared, epochs, observe=self._observe, ending=ending)
+        crews = Crews(self._prepared, epochs, observe=self._observe, ending=ending, inbox=self._inbox)
         for group in grouped(trials, _size_for(self._prepared, self._population, 1), workers=1):
             for events in crews.train(group):
                 yield from events
@@ -98,6 +105,10 @@ class InProcess:
             for events in crews.go_on(judge(rung)):
                 yield from events
                 _end_if(self._stop())
+
+    def touch(self, command: Command) -> None:
+        """Takes a command to one of the trials. See ``Engine.touch``."""
+        self._inbox.put(command)
 
     def close(self) -> None:
         """Nothing was started."""
@@ -126,6 +137,7 @@ class Processes:
         population: members that train together; measured where it is 0, the default.
         stop: asked after every epoch that a worker tells; once it says yes, each worker ends the epoch it
             is in, and training ends with ``KeyboardInterrupt``.
+        answered: told of each command that was done.
     """
 
     def __init__(
@@ -136,15 +148,29 @@ class Processes:
         population: int = 0,
         *,
         stop: Callable[[], bool] = never,
+        answered: Answered = nobody_asks,
     ) -> None:
         self._prepared, self._source, self._workers = prepared, source, workers
-        self._population, self._stop = population, stop
+        self._population, self._stop, self._answered = population, stop, answered
+        self._lock = threading.Lock()  # the threads that train and that touch both know the workers
         self._started: list[_Worker] = []
+        self._touching: dict[int, Command] = {}
+
+    def touch(self, command: Command) -> None:
+        """Takes a command to one of the trials. See ``Engine.touch``.
+
+        Every worker is told: the one that has the trial now, or will have it, does it.
+        """
+        with self._lock:
+            self._touching[command.id] = command
+            for worker in self._started:
+                worker.tell(command)
 
     def close(self) -> None:
         """Ends the workers."""
-        _stop(self._started)
-        self._started = []
+        with self._lock:
+            _stop(self._started)
+            self._started = []
 
     def train(
         self, trials: Sequence[Trial], epochs: int, ending: Ending = NEVER, judge: Judge = nobody
@@ -161,14 +187,29 @@ class Processes:
         size_for = _size_for(self._prepared, self._population, self._workers)
         groups = grouped(trials, size_for, workers=self._workers)
         wanted = min(self._workers, len(groups))
-        self._started += _start(self._source, wanted - len(self._started))
+        with self._lock:
+            self._started += _start(self._source, wanted - len(self._started), self._touching.values())
         finished = False
         try:
-            yield from _collect(self._started[:wanted], groups, epochs, ending, judge, self._stop)
+            for event in _collect(self._started[:wanted], groups, epochs, ending, judge, self._stop):
+                if isinstance(event, Answer):
+                    self._answered(event)
+                else:
+                    yield event
+                self._forget(event)
             finished = True
         finally:
             if not finished:  # they are in the middle of something that nobody waits for
                 self.close()
+
+    def _forget(self, event: Event | Answer) -> None:
+        """Drops the commands that no worker needs to be told any more."""
+        with self._lock:
+            if isinstance(event, Answer):
+                self._touching.pop(event.command, None)
+            elif isinstance(event, TrialDone) and self._touching:
+                ended = event.trial.key
+                self._touching = {id: one for id, one in self._touching.items() if one.trial != ended}
 
 
 def _size_for(prepared: Prepared, population: int, workers: int) -> SizeFor:
@@ -193,17 +234,27 @@ def default_workers() -> int:
 class _Worker:
     process: BaseProcess
     pipe: Connection
+    commands: Connection
+
+    def tell(self, command: Command) -> None:
+        with contextlib.suppress(OSError):  # whoever listens to a worker finds out that it died
+            self.commands.send(command)
 
 
-def _start(source: Source, count: int) -> list[_Worker]:
+def _start(source: Source, count: int, commands: Collection[Command]) -> list[_Worker]:
     context = multiprocessing.get_context("spawn")
     workers = []
     for _ in range(count):
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, source), daemon=True)
+        heard, told = context.Pipe(duplex=False)
+        process = context.Process(target=_serve, args=(theirs, heard, source), daemon=True)
         process.start()
         theirs.close()
-        workers.append(_Worker(process, ours))
+        heard.close()
+        workers.append(_Worker(process, ours, told))
+    for worker in workers:
+        for command in commands:
+            worker.tell(command)
     return workers
 
 
@@ -219,7 +270,7 @@ def _collect(
     ending: Ending,
     judge: Judge,
     stop: Callable[[], bool],
-) -> Iterator[Event]:
+) -> Iterator[Event | Answer]:
     """Hands out groups, first come first served, and what the judge decides at each rung."""
     waiting = list(reversed(groups))
     for worker in workers:
@@ -238,7 +289,7 @@ def _listen(
     waiting: list[list[Trial]],
     finishing: set[Connection],
     stop: Callable[[], bool],
-) -> Iterator[Event]:
+) -> Iterator[Event | Answer]:
     """Passes on what the workers tell until all are idle; who asks for a group gets one while there are any.
 
     Args:
@@ -256,6 +307,8 @@ def _listen(
                 raise message
             if message is not None:
                 yield from message
+            if message and isinstance(message[0], Answer):
+                continue  # it came in the middle of an epoch
             if stop():
                 del busy[pipe]
             elif message is not None:
@@ -278,9 +331,9 @@ def _send(worker: _Worker, message: tuple[int, Ending] | list[Trial] | Mapping[K
         raise _died(worker) from None
 
 
-def _receive(worker: _Worker) -> list[Event] | InputError | None:
+def _receive(worker: _Worker) -> list[Event] | list[Answer] | InputError | None:
     try:
-        message: list[Event] | InputError | None = worker.pipe.recv()
+        message: list[Event] | list[Answer] | InputError | None = worker.pipe.recv()
     except (EOFError, OSError):  # OSError when it died half-way through a message
         raise _died(worker) from None
     return message
@@ -298,15 +351,18 @@ def _died(worker: _Worker) -> WorkerError:
 def _stop(workers: list[_Worker]) -> None:
     for worker in workers:
         worker.pipe.close()
+        worker.commands.close()
         worker.process.terminate()
     for worker in workers:
         worker.process.join(5)
 
 
-def _serve(pipe: Connection, source: Source) -> None:
+def _serve(pipe: Connection, commands: Connection, source: Source) -> None:
     """A worker's life: load the recipe, train the groups that come, end with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    inbox = Inbox(lambda answer: pipe.send([answer]))
+    threading.Thread(target=_hear, args=(commands, inbox), daemon=True).start()
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
@@ -316,7 +372,8 @@ def _serve(pipe: Connection, source: Source) -> None:
             )
             while True:
                 epochs, ending = pipe.recv()
-                _serve_stage(pipe, Crews(prepared, epochs, observe=source.observe, ending=ending), ending)
+                crews = Crews(prepared, epochs, observe=source.observe, ending=ending, inbox=inbox)
+                _serve_stage(pipe, crews, ending)
         except InputError as error:
             pipe.send(error)
 
@@ -336,6 +393,13 @@ def _tell(pipe: Connection, found: Iterator[list[Event]]) -> None:
     for events in found:
         pipe.send(events)  # an epoch's at once: a message each would cost more than the training
     pipe.send(None)
+
+
+def _hear(commands: Connection, inbox: Inbox) -> None:
+    """Puts into the inbox what the parent tells, so that training asks no pipe."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            inbox.put(commands.recv())
 
 
 def _end_with_parent() -> None:

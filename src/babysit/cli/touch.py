@@ -1,0 +1,140 @@
+"""`babysit stop`, `touch`, `extend` and `commands`: requests to what is running, and what came of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from babysit.cli.app import JsonOption, OutOption, StoreOption, app, console_for, emit
+from babysit.records import Command, CommandKind, CommandState, State
+from babysit.search.pruning import parse_seconds
+from babysit.session.asking import ask, factor_of, wait_for_answer
+from babysit.session.job import DEFAULT_FOLDER, Job
+from babysit.session.references import resolve
+from babysit.store.commands import SILENT_SECONDS, commands_of, silence
+from babysit.store.queries import Reader
+from babysit.views.command_table import command_data, commands_table, request_text, silence_text
+
+ReferenceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY[/TRIAL]",
+        help="3 or a name; a trial as 3/0/12, 3/fine/7 or 3/best.",
+        show_default=False,
+    ),
+]
+WaitOption = Annotated[
+    str, typer.Option(metavar="TIME", help="How long to wait for the answer, e.g. 30 or 5m.")
+]
+
+_WAIT = "60"
+
+
+@app.command(epilog="Example: babysit stop 3/0/12")
+def stop(
+    what: ReferenceArgument,
+    wait: WaitOption = _WAIT,
+    store: StoreOption = "",
+    out: OutOption = DEFAULT_FOLDER,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop a running trial between two steps, or a whole study at the end of its epoch, as Ctrl-C would.
+
+    Exit code 1 if the request was refused, expired, or not answered in time.
+    """
+    _request(what, CommandKind.STOP, wait, Job("", store=store, folder=out).store_url, as_json)
+
+
+@app.command(epilog="Example: babysit touch 3/0/12 --learning-rate x0.5")
+def touch(
+    what: ReferenceArgument,
+    learning_rate: Annotated[
+        str, typer.Option(metavar="FACTOR", help="x0.5 halves it from here on, x2, /10.", show_default=False)
+    ],
+    wait: WaitOption = _WAIT,
+    store: StoreOption = "",
+    out: OutOption = DEFAULT_FOLDER,
+    as_json: JsonOption = False,
+) -> None:
+    """Multiply the learning rate of a running trial, and all later rates of its schedule.
+
+    Exit code 1 if the request was refused, expired, or not answered in time.
+    """
+    url = Job("", store=store, folder=out).store_url
+    _request(what, CommandKind.SCALE_LEARNING_RATE, wait, url, as_json, factor_of(learning_rate))
+
+
+@app.command(epilog="Example: babysit extend 3 --trials 60")
+def extend(
+    what: ReferenceArgument,
+    trials: Annotated[
+        int, typer.Option(min=1, help="How many in all the last stage shall have.", show_default=False)
+    ],
+    wait: WaitOption = _WAIT,
+    store: StoreOption = "",
+    out: OutOption = DEFAULT_FOLDER,
+    as_json: JsonOption = False,
+) -> None:
+    """Give the last stage of a running search more trials; one that has ended takes --resume --trials.
+
+    Exit code 1 if the request was refused, expired, or not answered in time.
+    """
+    _request(
+        what, CommandKind.EXTEND_STUDY, wait, Job("", store=store, folder=out).store_url, as_json, trials
+    )
+
+
+def _request(
+    what: str, kind: CommandKind, wait: str, url: str, as_json: bool, argument: float = float("nan")
+) -> None:
+    seconds, console = parse_seconds(wait), console_for(as_json)
+    command = ask(url, what, kind, argument=argument)
+    console.print(f"asked: {escape(request_text(command))} (request {command.id})", highlight=False)
+
+    def told(now: Command, quiet: float) -> None:
+        if now.state is CommandState.SEEN:
+            console.print("seen", highlight=False)
+        elif words := silence_text(quiet, SILENT_SECONDS):
+            console.print(f"[yellow]{words}: the request will expire[/yellow]", highlight=False)
+
+    answer = wait_for_answer(url, command, seconds, told)
+    _tell(answer, seconds, console)
+    if as_json:
+        emit(command_data(answer))
+    raise typer.Exit(0 if answer.state is CommandState.APPLIED else 1)
+
+
+def _tell(answer: Command, seconds: float, console: Console) -> None:
+    if answer.state.is_open:
+        later = f"`babysit commands {answer.study}` tells later"
+        text = f"{answer.state}, not answered within {seconds:g} s; {later}"
+    else:
+        text = f"{answer.state}: {answer.detail}"
+    console.print(escape(text), highlight=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: babysit commands 3")
+def commands(
+    what: ReferenceArgument,
+    store: StoreOption = "",
+    out: OutOption = DEFAULT_FOLDER,
+    as_json: JsonOption = False,
+) -> None:
+    """List what was asked of a study or a trial by hand, and what came of it."""
+    with Reader(Job("", store=store, folder=out).store_url) as reader:
+        found = resolve(reader, what)
+        asked = commands_of(reader, found.study.id, trial=found.key)
+        quiet = silence(reader, found.study.id)
+    console = console_for(as_json)
+    if asked:
+        console.print(commands_table(asked))
+    else:
+        console.print(f"nothing was asked of {escape(what)}", highlight=False)
+    words = silence_text(quiet, SILENT_SECONDS) if found.study.state is State.RUNNING else ""
+    if words:
+        console.print(f"study {found.study.id}: {words}; what is asked now will expire", highlight=False)
+    if as_json:
+        emit({"study": found.study.id, "commands": [command_data(one) for one in asked]})
