@@ -92,11 +92,12 @@ def _panel(course: Course, y: Axis, longest: int) -> Panel:
 
 def panel_svg(data: Multiples, panel: Panel) -> str:
     """One frame; its curve takes the page's colour for the run's state (class ``curve``)."""
-    frame = Frame(WIDTH, HEIGHT, left=4, right=4, top=4, bottom=4)
+    frame = Frame(WIDTH, HEIGHT, left=30, right=4, top=4, bottom=4)
     shown = [tick for tick in data.y.ticks if 0.02 <= tick.position <= 0.98]
     parts = [frame.horizontal(tick.position, stroke=GRID) for tick in shown]
     parts += [
-        text(tick.label, frame.left, frame.y(tick.position) - 2, fill=MUTED, font_size=9.5) for tick in shown
+        text(tick.label, frame.left - 4, frame.y(tick.position) + 3.5, "end", fill=MUTED, font_size=10)
+        for tick in shown
     ]
     if 0 <= data.first_cost <= 1:
         parts.append(frame.horizontal(data.first_cost, stroke=MUTED, stroke_dasharray="3 3"))
