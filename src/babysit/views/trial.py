@@ -57,7 +57,7 @@ def update_ratios(series: Mapping[str, Curve]) -> list[Ratio]:
 def trial_view(view: TrialView) -> RenderableType:
     """The trial for a terminal."""
     run = view.result.run
-    parts: list[RenderableType] = [_headline(view), _choices(view)]
+    parts: list[RenderableType] = [headline(view), _choices(view)]
     if len(view.costs[1]):
         parts.append(_cost_line(view))
     if run.readings:
@@ -69,7 +69,8 @@ def trial_view(view: TrialView) -> RenderableType:
     return Group(*parts)
 
 
-def _headline(view: TrialView) -> Text:
+def headline(view: TrialView) -> Text:
+    """Which trial, how it stands, its best score, why it ended."""
     run, stage = view.result.run, view.stage
     where = f"stage {stage.name}" if stage else f"stage {view.result.trial.stage}"
     style = STATE_STYLES.get(run.state, "")
