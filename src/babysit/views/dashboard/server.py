@@ -92,6 +92,9 @@ class Server:
         host: the address to listen on, default this machine alone.
         port: 0, the default, takes the usual port or the next free one.
 
+    Attributes:
+        port: the port that it listens on.
+
     Raises:
         InputError: it cannot listen there.
     """
@@ -100,6 +103,7 @@ class Server:
         self._serving = serving
         self._host = host
         self._socket = listen(host, port)
+        self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             create_app(serving),
             log_config=None,
@@ -111,12 +115,6 @@ class Server:
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self.run, name="babysit-dashboard", daemon=True)
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        port: int = self._socket.getsockname()[1]
-        return port
 
     @property
     def url(self) -> str:
