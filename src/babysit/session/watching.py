@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,12 @@ import torch
 from torch import Tensor
 
 from babysit.records import Details, Reading, Result, Run, State, Trial
+from babysit.session.environment import environment
 from babysit.watching.own_loop import EVERY, Watch
 from babysit.watching.own_loop import watch as watch_only
 from babysit.watching.quantities import Log
 from babysit.watching.ranks import rank
-from babysit.watching.trace import quantities
+from babysit.watching.trace import CHANCE, quantities
 from babysit.watching.watcher import Watcher
 
 if TYPE_CHECKING:  # loaded only where a store is asked for
@@ -105,7 +107,12 @@ class RecordedWatch(Watch):
 
     def _begin(self) -> None:
         self._study = self._writer.begin_study(
-            name=self.name, recipe="", kind="watch", seed=0, fingerprint="", settings={}
+            name=self.name,
+            recipe="",
+            kind="watch",
+            seed=0,
+            fingerprint="",
+            settings={"environment": environment()},
         )
         self._writer.begin_trials(self._study, [self._trial])
 
@@ -124,6 +131,7 @@ class RecordedWatch(Watch):
         log = self._watcher.log()
         self._write_layers(log)
         self._write_losses(log)
+        self._writer.findings(self._study, self._trial, self.report().findings)
         now = time.monotonic()
         self._due = now + max(_SECONDS, _SHARE * (now - started))
 
@@ -133,6 +141,8 @@ class RecordedWatch(Watch):
         points = [(sample.step, *point) for sample in fresh for point in quantities(sample)]
         if fresh:
             self._written_step = fresh[-1].step
+            if math.isfinite(log.chance):
+                points.append((self._written_step, CHANCE, log.chance))
             points += [
                 (self._written_step, f"layers/{name}/dead", units.share) for name, units in log.units.items()
             ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from babysit.records import CheckResult, Finding, Histogram, Result, Snapshot, Stage, Study
 from babysit.store import queries, run_queries
 from babysit.store.queries import Curve, Key, Reader
+from babysit.watching.trace import CHANCE
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,11 @@ class TrialView:
     @property
     def chance_loss(self) -> float:
         """The loss of the best constant answer; NaN where nobody told."""
-        told = self.study.settings.get("chance_loss", self.study.outcome.get("chance_loss"))
-        return float(told) if isinstance(told, int | float) else math.nan
+        told = self.study.settings.get("chance_loss")
+        if isinstance(told, int | float):
+            return float(told)
+        seen = self.series.get(CHANCE)
+        return float(seen[1][-1]) if seen is not None and len(seen[1]) else math.nan
 
     def layers(self, quantity: str) -> dict[str, Curve]:
         """One quantity of every layer or parameter that has it, by its name.
