@@ -12,6 +12,7 @@ from babysit.session.searching import Ask, run_search
 from babysit.session.training import train
 from babysit.store import queries
 from babysit.store.queries import Reader
+from babysit.store.writer import Writer
 
 DIGITS = ("hidden=20",)
 
@@ -49,6 +50,25 @@ def test_a_training_keeps_series_histograms_and_first_layer_weights(tmp_path):
         assert np.isfinite(values).all()
     assert {"activations/2", "gradients/1.weight", "gradients/3.weight"} <= histograms.keys()
     assert snapshots["1.weight"][0].values.shape == (20, 1, 8, 8)
+
+
+def test_a_training_is_judged_while_it_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("babysit.session.recording.JUDGE_SECONDS", 0.0)
+    seen = []
+    watched = Writer.findings
+    monkeypatch.setattr(
+        "babysit.store.writer.Writer.findings",
+        lambda self, study, trial, found: (
+            seen.append([one.rule for one in found]) or watched(self, study, trial, found)
+        ),
+    )
+    job = Job("digits", (*DIGITS, "learning_rate=1e-7", "l2=0.0", "epochs=6"), folder=tmp_path)
+    trained = train(job, open_job(job))
+    assert len(seen) == 6
+    assert seen[-1] == [finding.rule for finding in trained.findings] != []
+    with reader_of(tmp_path) as reader:
+        study = queries.study(reader, trained.study)
+    assert study.settings["environment"].keys() >= {"babysit", "python", "torch", "processor"}
 
 
 def test_an_exploded_training_is_seen_up_to_its_explosion(tmp_path):

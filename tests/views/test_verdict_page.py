@@ -11,9 +11,9 @@ import pytest
 from babysit.records import Cause
 from babysit.verdict.report import Report
 from babysit.views import watched
-from babysit.views.verdict_page import verdict_page
 from babysit.views.line_figures import legend_html
 from babysit.views.lines import MOST_LINES
+from babysit.views.verdict_page import verdict_page
 from babysit.watching.graph import LossGraph
 from babysit.watching.live_rules import judge
 from babysit.watching.quantities import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from html import escape
 from itertools import pairwise
@@ -43,7 +43,7 @@ class RunFigures:
 
     def __init__(self, view: TrialView) -> None:
         self._view = view
-        self.x = lines.ended_axis(*view.costs) if len(view.costs[0]) else _axis_of(view.series)
+        self.x = lines.ended_axis(*view.costs) if len(view.costs[0]) else _axis_of(view)
 
     @cached_property
     def scores(self) -> Scores | None:
@@ -177,8 +177,11 @@ def _picture(name: str, svg: str) -> str:
     return f'<div class="picture"><h3>{escape(name)}</h3>{svg}</div>'
 
 
-def _axis_of(series: Mapping[str, Curve]) -> Axis:
-    return lines.step_axis(max((int(steps[-1]) for steps, _ in series.values() if len(steps)), default=1))
+def _axis_of(view: TrialView) -> Axis:
+    """The axis of steps of a run without costs."""
+    looked = [int(steps[-1]) for steps, _ in view.series.values() if len(steps)]
+    told = [each.step for each in view.result.run.readings]
+    return lines.step_axis(max([*looked, *told, view.result.run.steps]))
 
 
 def pairs_of(curve: Curve) -> Pairs:
