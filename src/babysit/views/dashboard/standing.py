@@ -190,9 +190,9 @@ def _best(board: Board, results: Sequence[Result]) -> Best | None:
 
 
 def trial_name(board: Board, key: Key) -> str:
-    """A trial as people call it: "fine 12"."""
+    """A trial as people call it: "fine 12"; without a stage "run 0"."""
     names = {stage.index: stage.name for stage in board.stages}
-    return f"{names.get(key[0], key[0])} {key[1]}"
+    return f"{names.get(key[0], key[0] if names else 'run')} {key[1]}"
 
 
 def _alarm(board: Board, edge: Mapping[str, Any]) -> Alarm:

@@ -60,7 +60,7 @@ def static_url(name: str) -> str:
     return f"/static/{edition()}/{name}"
 
 
-def _serve(request: Request) -> Response:
+async def _serve(request: Request) -> Response:
     file = static_files().get(request.path_params["name"])
     if file is None:
         return PlainTextResponse("there is no such file", 404)

@@ -26,6 +26,7 @@ class Card(NamedTuple):
     """One study in the list; ``share`` is how far it has come, 0 to 1, and ``when`` its age in words."""
 
     study: Study
+    address: str
     state: str
     score: str
     accuracy: bool
@@ -75,6 +76,7 @@ def _card(study: Study, counts: Sequence[StateCount], interrupted: bool) -> Card
     counted = sorted(((one.state, one.trials) for one in counts), key=lambda pair: order.index(pair[0]))
     return Card(
         study=study,
+        address=_address(study, counts),
         state="interrupted" if interrupted else study.state.value,
         score=best,
         accuracy=bool(accuracies) or not scores,
@@ -83,6 +85,12 @@ def _card(study: Study, counts: Sequence[StateCount], interrupted: bool) -> Card
         counts=tuple(counted),
         when=ago_text(max(0.0, time.time() - study.created)),
     )
+
+
+def _address(study: Study, counts: Sequence[StateCount]) -> str:
+    """Where a study is shown: one that is a single run, at its run."""
+    alone = study.kind != "search" and sum(one.trials for one in counts) == 1
+    return f"/r/{study.id}/0/0" if alone else f"/s/{study.id}"
 
 
 def _share(study: Study, counts: Sequence[StateCount]) -> float:

@@ -81,7 +81,7 @@ export class Model {
     const changed = told.map((cells) => {
       const row = /** @type {any} */ (Object.fromEntries(columns.map((name, index) => [name, cells[index]])));
       row.key = keyOf(row.stage, row.number);
-      row.name = `${this.board.stages[row.stage]?.name ?? row.stage} ${row.number}`;
+      row.name = this.nameOf(row.stage, row.number);
       this.rows.set(row.key, row);
       return /** @type {Row} */ (row);
     });
@@ -132,6 +132,15 @@ export class Model {
     if (wanted) this.ticked.add(key);
     else this.ticked.delete(key);
     this.tell("ticked");
+  }
+
+  /**
+   * A trial as people call it; the only run of a program that is no search has no other name.
+   * @param {number} stage @param {number} number
+   */
+  nameOf(stage, number) {
+    if (!this.board.stages.length) return `run ${number}`;
+    return `${this.board.stages[stage]?.name ?? stage} ${number}`;
   }
 
   /** @param {Row} row */

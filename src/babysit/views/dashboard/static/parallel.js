@@ -28,6 +28,7 @@ export class Parallel {
   }
 
   build() {
+    byId("parallel-card").hidden = !this.model.board.knobs.length;
     const knobs = [...this.model.board.knobs, scoreKnob(this.model)];
     const root = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": "every hyperparameter and the score of every trial, as lines; the table holds the same" });
     this.lines = svg("g", { class: "lines" });

@@ -119,6 +119,9 @@ export class Scatter {
     const paths = /** @type {Map<string, string>} */ (new Map());
     /** @param {string} group @param {string} d */
     const add = (group, d) => paths.set(group, (paths.get(group) ?? "") + d);
+    const count = this.model.rows.size;
+    const crowd = count > 2000 ? "vast" : count > 300 ? "many" : "few";
+    const arm = { vast: 2, many: 3, few: 4 }[crowd];
     /** @type {{key: string, x: number, y: number}[]} */
     this.at = [];
     for (const row of this.model.rows.values()) {
@@ -128,13 +131,12 @@ export class Scatter {
       const [x, y] = [px(across), py(up ?? 0.02)];
       this.at.push({ key: row.key, x, y });
       const dot = `M${x.toFixed(1)} ${y.toFixed(1)}h0`;
-      if (row.state === "exploded") add("exploded", `M${(x - 4).toFixed(1)} ${(y - 4).toFixed(1)}l8 8m0-8l-8 8`);
+      if (row.state === "exploded") add("exploded", `M${(x - arm).toFixed(1)} ${(y - arm).toFixed(1)}l${2 * arm} ${2 * arm}m0-${2 * arm}l-${2 * arm} ${2 * arm}`);
       else if (row.shade < 0) add(row.state === "running" || row.state === "waiting" ? "open" : "none", dot);
       else add(`shade-${row.shade}`, dot);
       if (row.best) add("best", `M${(x - 10).toFixed(1)} ${y.toFixed(1)}a10 10 0 1 0 20 0a10 10 0 1 0 -20 0`);
       else if (row.state === "running" && row.shade >= 0) add("alive", `M${(x - 7).toFixed(1)} ${y.toFixed(1)}a7 7 0 1 0 14 0a7 7 0 1 0 -14 0`);
     }
-    const crowd = this.at.length > 2000 ? "vast" : this.at.length > 300 ? "many" : "few";
     const groups = ["none", "open", ...Array.from({ length: SHADES }, (_, index) => `shade-${index}`), "exploded", "alive", "best"];
     this.points.setAttribute("class", `points ${crowd}`);
     this.points.replaceChildren(
@@ -155,8 +157,9 @@ export class Scatter {
     /** @param {string} name @param {string} d @param {string} text */
     const mark = (name, d, text) => html("span", {}, svg("svg", { viewBox: "0 0 14 14", class: "mark", "aria-hidden": "true" }, svg("path", { class: name, d })), text);
     byId("legend").replaceChildren(
-      html("span", {}, `${this.scoreName()} ${low}`, bar, high ?? ""),
-      mark("best", "M2 7a5 5 0 1 0 10 0a5 5 0 1 0 -10 0", "best"),
+      ...(this.model.best
+        ? [html("span", {}, `${this.scoreName()} ${low}`, bar, high ?? ""), mark("best", "M2 7a5 5 0 1 0 10 0a5 5 0 1 0 -10 0", "best")]
+        : [html("span", {}, "no trial has a score yet")]),
       ...(running ? [mark("alive", "M3 7a4 4 0 1 0 8 0a4 4 0 1 0 -8 0", "running")] : []),
       ...(exploded ? [mark("exploded", "M3 3l8 8m0-8l-8 8", "exploded")] : []),
     );

@@ -318,9 +318,15 @@ function columnsOf(model) {
     number("cost", "cost", "the last mini-batch's cost", (row) => row.cost, (row) => numberText(row.cost), false),
     { id: "spark", label: "cost by step", title: "the cost of every step, thinned; spikes are kept", numeric: false, descending: false, value: (row) => row.cost, fill: (cell, row) => fillSpark(cell, row, model) },
     { id: "findings", label: "findings", title: "what the rules found", numeric: false, descending: true, value: (row) => row.findings, fill: fillFindings },
-    number("epochs", "epochs", "epochs done, of those of its stage", (row) => row.epochs, (row) => `${row.epochs}/${board.stages[row.stage]?.epochs ?? "?"}`),
+    number("epochs", "epochs", "epochs done, of those of its stage", (row) => row.epochs, (row) => epochsText(row, board)),
     number("steps", "steps", "update steps done", (row) => row.steps, (row) => String(row.steps)),
   ];
+}
+
+/** @param {Row} row @param {import("./model.js").Board} board */
+function epochsText(row, board) {
+  const asked = board.stages[row.stage]?.epochs;
+  return asked ? `${row.epochs}/${asked}` : String(row.epochs);
 }
 
 /** @param {number | null} gap */

@@ -70,7 +70,7 @@ export class Touch {
   /** @param {string} state of the study */
   setState(state) {
     byId("stop-open").hidden = state !== "running";
-    byId("extend-open").hidden = state !== "running";
+    byId("extend-open").hidden = state !== "running" || this.model.board.command[1] !== "search";
   }
 
   compare() {
@@ -104,7 +104,7 @@ export class Touch {
 
   /** @param {[number, number] | null} trial */
   nameOf(trial) {
-    return trial ? `${this.model.board.stages[trial[0]]?.name ?? trial[0]} ${trial[1]}` : "";
+    return trial ? this.model.nameOf(...trial) : "";
   }
 
   clone() {
