@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import webbrowser
@@ -36,6 +37,7 @@ def dashboard(
     console.print(f"  [bold]{escape(server.url)}[/bold]   Ctrl-C ends it", soft_wrap=True, highlight=False)
     if opening and _has_windows():
         webbrowser.open(server.url)
+    gc.freeze()  # else freeing torch's objects, one by one, takes longer than all the rest of the end
     with contextlib.suppress(KeyboardInterrupt):  # the usual end of a server
         server.run()
 

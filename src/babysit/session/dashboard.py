@@ -99,9 +99,10 @@ def _start(url: str) -> subprocess.Popen[str]:
 
 def _tell_address(process: subprocess.Popen[str], tell: Callable[[str], None]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(ANNOUNCED):
-            tell(line.strip())
+    with process.stdout as said:
+        for line in said:
+            if line.startswith(ANNOUNCED):
+                tell(line.strip())
 
 
 def _end(process: subprocess.Popen[str]) -> None:
