@@ -11,6 +11,7 @@ from babysit import search as _room  # noqa: F401 - loaded after the function of
 from babysit.checks.program_check import check as check
 from babysit.errors import BabysitError as BabysitError
 from babysit.errors import InputError as InputError
+from babysit.errors import StopRequested as StopRequested
 from babysit.recipe.reading import near_hint as _near_hint
 from babysit.recipe.recipe import Hyperparameters as Hyperparameters
 from babysit.recipe.recipe import Recipe as Recipe

@@ -7,7 +7,8 @@
     │   ├── SpaceError       a hyperparameter: unknown name, impossible range or value
     │   ├── StoreError       a store: not a database, read-only, full, of another version
     │   └── CheckpointError  a checkpoint: missing, damaged, of another run
-    └── WorkerError          a worker process died; the finished trials are kept
+    ├── WorkerError          a worker process died; the finished trials are kept
+    └── StopRequested        a watched loop was asked to stop, and wanted to be ended so
 
 A sick network is not an error: it yields a finding.
 """
@@ -58,3 +59,7 @@ class CheckpointError(InputError):
 
 class WorkerError(BabysitError):
     """A worker process died; what it had finished is kept."""
+
+
+class StopRequested(BabysitError):  # noqa: N818 - a request is no error
+    """Somebody asked a watched loop to stop; its watch, made with ``stop="raise"``, catches it."""

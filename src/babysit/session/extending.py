@@ -47,7 +47,7 @@ def earlier_search(
                 cure="wait for it, interrupt it first, or leave --resume out to begin anew",
             )
         found = queries.results(reader, study.id)
-    return study, {result.trial.key: result for result in found if result.run.state.is_final}
+    return study, {result.trial.key: result for result in found if result.run.is_final}
 
 
 def _extended(reader: Reader, job: Job, prepared: Prepared, asked: Mapping[str, Any]) -> Study | None:

@@ -18,6 +18,7 @@ from babysit.session.training import best_data
 from babysit.store.failures import store_errors
 from babysit.store.writer import Writer
 from babysit.views.study import StudyView
+from babysit.views.words import touches_text
 
 PREFIX = "optuna:"
 IMPORTED = "imported"
@@ -108,7 +109,8 @@ def _to_optuna(optuna: Any, result: Result, ranges: Mapping[str, Any], accuracy:
     scores = {
         reading.epoch: reading.val_accuracy if accuracy else reading.val_loss for reading in run.readings
     }
-    complete = run.state is State.COMPLETE and math.isfinite(result.score)
+    # A trial that was touched has the score of other hyperparameters than its own.
+    complete = run.state is State.COMPLETE and math.isfinite(result.score) and not run.is_touched
     state = _TO_OPTUNA[run.state] if complete or run.state is not State.COMPLETE else "FAIL"
     return optuna.trial.create_trial(
         state=optuna.trial.TrialState[state],
@@ -121,7 +123,7 @@ def _to_optuna(optuna: Any, result: Result, ranges: Mapping[str, Any], accuracy:
             "number": trial.number,
             "state": str(run.state),
             "steps": run.steps,
-            "message": run.message,
+            "message": "; ".join(filter(None, (run.message, touches_text(run)))),
         },
     )
 

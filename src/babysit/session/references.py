@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from babysit.errors import InputError
 from babysit.records import Result, Stage, Study
+from babysit.search.ranking import as_tried
 from babysit.store import queries
 from babysit.store.queries import Key, Reader
 
@@ -63,7 +64,7 @@ def _best(study: Study, results: Sequence[Result]) -> Key:
         raise InputError(
             f"study {study.id} has no trial with a score", cure="name one by its stage and number"
         )
-    return max(scored, key=lambda result: result.score).trial.key
+    return max(as_tried(scored) or scored, key=lambda result: result.score).trial.key
 
 
 def _key(trial: str, stages: Sequence[Stage]) -> Key | None:

@@ -16,7 +16,7 @@ from babysit.training.requests import Request, Requests
 
 Key = tuple[int, int]
 
-_ONLY: Key = (0, 0)
+ONLY: Key = (0, 0)
 """The trial of a study that has only one."""
 
 
@@ -138,26 +138,35 @@ class SearchDesk(_Desk):
             self._listener.applied(command.id, 0, f"the last stage now has {trials} trials")
 
 
-class TrainingDesk(_Desk):
-    """The desk of a single training: the end of its study is the end of its run.
+class RunDesk(_Desk):
+    """The desk of a study that has one run only: the end of the study is the end of the run.
+
+    Args:
+        url: of the store.
+        study: the study's number.
+        refusal: why nothing can be done to the run; empty if it can.
 
     Attributes:
-        requests: for its trainer.
+        inbox: what is asked of the run.
+        requests: the same for its trainer.
     """
 
-    def __init__(self, url: str, study: int) -> None:
+    def __init__(self, url: str, study: int, refusal: str = "") -> None:
         super().__init__(url, study)
-        inbox = Inbox(self.answered)
-        self.requests = requests_of(inbox, {_ONLY: [0]})
-        self.pass_to(inbox.put)
+        self._refusal = refusal
+        self.inbox = Inbox(self.answered)
+        self.requests = requests_of(self.inbox, {ONLY: [0]})
+        self.pass_to(self.inbox.put)
 
     def _heed(self, command: Command) -> None:
-        if command.kind is CommandKind.EXTEND_STUDY:
-            self._listener.refused(
-                command.id, "a single training has no trials to add: train anew with -s epochs=N"
-            )
+        is_extension = command.kind is CommandKind.EXTEND_STUDY
+        refusal = (
+            "a single run has no trials to add: train anew, for longer" if is_extension else self._refusal
+        )
+        if refusal:
+            self._listener.refused(command.id, refusal)
         elif command.kind is CommandKind.STOP_STUDY:
-            self._pass(replace(command, kind=CommandKind.STOP, trial=_ONLY))
+            self._pass(replace(command, kind=CommandKind.STOP, trial=ONLY))
         else:
             self._pass(command)
 
@@ -171,7 +180,7 @@ def requests_of(inbox: Inbox, members: Mapping[Key, Sequence[int]]) -> Requests:
     """
 
     def asked(alive: Sequence[int]) -> Sequence[Request]:
-        if not inbox:
+        if inbox.is_empty:
             return ()
         still = set(alive)
         left = {key: [one for one in mine if one in still] for key, mine in members.items()}

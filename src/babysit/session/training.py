@@ -28,7 +28,7 @@ from babysit.session.job import (
     writable,
 )
 from babysit.session.recording import DiagnosingRecorder, Series, closing
-from babysit.session.touching import TrainingDesk
+from babysit.session.touching import RunDesk
 from babysit.store.writer import Writer
 from babysit.training.checkpoint import load_checkpoint, save_checkpoint
 from babysit.training.population import Tensors
@@ -97,7 +97,7 @@ def train(
     with Writer(job.store_url) as writer:
         study = begin(writer, job, prepared, "train", fingerprint, {})
         recorder = DiagnosingRecorder(writer, prepared)
-        with closing(writer, study), TrainingDesk(job.store_url, study) as desk:
+        with closing(writer, study), RunDesk(job.store_url, study) as desk:
             trainer.requests = desk.requests
             stage = Stage(0, "train", as_data(recipe.full_space()), 1, recipe.epochs, "as asked")
             recorder.begin_stage(study, stage)

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from babysit.records import Details, Reading, Result, Run, State, Trial
+from babysit.errors import InputError, StopRequested
+from babysit.records import CommandKind, Details, Reading, Result, Run, State, Touch, Trial
+from babysit.search.engines.events import told_of_stop
 from babysit.session.environment import environment
+from babysit.training.requests import Request
 from babysit.watching.own_loop import EVERY, Watch
 from babysit.watching.own_loop import watch as watch_only
 from babysit.watching.quantities import Log
-from babysit.watching.ranks import rank
+from babysit.watching.ranks import processes, rank
+from babysit.watching.scaled_rates import ScaledRates
 from babysit.watching.trace import CHANCE, quantities
 from babysit.watching.watcher import Watcher
 
 if TYPE_CHECKING:  # loaded only where a store is asked for
+    from babysit.session.touching import RunDesk
     from babysit.store.writer import Writer
+
+FLAG, RAISE = "flag", "raise"
+"""How a loop wants to hear that it should stop."""
 
 _SHARE = 100
 """Writing may take one part in so many of the loop's time."""
@@ -35,6 +44,7 @@ def watch(
     name: str = "",
     every: int = EVERY,
     store: str | None = None,
+    stop: str = FLAG,
 ) -> Watch:
     """Watches a training loop: weights, losses and random numbers are the same with it and without.
 
@@ -48,13 +58,18 @@ def watch(
         every: steps from sample to sample in the beginning. The first eight steps are sampled more often;
             after the 64th samples become rarer, until they are eight times as far apart.
         store: a path or a database's URL; the run is recorded there as a study of kind "watch", of several
-            processes by the first only. Default: no store.
+            processes by the first only. With it the run can be touched while it trains, from the command
+            line or the dashboard: its learning rate multiplied, or the run stopped. Default: no store, and
+            then nothing is ever touched.
+        stop: what becomes of a request to stop: with "flag", the default, ``watch.should_stop`` turns true,
+            and it is for the loop to ask; with "raise", ``watch.step`` raises
+            :class:`babysit.StopRequested`, which ends the loop and is caught as the context is left.
 
     Returns:
         A context manager; its hooks live while the context is open.
 
     Raises:
-        InputError: the model is no module, or ``every`` is below 1.
+        InputError: the model is no module, ``every`` is below 1, or ``stop`` is neither of the two.
         StoreError: the store cannot be made or opened.
 
     Example:
@@ -71,12 +86,14 @@ def watch(
         >>> watching.report().healthy
         True
     """
+    if stop not in (FLAG, RAISE):
+        raise InputError(f"watch(stop={stop!r}): there is no such way to stop", cure=f"{FLAG!r} or {RAISE!r}")
     plain = watch_only(model, optimizer, loss=loss, name=name, every=every)
     if store is None or rank() != 0:
         return plain
     from babysit.store.writer import Writer
 
-    return RecordedWatch(plain._watcher, plain.name, Writer(store))
+    return RecordedWatch(plain._watcher, plain.name, Writer(store), store, stop)
 
 
 class RecordedWatch(Watch):
@@ -86,11 +103,18 @@ class RecordedWatch(Watch):
         watcher: what collects.
         name: what to call the run.
         writer: of the store; closed with the context.
+        url: of the store.
+        stop: "flag" or "raise".
     """
 
-    def __init__(self, watcher: Watcher, name: str, writer: Writer) -> None:
+    def __init__(self, watcher: Watcher, name: str, writer: Writer, url: str, stop: str = FLAG) -> None:
         super().__init__(watcher, name)
-        self._writer = writer
+        self._writer, self._url, self._stop = writer, url, stop
+        self._scaled = ScaledRates(watcher.optimizers)
+        self._desk: RunDesk | None = None
+        self._stopping: Request | None = None
+        self._raised: StopRequested | None = None
+        self._touches: list[Touch] = []
         self._study = -1
         self._readings: list[Reading] = []
         self._written_losses = self._written_step = 0
@@ -102,6 +126,7 @@ class RecordedWatch(Watch):
 
     def __enter__(self) -> RecordedWatch:
         self._watcher.guard(self._begin)
+        self._watcher.guard(self._scaled.start)  # before the watcher's own hooks, which then read what counts
         super().__enter__()
         return self
 
@@ -115,12 +140,59 @@ class RecordedWatch(Watch):
             settings={"environment": environment()},
         )
         self._writer.begin_trials(self._study, [self._trial])
+        from babysit.session.touching import RunDesk
+
+        self._desk = RunDesk(self._url, self._study, self._refusal()).__enter__()
+
+    def _refusal(self) -> str:
+        """Why nothing can be done to the run; empty if it can."""
+        together = processes()
+        if together > 1:
+            return f"{together} processes train this model together, and one alone must not change or end"
+        if not self._scaled.possible:
+            return "an optimizer of this loop has no hooks round its steps"
+        return ""
 
     def step(self, loss: Tensor | float) -> None:
         """One step of the loop is done; now and then what is new is written down."""
         super().step(loss)
         if time.monotonic() >= self._due:
             self._watcher.guard(self._write)
+        if self._desk is not None and not self._desk.inbox.is_empty:
+            self._watcher.guard(self._heed, self._desk)
+        if self._stopping is not None and self._stop == RAISE:
+            self._watcher.guard(self._stopped)
+            self._raised = StopRequested("somebody asked this run to stop")
+            raise self._raised
+
+    def _heed(self, desk: RunDesk) -> None:
+        """Does what was asked since the last step."""
+        for request in desk.requests([0]):
+            if request.touch.kind is CommandKind.STOP:
+                self._stopping = self._stopping or request
+            else:
+                self._scaled.factor *= request.touch.argument
+                self._done(request)
+
+    def _done(self, request: Request) -> None:
+        step = self._watcher.steps
+        self._touches.append(replace(request.touch, step=step))
+        request.done(step)
+
+    def _stopped(self) -> None:
+        if self._stopping is not None and not any(one.kind is CommandKind.STOP for one in self._touches):
+            self._done(self._stopping)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether somebody asked the run to stop; the request counts as applied once the loop has asked."""
+        self._watcher.guard(self._stopped)
+        return self._stopping is not None
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """What every learning rate is multiplied with while an optimizer steps: 1 unless somebody asked."""
+        return self._scaled.factor
 
     def _epoch(self, *values: float) -> None:
         super()._epoch(*values)
@@ -168,24 +240,36 @@ class RecordedWatch(Watch):
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    ) -> bool:
+        ours = error is not None and error is self._raised
+        kind, error = (None, None) if ours else (kind, error)
         super().__exit__(kind, error, trace)
+        self._watcher.guard(self._scaled.stop)
         self._watcher.guard(self._write)
+        if self._desk is not None:
+            self._watcher.guard(self._desk.__exit__, kind, error, trace)
         self._watcher.guard(self._finish, error)
         self._watcher.guard(self._writer.close)
+        return ours
 
     def _finish(self, error: BaseException | None) -> None:
         log = self._watcher.log()
-        state = State.COMPLETE if error is None else State.FAILED
-        state = State.STOPPED if isinstance(error, KeyboardInterrupt) else state
         run = Run(
-            state,
+            self._state(error),
             tuple(self._readings),
             log.losses[0] if log.losses else float("nan"),
             seconds=time.monotonic() - self._started,
             steps=log.steps,
             message="" if error is None else f"{type(error).__name__}: {error}",
+            touches=tuple(self._touches),
         )
+        run = told_of_stop(run) if run.was_stopped_by_hand and error is None else run
         findings = {self._trial.key: self.report().findings}
         self._writer.finish_trials(self._study, [Result(self._trial, run)], findings)
-        self._writer.finish_study(self._study, state, {})
+        self._writer.finish_study(self._study, run.state, {})
+
+    def _state(self, error: BaseException | None) -> State:
+        if error is None:
+            by_hand = any(touch.kind is CommandKind.STOP for touch in self._touches)
+            return State.STOPPED if by_hand else State.COMPLETE
+        return State.STOPPED if isinstance(error, KeyboardInterrupt) else State.FAILED

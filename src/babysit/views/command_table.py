@@ -60,18 +60,13 @@ def silence_text(seconds: float, limit: float) -> str:
 
 def commands_table(commands: Sequence[Command]) -> Table:
     """Requests, oldest first, with their answers."""
-    table = Table("request", "what", "by", "asked", "state", "answer", title_justify="left")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("request", "what", "by", "asked", "answer"):
+        table.add_column(heading, no_wrap=heading in ("what", "asked"), overflow="fold")
     for one in commands:
-        style = _STYLES.get(one.state, "")
-        state = f"[{style}]{one.state}[/{style}]" if style else str(one.state)
-        table.add_row(
-            str(one.id),
-            escape(request_text(one)),
-            escape(one.by),
-            moment_text(one.asked),
-            state,
-            escape(one.detail),
-        )
+        state = f"[{_STYLES[one.state]}]{one.state}[/]" if one.state in _STYLES else str(one.state)
+        answer = f"{state}: {escape(one.detail)}" if one.detail else state
+        table.add_row(str(one.id), escape(request_text(one)), escape(one.by), moment_text(one.asked), answer)
     return table
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babysit.records import CheckResult, Finding, Result, Snapshot, Stage, Study
+from babysit.search.ranking import as_tried
 from babysit.store import queries
 from babysit.views.first_layer import CHOSEN
 
@@ -44,9 +45,12 @@ class StudyView:
 
     @cached_property
     def best(self) -> Result | None:
-        """The result with the best validation score; None when no trial has one."""
+        """The result with the best validation score; None when no trial has one.
+
+        One whose learning rate was changed by hand counts only where there is no other.
+        """
         scored = [result for result in self.results if np.isfinite(result.score)]
-        return max(scored, key=lambda result: result.score, default=None)
+        return max(as_tried(scored) or scored, key=lambda result: result.score, default=None)
 
     def trial_name(self, key: Key) -> str:
         """A trial as people call it: its stage and its number, "fine 12"."""

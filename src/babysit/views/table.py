@@ -6,10 +6,11 @@ import math
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from babysit.records import Result, State, Value
+from babysit.records import Result, Run, State, Value
+from babysit.search.ranking import as_tried
 from babysit.views.series import Spark, explosion_text, spark
 from babysit.views.study import Key, StudyView
-from babysit.views.words import searched_names, value_text, varied_names
+from babysit.views.words import searched_names, touches_text, value_text, varied_names
 
 
 class TrialRow(NamedTuple):
@@ -80,8 +81,14 @@ def _no_losses(rows: Sequence[TrialRow]) -> bool:
 
 
 def best_first(results: Sequence[Result]) -> list[Result]:
-    """Results by falling score; those without one last, in the order in which they were tried."""
-    return sorted(results, key=lambda result: (-result.score, result.trial.key))
+    """Results by falling score: first those of trials as they were tried, then those touched by hand, last
+    those without a score, in the order in which they were tried.
+    """
+    return sorted(results, key=lambda result: (_class_of(result), -result.score, result.trial.key))
+
+
+def _class_of(result: Result) -> int:
+    return 2 if not math.isfinite(result.score) else int(result.run.is_touched)
 
 
 def _row(view: StudyView, result: Result, names: Sequence[str], ties: Collection[Key]) -> TrialRow:
@@ -102,12 +109,16 @@ def _row(view: StudyView, result: Result, names: Sequence[str], ties: Collection
         val_loss=best.val_loss if best else math.nan,
         cost=run.last.cost if run.last else math.nan,
         epochs=run.last.epoch if run.last else 0,
-        note=explosion_text(run.explosion) if run.explosion else run.message,
+        note="; ".join(filter(None, (_end_text(run), touches_text(run)))),
         best=is_best,
         tied=key in ties and not is_best,
         findings=len(view.findings.get(key, ())),
         spark=spark(view.costs.get(key, ([], []))[1], exploded=run.state is State.EXPLODED),
     )
+
+
+def _end_text(run: Run) -> str:
+    return explosion_text(run.explosion) if run.explosion else run.message
 
 
 def tied_with_best(results: Sequence[Result], validation_rows: int) -> set[Key]:
@@ -121,6 +132,7 @@ def tied_with_best(results: Sequence[Result], validation_rows: int) -> set[Key]:
         Their keys, the best's own included; empty when there is no accuracy.
     """
     scored = [result for result in results if math.isfinite(result.score) and 0 <= result.score <= 1]
+    scored = as_tried(scored) or scored
     if not scored or validation_rows < 1:
         return set()
     top = max(result.score for result in scored)

@@ -149,7 +149,12 @@ def _result_cells(result: Result, names: Sequence[str], accuracy: bool) -> list[
     else:
         scores = [number_text(best.val_loss), number_text(best.cost)]
     values = [escape(value_text(result.trial.hyperparameters.get(name))) for name in names]
-    return [f"{stage}/{number}", *scores, *values, _state_text(state)]
+    return [
+        f"{stage}/{number}",
+        *scores,
+        *values,
+        _state_text(state) + (", touched" if result.run.is_touched else ""),
+    ]
 
 
 def _state_text(state: State) -> str:

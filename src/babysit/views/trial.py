@@ -20,7 +20,15 @@ from babysit.views.terminal import STATE_STYLES
 from babysit.views.trial_rows import finite
 from babysit.views.unicode_plots import sparkline
 from babysit.views.verdict import verdict_view
-from babysit.views.words import MISSING, number_text, percent_text, range_text, score_text, value_text
+from babysit.views.words import (
+    MISSING,
+    number_text,
+    percent_text,
+    range_text,
+    score_text,
+    touches_text,
+    value_text,
+)
 from babysit.watching.diagnosis import report_of
 
 _RATIO = "/update_ratio"
@@ -83,6 +91,8 @@ def headline(view: TrialView) -> Text:
         text.append(f", {explosion_text(run.explosion)}", style="red")
     if run.message:
         text.append(f"\n{run.message}", style="red" if run.state is State.FAILED else "")
+    if touched := touches_text(run):
+        text.append(f"\n{touched}", style="yellow")
     return text
 
 
@@ -156,6 +166,7 @@ def trial_data(view: TrialView) -> dict[str, Any]:
         "first_cost": run.first_cost,
         "explosion": None if run.explosion is None else asdict(run.explosion),
         "message": run.message,
+        "touches": [asdict(touch) for touch in run.touches],
         "readings": [asdict(one) for one in run.readings],
         "update_ratios": {
             one.layer: {"first": one.first, "median": one.median, "last": one.last}

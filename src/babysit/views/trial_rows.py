@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from babysit.records import Result, Stage
+from babysit.views.words import touches_text
 
 HYPERPARAMETER = "hyperparameter_"
 """Goes before the name of a hyperparameter that is called like one of the measured columns."""
@@ -82,7 +83,7 @@ def _measured(result: Result, stage: str) -> dict[str, Any]:
         finite(run.first_cost),
         run.steps,
         finite(run.seconds),
-        run.message,
+        "; ".join(filter(None, (run.message, touches_text(run)))),
     )
     return dict(zip(MEASURED, values, strict=True))
 

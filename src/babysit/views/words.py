@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from babysit.records import Result, Value
+from babysit.records import CommandKind, Result, Run, Value
 
 MISSING = "–"
 """Stands where there is no number."""
@@ -116,6 +116,20 @@ def score_text(result: Result) -> str:
     if best is None:
         return MISSING
     return percent_text(best.val_accuracy) if math.isfinite(best.val_accuracy) else number_text(best.val_loss)
+
+
+def touches_text(run: Run) -> str:
+    """What was done to a run by hand while it trained, beside a stop, which its message tells; else empty.
+
+    Example:
+        >>> from babysit.records import CommandKind, State, Touch
+        >>> halved = Touch(CommandKind.SCALE_LEARNING_RATE, 120, 0.5)
+        >>> touches_text(Run(State.COMPLETE, touches=(halved,)))
+        'touched by hand: learning rate x 0.5 after step 120'
+    """
+    scaled = [touch for touch in run.touches if touch.kind is CommandKind.SCALE_LEARNING_RATE]
+    told = ", ".join(f"x {touch.argument:g} after step {touch.step}" for touch in scaled)
+    return f"touched by hand: learning rate {told}" if told else ""
 
 
 def range_text(box: Mapping[str, Any]) -> str:

@@ -91,9 +91,10 @@ class Watch:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    ) -> bool | None:
         self._watcher.guard(self._ended, kind, error)
         self._watcher.stop()
+        return None
 
     def _ended(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
         self._watcher.ending = told(kind, error)
@@ -126,6 +127,11 @@ class Watch:
     def _epoch(self, *values: float) -> None:
         self._watcher.instruments.passes.epoch()
         self._watcher.epochs.append(Epoch(self._watcher.steps, *(float(value) for value in values)))
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether somebody asked the run to stop; without a store nobody can."""
+        return False
 
     def log(self) -> Log:
         """Everything measured so far."""

@@ -19,3 +19,17 @@ def rank() -> int:
         return int(distributed.get_rank())
     told = os.environ.get("RANK", "0")
     return int(told) if told.isdigit() and "WORLD_SIZE" in os.environ else 0
+
+
+def processes() -> int:
+    """How many processes train together; 1 for one alone.
+
+    Example:
+        >>> processes()
+        1
+    """
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_world_size())
+    told = os.environ.get("WORLD_SIZE", "1")
+    return int(told) if told.isdigit() and "RANK" in os.environ else 1

@@ -148,7 +148,9 @@ class Crew:
 
     def _asked(self, alive: Sequence[int]) -> Sequence[Request]:
         """What is asked of the members that train."""
-        return self._inbox.requests({self._trials[one].key: [one] for one in alive}) if self._inbox else ()
+        if self._inbox.is_empty:
+            return ()
+        return self._inbox.requests({self._trials[one].key: [one] for one in alive})
 
 
 class Crews:
@@ -172,7 +174,7 @@ class Crews:
         inbox: Inbox | None = None,
     ) -> None:
         self._prepared, self._epochs, self._observe, self._ending = prepared, epochs, observe, ending
-        self._inbox = inbox or Inbox(nobody_asks)
+        self._inbox = Inbox(nobody_asks) if inbox is None else inbox
         self._waiting: dict[Kind, Crew] = {}
         self._paused: list[Crew] = []
         self._pauses = iter((*ending.rungs, epochs))

@@ -57,9 +57,10 @@ class Inbox:
         self._arrived: deque[Command] = deque()
         self._waiting: list[Command] = []
 
-    def __bool__(self) -> bool:
-        """Whether any command waits; costs next to nothing."""
-        return bool(self._arrived or self._waiting)
+    @property
+    def is_empty(self) -> bool:
+        """Whether no command waits; costs next to nothing."""
+        return not (self._arrived or self._waiting)
 
     def put(self, command: Command) -> None:
         """Takes a command to a trial; may be called from any thread."""
