@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import select
 import sys
 import time
@@ -116,6 +117,8 @@ def _pressed(seconds: float) -> bool:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         ready, _, _ = select.select([sys.stdin], [], [], left)
-        if ready:
-            return sys.stdin.read(1) in ("q", "Q", "")  # nothing more comes from a closed terminal
+        # Past Python's own buffer, in which a key that came with another would be out of sight.
+        keys = os.read(sys.stdin.fileno(), 64) if ready else None
+        if keys is not None and (not keys or b"q" in keys.lower()):
+            return True  # nothing more comes from a closed terminal
     return False

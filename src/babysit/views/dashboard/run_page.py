@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from babysit.records import Command, State
+from babysit.records import Command, CommandState, State, Touch
 from babysit.store.commands import SILENT_SECONDS, commands_of, silence
 from babysit.store.queries import Key
 from babysit.verdict.report import Report
@@ -140,12 +141,23 @@ def _page_of(request: Request) -> RunPage:
     reader, serving = reader_of(request), serving_of(request)
     study, key = request.path_params["study"], key_of(request)
     view = load_trial_view(reader, study, key)
+    requests = tuple(commands_of(reader, study, trial=key))
     return RunPage(
-        view,
+        _touched(view, requests),
         silence(reader, study),
         serving.is_interrupted(view.study),
-        tuple(commands_of(reader, study, trial=key)),
+        requests,
     )
+
+
+def _touched(view: TrialView, requests: Sequence[Command]) -> TrialView:
+    """A run with what was done to it: it says so itself once it has ended, until then its requests do."""
+    run = view.result.run
+    if run.touches:
+        return view
+    done = [one for one in requests if one.state is CommandState.APPLIED and one.kind.is_of_trial]
+    touches = tuple(Touch(one.kind, one.step, one.argument) for one in done)
+    return replace(view, result=replace(view.result, run=replace(run, touches=touches)))
 
 
 def key_of(request: Request) -> Key:
