@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from babysit.errors import InputError
 from babysit.recipe.space import log_uniform
 from babysit.records import State
 from babysit.session.job import Job, open_job
 from babysit.session.searching import Ask, run_search
+from babysit.session.study import Study
 from babysit.session.training import train
 from babysit.store import queries
 from babysit.store.queries import Reader
@@ -69,6 +71,21 @@ def test_a_training_is_judged_while_it_runs(tmp_path, monkeypatch):
     with reader_of(tmp_path) as reader:
         study = queries.study(reader, trained.study)
     assert study.settings["environment"].keys() >= {"babysit", "python", "torch", "processor"}
+
+
+def test_a_training_can_be_drawn_in_a_report_and_a_notebook(tmp_path):
+    job = Job("digits", (*DIGITS, "learning_rate=1e-2", "epochs=2"), folder=tmp_path)
+    number = train(job, open_job(job)).study
+    study = Study(job.store_url, number)
+    assert "1.weight" in study.plot_layers().svg
+    assert "dead share" in study.plot_layers("dead").svg
+    assert "data:image/png" in study.plot_histograms("gradients/3.weight").svg
+    for plot, cure in ((study.plot_layers, "updates, gradients"), (study.plot_histograms, "activations/1")):
+        with pytest.raises(InputError, match=cure):
+            plot("tea")
+    page = study.report(tmp_path / "report.html").read_text()
+    assert "How its layers moved" in page
+    assert page.count('class="picture"') == 5
 
 
 def test_an_exploded_training_is_seen_up_to_its_explosion(tmp_path):

@@ -56,6 +56,11 @@ class TrialView:
         seen = self.series.get(CHANCE)
         return float(seen[1][-1]) if seen is not None and len(seen[1]) else math.nan
 
+    @property
+    def has_layers(self) -> bool:
+        """Whether anybody looked at its layers."""
+        return any(name.startswith("layers/") for name in self.series) or bool(self.histograms)
+
     def layers(self, quantity: str) -> dict[str, Curve]:
         """One quantity of every layer or parameter that has it, by its name.
 

@@ -18,9 +18,10 @@ from babysit.views.finals import ensemble_facts, finalists, fold_text
 from babysit.views.first_layer import weight_images
 from babysit.views.importance import bars
 from babysit.views.pages import render, write_page
+from babysit.views.run_figures import RunFigures
 from babysit.views.scatter import range_strip, scatter
 from babysit.views.series import loss_curves, run_costs, run_scores
-from babysit.views.shown import gap_text
+from babysit.views.shown import Shown, gap_text
 from babysit.views.study import Costs, Key, StudyView
 from babysit.views.table import trial_table
 from babysit.views.words import (
@@ -35,6 +36,7 @@ from babysit.views.words import (
 )
 
 Data = TypeVar("Data")
+_SHOWN_ALREADY = ("loss", "scores")
 NO_COSTS: Costs = (np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32))
 
 
@@ -112,6 +114,7 @@ def _contents(view: StudyView) -> dict[str, Any]:
         "scatter": _figure(scatter(view), figures.scatter_svg),
         "losses": _figure(loss_curves(view), figures.loss_curves_svg),
         **_curves(view),
+        "moved": _moved(view),
         "finalists": finalists(view),
         "weights": weight_images(view.first_layer),
         "table": trial_table(view, ties),
@@ -228,6 +231,13 @@ def _curves(view: StudyView) -> dict[str, Any]:
     return _run_curves(
         f"the best trial, {view.trial_name(key)},", view.best.run, view.costs.get(key, NO_COSTS)
     )
+
+
+def _moved(view: StudyView) -> list[Shown]:
+    """How the layers of one trial moved: all that was recorded but loss and scores, which have figures."""
+    if view.look is None or not view.look.has_layers:
+        return []
+    return [shown for shown in RunFigures(view.look).shown() if shown.key not in _SHOWN_ALREADY]
 
 
 def _run_curves(name: str, run: Run, costs: Costs) -> dict[str, Any]:
