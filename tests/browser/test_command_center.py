@@ -77,7 +77,7 @@ def test_the_filter_means_what_it_says(server, open_tab, text, wanted):
     page.locator("#filter").fill(text)
     rows = page.evaluate(
         "JSON.parse(document.getElementById('data').textContent).rows.map(r => ({stage: r[0], number: r[1],"
-        " state: r[2], score: r[3], findings: r[8], rate: Number(r[14][0])}))"
+        " state: r[2], score: r[3], findings: r[8], rate: Number(r[15][0])}))"
     )
     expected = {f"{('coarse', 'fine')[row['stage']]} {row['number']}" for row in rows if wanted(row)}
     assert expected
@@ -221,7 +221,7 @@ def test_numbers_are_written_as_in_python(server, open_tab):
         2.302585,
         50.0,
         999.96,
-        1234.5,
+        1234.6,
         12345.6,
         1e5,
         2.5e7,

@@ -13,6 +13,7 @@ import urllib.request
 
 import pytest
 
+import babysit
 from babysit.session.dashboard import dashboard_beside
 from babysit.store.writer import Writer
 from browser.stores import write_search
@@ -103,3 +104,34 @@ def test_it_ends_though_the_run_is_killed(path):
 def test_unwanted_it_is_not_started():
     with dashboard_beside("nothing.db", pytest.fail, wanted=False):
         pass
+
+
+def test_a_watched_loop_is_shown_while_it_runs(tmp_path, capfd):
+    import torch
+
+    model = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x = torch.arange(12.0).reshape(4, 3) / 12
+    said = ""
+    with babysit.watch(model, optimizer, store=str(tmp_path / "runs.db"), dashboard=True) as watch:
+        for _ in range(600):
+            optimizer.zero_grad()
+            loss = model(x).square().mean()
+            loss.backward()
+            optimizer.step()
+            watch.step(loss)
+            said += capfd.readouterr().err
+            if "dashboard: " in said:
+                break
+            time.sleep(0.1)
+        url = re.search(r"http://\S+(?=/)", said)[0]
+        with urllib.request.urlopen(f"{url}/s/1", timeout=10) as answer:
+            assert "Linear" in answer.read().decode()
+
+
+def test_a_watch_without_a_store_has_nothing_to_show():
+    import torch
+
+    model = torch.nn.Linear(3, 1)
+    with pytest.raises(babysit.InputError, match="nothing to show"):
+        babysit.watch(model, torch.optim.SGD(model.parameters(), lr=0.1), dashboard=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -45,6 +47,7 @@ def watch(
     every: int = EVERY,
     store: str | None = None,
     stop: str = FLAG,
+    dashboard: bool = False,
 ) -> Watch:
     """Watches a training loop: weights, losses and random numbers are the same with it and without.
 
@@ -64,12 +67,15 @@ def watch(
         stop: what becomes of a request to stop: with "flag", the default, ``watch.should_stop`` turns true,
             and it is for the loop to ask; with "raise", ``watch.step`` raises
             :class:`babysit.StopRequested`, which ends the loop and is caught as the context is left.
+        dashboard: show the store in a browser meanwhile, from a process of its own; its address is printed
+            on standard error. Needs a store, and the extra ``dashboard``. Default False.
 
     Returns:
         A context manager; its hooks live while the context is open.
 
     Raises:
-        InputError: the model is no module, ``every`` is below 1, or ``stop`` is neither of the two.
+        InputError: the model is no module, ``every`` is below 1, ``stop`` is neither of the two, or there is
+            nothing to show or to show it with.
         StoreError: the store cannot be made or opened.
 
     Example:
@@ -88,12 +94,22 @@ def watch(
     """
     if stop not in (FLAG, RAISE):
         raise InputError(f"watch(stop={stop!r}): there is no such way to stop", cure=f"{FLAG!r} or {RAISE!r}")
+    if dashboard and store is None:
+        raise InputError(
+            "watch(dashboard=True) has nothing to show", cure="give a store, store='runs.sqlite'"
+        )
     plain = watch_only(model, optimizer, loss=loss, name=name, every=every)
     if store is None or rank() != 0:
         return plain
+    from babysit.session.dashboard import dashboard_beside
     from babysit.store.writer import Writer
 
-    return RecordedWatch(plain._watcher, plain.name, Writer(store), store, stop)
+    beside = dashboard_beside(store, _tell, wanted=dashboard)
+    return RecordedWatch(plain._watcher, plain.name, Writer(store), store, stop, beside)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 class RecordedWatch(Watch):
@@ -105,10 +121,20 @@ class RecordedWatch(Watch):
         writer: of the store; closed with the context.
         url: of the store.
         stop: "flag" or "raise".
+        beside: open as long as the context is; default nothing.
     """
 
-    def __init__(self, watcher: Watcher, name: str, writer: Writer, url: str, stop: str = FLAG) -> None:
+    def __init__(
+        self,
+        watcher: Watcher,
+        name: str,
+        writer: Writer,
+        url: str,
+        stop: str = FLAG,
+        beside: AbstractContextManager[None] | None = None,
+    ) -> None:
         super().__init__(watcher, name)
+        self._beside = beside or nullcontext()
         self._writer, self._url, self._stop = writer, url, stop
         self._scaled = ScaledRates(watcher.optimizers)
         self._desk: RunDesk | None = None
@@ -126,6 +152,7 @@ class RecordedWatch(Watch):
 
     def __enter__(self) -> RecordedWatch:
         self._watcher.guard(self._begin)
+        self._beside.__enter__()
         self._watcher.guard(self._scaled.start)  # before the watcher's own hooks, which then read what counts
         super().__enter__()
         return self
@@ -250,6 +277,7 @@ class RecordedWatch(Watch):
             self._watcher.guard(self._desk.__exit__, kind, error, trace)
         self._watcher.guard(self._finish, error)
         self._watcher.guard(self._writer.close)
+        self._watcher.guard(self._beside.__exit__, None, None, None)
         return ours
 
     def _finish(self, error: BaseException | None) -> None:

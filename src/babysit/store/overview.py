@@ -14,7 +14,7 @@ from sqlalchemy import TextClause, text
 
 from babysit.records import Value
 from babysit.store.queries import Key, Reader
-from babysit.store.schema import from_json
+from babysit.store.schema import from_json, touches
 
 
 class Line(NamedTuple):
@@ -84,6 +84,10 @@ _NEW_FINDINGS = text(
     """select f.trial, f.severity, count(*) from findings f join run_summary s on s.trial = f.trial
     where s.version > :since group by f.trial, f.severity"""
 )
+_SCALED = text(
+    """select t.trial, t.argument from touches t join trials on trials.id = t.trial
+    where trials.study = :study and t.kind = 'scale_learning_rate'"""
+)
 _CURSOR = text("select value from meta where name = 'last_version'")
 
 
@@ -122,6 +126,17 @@ def finding_counts(reader: Reader, study: int) -> dict[int, dict[str, int]]:
 def newer_finding_counts(reader: Reader, since: int) -> dict[int, dict[str, int]]:
     """The same for the trials that changed after a cursor."""
     return _counted(reader, _NEW_FINDINGS, since=since)
+
+
+def scaled_by_hand(reader: Reader, study: int) -> dict[int, float]:
+    """The row of a trial -> what its learning rate was multiplied with by hand; of most trials nothing."""
+    found: dict[int, float] = {}
+    if not reader.has(touches):
+        return found
+    with reader.connect() as connection:
+        for trial, factor in connection.execute(_SCALED, {"study": study}):
+            found[trial] = found.get(trial, 1.0) * factor
+    return found
 
 
 def _counted(reader: Reader, statement: TextClause, **values: int) -> dict[int, dict[str, int]]:

@@ -76,7 +76,7 @@ def test_no_series_is_read_for_the_table(client, monkeypatch):
 def test_the_best_value_at_the_edge_raises_the_alarm_while_it_runs(store):
     with queries.Reader(store) as reader:
         found = overview.lines(reader, 1)
-        stands = standing(read_board(reader, 1), found)
+        stands = standing(read_board(reader, 1), found, {})
     assert stands.best.key == (1, 6)
     assert dict(stands.best.values)["learning_rate"] == exponent_text(7.26e-4)
     assert stands.counts == {"complete": 18, "exploded": 2}
@@ -94,12 +94,20 @@ def test_an_alarm_brings_the_command_that_looks_beyond(tmp_path):
         writer.begin_trials(study, tried)
         writer.finish_trials(study, [finished(one, 0.1 * (number + 1)) for number, one in enumerate(tried)])
     with queries.Reader(path) as reader:
-        stands = standing(read_board(reader, study), overview.lines(reader, study))
+        stands = standing(read_board(reader, study), overview.lines(reader, study), {})
     [alarm] = stands.alarms
     assert "next to the upper edge" in alarm.message
     assert alarm.command.startswith("babysit search cifar10 -s 'learning_rate=log_uniform(")
     assert alarm.command.endswith("--stages coarse:12x4,fine:8x4")
     assert alarm.strip.startswith("<svg")
+
+
+def test_a_trial_that_was_touched_is_not_the_best(store):
+    with queries.Reader(store) as reader:
+        found = overview.lines(reader, 1)
+        [row] = [line.row for line in found if line.key == (1, 6)]
+        stands = standing(read_board(reader, 1), found, {row: 0.5})
+    assert stands.best.key == (1, 5)
 
 
 def test_a_finished_search_says_its_own_judgement(tmp_path):
@@ -115,7 +123,7 @@ def test_a_finished_search_says_its_own_judgement(tmp_path):
         }
         writer.finish_study(study, State.COMPLETE, outcome)
     with queries.Reader(path) as reader:
-        stands = standing(read_board(reader, study), overview.lines(reader, study))
+        stands = standing(read_board(reader, study), overview.lines(reader, study), {})
     assert stands.ties == ((1, 5), (1, 6))
     assert stands.advice == ("stop here",)
     assert (stands.alarms, stands.elapsed, stands.left) == ((), "1 min 15 s", "–")

@@ -29,6 +29,7 @@ COLUMNS = (
     "findings",
     "severity",
     "note",
+    "factor",
     "version",
     "spark",
     "places",
@@ -107,25 +108,36 @@ def _knob_data(knob: Knob) -> dict[str, Any]:
     }
 
 
-def rows(board: Board, found: Sequence[Line], findings: Mapping[int, Mapping[str, int]]) -> list[list[Any]]:
+def rows(
+    board: Board,
+    found: Sequence[Line],
+    findings: Mapping[int, Mapping[str, int]],
+    factors: Mapping[int, float],
+) -> list[list[Any]]:
     """Trials as rows of :data:`COLUMNS`.
 
     Args:
         board: their axes.
         found: the trials.
         findings: the row of a trial -> severity -> how many.
+        factors: the row of a trial -> what its learning rate was multiplied with by hand.
     """
     exploded = [line.state == State.EXPLODED for line in found]
     sparks = spark_texts([line.spark for line in found], exploded)
     tried = overview.choices(found)
     return [
-        _row(board.knobs, line, choice, spark, findings.get(line.row, {}))
+        _row(board.knobs, line, choice, spark, findings.get(line.row, {}), factors.get(line.row))
         for line, choice, spark in zip(found, tried, sparks, strict=True)
     ]
 
 
 def _row(
-    shown: Sequence[Knob], line: Line, choice: Mapping[str, Value], spark: str, findings: Mapping[str, int]
+    shown: Sequence[Knob],
+    line: Line,
+    choice: Mapping[str, Value],
+    spark: str,
+    findings: Mapping[str, int],
+    factor: float | None,
 ) -> list[Any]:
     places = [knob.place(choice.get(knob.name)) for knob in shown]
     return [
@@ -140,6 +152,7 @@ def _row(
         sum(findings.values()),
         next((name for name in GRAVEST_FIRST if name in findings), ""),
         _note(line),
+        factor,
         line.version,
         spark,
         [None if math.isnan(place) else _short(place) for place in places],

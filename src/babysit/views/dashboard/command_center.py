@@ -37,7 +37,7 @@ def _command_center(request: Request) -> Response:
     cursor = overview.cursor(reader)
     found = overview.lines(reader, request.path_params["study"])
     board = read_board(reader, request.path_params["study"], found)
-    stands = _standing(serving, board, found)
+    stands = _standing(serving, reader, board, found)
     data = {"ties": stands.ties, "state": stands.state, **_commands(serving, reader, board)}
     contents = {
         **_head(board, stands),
@@ -54,7 +54,7 @@ def _everything(reader: Reader, board: Board, found: Sequence[Line], cursor: int
         "cursor": cursor,
         "edition": board.edition,
         "board": {**board.data, "command": study_words(board.study)},
-        "rows": rows(board, found, findings),
+        "rows": rows(board, found, findings, overview.scaled_by_hand(reader, board.study.id)),
     }
 
 
@@ -62,8 +62,9 @@ def _commands(serving: Serving, reader: Reader, board: Board) -> dict[str, Any]:
     return {"commands": commands_data(serving, reader, board.study.id)}
 
 
-def _standing(serving: Serving, board: Board, found: Sequence[Line]) -> Standing:
-    return standing(board, found, interrupted=serving.is_interrupted(board.study))
+def _standing(serving: Serving, reader: Reader, board: Board, found: Sequence[Line]) -> Standing:
+    factors = overview.scaled_by_hand(reader, board.study.id)
+    return standing(board, found, factors, interrupted=serving.is_interrupted(board.study))
 
 
 def _changes(request: Request) -> Response:
@@ -77,7 +78,11 @@ def _changes(request: Request) -> Response:
     if request.query_params.get("edition") != board.edition or since > cursor:
         news |= _everything(reader, board, overview.lines(reader, study), cursor)
     elif newer:
-        news["rows"] = rows(board, newer, overview.newer_finding_counts(reader, since))
+        findings, factors = (
+            overview.newer_finding_counts(reader, since),
+            overview.scaled_by_hand(reader, study),
+        )
+        news["rows"] = rows(board, newer, findings, factors)
     return JSONResponse(news | _stands(serving, reader, board, cursor), headers={"cache-control": "no-store"})
 
 
@@ -86,7 +91,7 @@ def _stands(serving: Serving, reader: Reader, board: Board, cursor: int) -> dict
     now = (cursor, board.study.state, len(board.stages), serving.is_interrupted(board.study))
 
     def judged() -> Standing:
-        return _standing(serving, board, overview.lines(reader, board.study.id))
+        return _standing(serving, reader, board, overview.lines(reader, board.study.id))
 
     stands = serving.kept(board.study.id, now, judged)
     html = environment().get_template("standing.html.j2").render(_head(board, stands))

@@ -7,12 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from babysit.recipe.space import from_data
-from babysit.records import Reading, Result, Run, State, Study, Trial
+from babysit.records import CommandKind, Reading, Result, Run, State, Study, Touch, Trial
 from babysit.search.edges import alarms_of
-from babysit.search.ranking import Round, ties
+from babysit.search.ranking import Round, as_tried, ties
 from babysit.search.stages import FINAL
 from babysit.store import overview
 from babysit.store.overview import Line
@@ -91,15 +92,22 @@ class Standing(NamedTuple):
     left: str
 
 
-def standing(board: Board, found: Sequence[Line], *, interrupted: bool = False) -> Standing:
+def standing(
+    board: Board,
+    found: Sequence[Line],
+    factors: Mapping[int, float] = MappingProxyType({}),
+    *,
+    interrupted: bool = False,
+) -> Standing:
     """Judges a study as it stands.
 
     Args:
         board: the study with its stages.
         found: all its trials.
+        factors: the row of a trial -> what its rate was multiplied with by hand; default nothing was touched.
         interrupted: its process is gone.
     """
-    study, results = board.study, light_results(found)
+    study, results = board.study, light_results(found, factors)
     judged = _told(study.outcome) or _judged(board, results)
     told = {edge.get("message") for edge in judged["edges"]}
     stages = tuple(_progress(board, found))
@@ -119,26 +127,31 @@ def standing(board: Board, found: Sequence[Line], *, interrupted: bool = False) 
     )
 
 
-def light_results(found: Sequence[Line]) -> list[Result]:
+def light_results(found: Sequence[Line], factors: Mapping[int, float]) -> list[Result]:
     """Trials as results whose runs hold one reading, their best: enough to rank them.
+
+    Args:
+        found: the trials.
+        factors: the row of a trial -> what its learning rate was multiplied with by hand.
 
     Example:
         >>> told = (3, 90, *[0.5] * 6, 1e-3, None, None, None, 1.0, "", b"", 9)
         >>> line = Line(1, 1, 0, 7, '{"l2": 0.1}', "complete", *told)
-        >>> [result] = light_results([line])
+        >>> [result] = light_results([line], {})
         >>> result.trial.key, result.score
         ((0, 7), 0.5)
     """
     return [
-        Result(Trial(line.stage, line.number, choice), _light_run(line))
+        Result(Trial(line.stage, line.number, choice), _light_run(line, factors.get(line.row)))
         for line, choice in zip(found, overview.choices(found), strict=True)
     ]
 
 
-def _light_run(line: Line) -> Run:
+def _light_run(line: Line, factor: float | None) -> Run:
     state, score = State(line.state), line.best_score
+    by_hand = () if factor is None else (Touch(CommandKind.SCALE_LEARNING_RATE, 0, factor),)
     if score is None or not math.isfinite(score):
-        return Run(state)
+        return Run(state, touches=by_hand)
     accuracy = line.best_val_accuracy
     best = Reading(
         epoch=line.epochs,
@@ -149,7 +162,7 @@ def _light_run(line: Line) -> Run:
         learning_rate=math.nan,
         val_loss=-score if accuracy is None else math.nan,
     )
-    return Run(state, (best,))
+    return Run(state, (best,), touches=by_hand)
 
 
 def _told(outcome: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,7 +195,7 @@ def _best(board: Board, results: Sequence[Result]) -> Best | None:
     scored = [result for result in results if math.isfinite(result.score)]
     if not scored:
         return None
-    best = max(scored, key=lambda result: result.score)
+    best = max(as_tried(scored) or scored, key=lambda result: result.score)
     choice = best.trial.hyperparameters
     values = [(knob.name, knob.text(choice.get(knob.name))) for knob in board.knobs]
     score = percent_text(best.score) if board.accuracy else number_text(-best.score)

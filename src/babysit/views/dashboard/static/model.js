@@ -8,7 +8,7 @@
  *   knobs: Knob[], command: string[]}} Board
  * @typedef {{key: string, name: string, stage: number, number: number, state: string, score: number | null,
  *   gap: number | null, cost: number | null, epochs: number, steps: number, findings: number, severity: string,
- *   note: string, version: number, spark: string, places: (number | null)[], values: string[], shade: number,
+ *   note: string, factor: number | null, version: number, spark: string, places: (number | null)[], values: string[], shade: number,
  *   best: boolean, tied: boolean}} Row
  */
 
@@ -93,7 +93,8 @@ export class Model {
   judge() {
     const scored = [...this.rows.values()].filter((row) => row.score !== null);
     scored.sort((a, b) => /** @type {number} */ (b.score) - /** @type {number} */ (a.score) || a.stage - b.stage || a.number - b.number);
-    this.best = scored[0] ?? null;
+    // One whose learning rate was changed by hand says nothing of the rate it was drawn with.
+    this.best = scored.find((row) => row.factor === null) ?? scored[0] ?? null;
     const scores = scored.map((row) => /** @type {number} */ (row.score));
     if (scores.length) {
       const half = (scores.length - 1) / 2;

@@ -346,10 +346,16 @@ function fillPick(cell, row, model) {
 function fillName(cell, row, model) {
   if (!cell.firstChild) cell.append(html("a", { href: model.address(row) }, row.name), html("span", { class: "rank" }));
   const rank = /** @type {HTMLElement} */ (cell.lastChild);
-  const text = row.best ? "★" : row.tied ? "≈" : "";
+  const [text, told] = row.best
+    ? ["★", "the best"]
+    : row.tied
+      ? ["≈", "within one standard error of the best: a tie"]
+      : row.factor !== null
+        ? ["✎", `its learning rate was multiplied with ${numberText(row.factor)} by hand: it counts for no range`]
+        : ["", undefined];
   if (rank.textContent === text) return;
   rank.textContent = text;
-  set(rank, { title: row.best ? "the best" : row.tied ? "within one standard error of the best" : undefined, role: text ? "img" : undefined, "aria-label": row.best ? "the best" : row.tied ? "tied with the best" : undefined });
+  set(rank, { title: told, role: told && "img", "aria-label": told });
 }
 
 /** @param {HTMLElement} cell @param {Row} row */
