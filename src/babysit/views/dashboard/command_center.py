@@ -78,11 +78,8 @@ def _changes(request: Request) -> Response:
     if request.query_params.get("edition") != board.edition or since > cursor:
         news |= _everything(reader, board, overview.lines(reader, study), cursor)
     elif newer:
-        findings, factors = (
-            overview.newer_finding_counts(reader, since),
-            overview.scaled_by_hand(reader, study),
-        )
-        news["rows"] = rows(board, newer, findings, factors)
+        findings = overview.newer_finding_counts(reader, since)
+        news["rows"] = rows(board, newer, findings, overview.scaled_by_hand(reader, study))
     return JSONResponse(news | _stands(serving, reader, board, cursor), headers={"cache-control": "no-store"})
 
 
