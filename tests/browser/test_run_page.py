@@ -94,6 +94,16 @@ def test_a_request_is_asked_seen_and_applied_and_marked_on_the_curve(runs, open_
     expect(ended.locator("#touches")).to_be_hidden()
 
 
+def test_the_lab_is_found_from_the_studies_and_by_its_keys(runs, open_tab):
+    page = open_tab(runs[0], "/")
+    page.get_by_role("link", name="experiments").click()
+    expect(page).to_have_url(f"{runs[0].url}lab")
+    page = open_tab(runs[0], "/r/1/0/0")
+    page.keyboard.press("g")
+    page.keyboard.press("l")
+    expect(page).to_have_url(f"{runs[0].url}lab")
+
+
 def highest(page):
     values = page.locator("#explore-plot").evaluate("one => one.data.flatMap(trace => [...trace.y])")
     return max(value for value in values if value is not None)
