@@ -106,7 +106,9 @@ function fillState(cell, row) {
 function fillSpark(cell, row, model) {
   if (!cell.firstChild) cell.append(makeSpark());
   const epochs = model.board.stages[row.stage]?.epochs ?? row.epochs;
-  const share = row.state === "complete" || !epochs ? 1 : Math.min(1, Math.max(0.06, (row.epochs + 0.5) / epochs));
+  // A run that ended early is short; one that has only begun is long enough to be read.
+  const least = row.state === "running" ? 0.35 : 0.06;
+  const share = row.state === "complete" || !epochs ? 1 : Math.min(1, Math.max(least, (row.epochs + 0.5) / epochs));
   drawSpark(/** @type {SVGElement} */ (cell.firstChild), row.spark, row.state === "exploded", share);
 }
 
