@@ -26,6 +26,9 @@ def test_an_experiment_prints_numbers_and_leaves_png_and_svg(babysit, tmp_path):
     answer = babysit("lab", "zigzag", "--json", "--out", "figures")
     assert answer.code == 0
     assert answer.data["experiment"] == "zigzag"
+    (table, *_), remark = answer.data["tables"], answer.data["remark"]
+    assert len(table["headings"]) == len(table["rows"][0]) > 1
+    assert len(remark) > 20
     suffixes = {Path(path).suffix for path in answer.data["figures"]}
     assert suffixes == {".png", ".svg"}
     assert all((tmp_path / path).stat().st_size > 1000 for path in answer.data["figures"])

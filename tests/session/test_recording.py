@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from babysit.errors import InputError
 from babysit.recipe.space import log_uniform
 from babysit.records import State
 from babysit.session.job import Job, open_job
 from babysit.session.searching import Ask, run_search
+from babysit.session.study import Study
 from babysit.session.training import train
 from babysit.store import queries
 from babysit.store.queries import Reader
+from babysit.store.writer import Writer
 
 DIGITS = ("hidden=20",)
 
@@ -49,6 +52,40 @@ def test_a_training_keeps_series_histograms_and_first_layer_weights(tmp_path):
         assert np.isfinite(values).all()
     assert {"activations/2", "gradients/1.weight", "gradients/3.weight"} <= histograms.keys()
     assert snapshots["1.weight"][0].values.shape == (20, 1, 8, 8)
+
+
+def test_a_training_is_judged_while_it_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("babysit.session.recording.JUDGE_SECONDS", 0.0)
+    seen = []
+    watched = Writer.findings
+    monkeypatch.setattr(
+        "babysit.store.writer.Writer.findings",
+        lambda self, study, trial, found: (
+            seen.append([one.rule for one in found]) or watched(self, study, trial, found)
+        ),
+    )
+    job = Job("digits", (*DIGITS, "learning_rate=1e-7", "l2=0.0", "epochs=6"), folder=tmp_path)
+    trained = train(job, open_job(job))
+    assert len(seen) == 6
+    assert seen[-1] == [finding.rule for finding in trained.findings] != []
+    with reader_of(tmp_path) as reader:
+        study = queries.study(reader, trained.study)
+    assert study.settings["environment"].keys() >= {"babysit", "python", "torch", "processor"}
+
+
+def test_a_training_can_be_drawn_in_a_report_and_a_notebook(tmp_path):
+    job = Job("digits", (*DIGITS, "learning_rate=1e-2", "epochs=2"), folder=tmp_path)
+    number = train(job, open_job(job)).study
+    study = Study(job.store_url, number)
+    assert "1.weight" in study.plot_layers().svg
+    assert "dead share" in study.plot_layers("dead").svg
+    assert "data:image/png" in study.plot_histograms("gradients/3.weight").svg
+    for plot, cure in ((study.plot_layers, "updates, gradients"), (study.plot_histograms, "activations/1")):
+        with pytest.raises(InputError, match=cure):
+            plot("tea")
+    page = study.report(tmp_path / "report.html").read_text()
+    assert "How its layers moved" in page
+    assert page.count('class="picture"') == 5
 
 
 def test_an_exploded_training_is_seen_up_to_its_explosion(tmp_path):

@@ -10,8 +10,9 @@ from torch import nn
 import babysit as bs
 from babysit.errors import StoreError
 from babysit.records import State
-from babysit.store import queries
+from babysit.store import queries, run_queries
 from babysit.store.queries import Reader
+from babysit.views.recorded import load_trial_view
 
 
 def train(store, steps=40, fail_at=0, forget=False):
@@ -80,6 +81,31 @@ def test_findings_and_the_reason_of_the_end_are_kept(tmp_path):
         assert (result.run.steps, result.run.message) == (25, "ValueError: the loop's own")
         rules = [finding.rule for finding in queries.findings(reader, faulty.id)[0, 0]]
     assert "gradients_not_zeroed" in rules
+
+
+def test_findings_are_there_while_the_loop_still_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("babysit.session.watching._SECONDS", 0.0)
+    path, seen = str(tmp_path / "runs.db"), []
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    x, y = torch.randn(32, 6), torch.arange(32) % 3
+    criterion = nn.CrossEntropyLoss()
+    with bs.watch(model, optimizer, loss=criterion, store=path) as watch, Reader(path) as reader:
+        for _ in range(60):
+            loss = criterion(model(x), y)  # gradients are never zeroed
+            loss.backward()
+            optimizer.step()
+            watch.step(loss)
+        watch.epoch()
+        seen = [finding.rule for finding in run_queries.findings(reader, queries.study(reader, 1), (0, 0))]
+        assert queries.study(reader, 1).state is State.RUNNING
+    assert watch.log().failures == (0, "")
+    assert "gradients_not_zeroed" in seen
+    with Reader(path) as reader:
+        view = load_trial_view(reader, 1, (0, 0))
+    assert {finding.unit for finding in view.findings} == {"step"}
+    assert view.chance_loss == pytest.approx(np.log(3), abs=0.01)
+    assert view.study.settings["environment"]["torch"] == torch.__version__
 
 
 def test_a_store_that_breaks_does_not_reach_the_loop(tmp_path, monkeypatch):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from babysit.errors import StoreError
 from babysit.records import Result, Run, State, Trial
-from babysit.store import queries
+from babysit.store import queries, run_queries
 from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS
 from babysit.store.points import buckets
 from babysit.store.queries import Reader
@@ -191,6 +192,47 @@ class StoreContract(CommandsContract):
         np.testing.assert_array_equal(second.values, np.full((2, 3, 4), 2, np.float16))
         # The cost's own series is not among them, and none of it got lost.
         assert len(queries.costs(reader, study, (0, 0))[0]) == 200
+
+    def test_findings_on_an_unfinished_run_are_replaced(
+        self, writer: Writer, reader: Reader, study: int
+    ) -> None:
+        writer.begin_trials(study, [trial(0), trial(1)])
+        for seen in ([FINDING], [], [FINDING, replace(FINDING, rule="another")]):
+            writer.findings(study, trial(1), seen)
+            assert same(queries.findings(reader, study).get((0, 1), []), seen)
+        assert (0, 0) not in queries.findings(reader, study)
+        writer.finish_trials(study, [complete(1)], {(0, 1): [FINDING]})
+        assert same(queries.findings(reader, study)[0, 1], [FINDING])
+
+    def test_one_run_is_read_as_all_are(self, writer: Writer, reader: Reader, study: int) -> None:
+        results = [complete(0), exploded(1), complete(2)]
+        for result in results:
+            feed(writer, study, result)
+        writer.finish_trials(study, results, {(0, 1): [FINDING]})
+        found = queries.study(reader, study)
+        for whole in queries.results(reader, study):
+            key = whole.trial.key
+            assert same(run_queries.result(reader, study, key), whole)
+            of_all = queries.findings(reader, study).get(key, [])
+            assert same(run_queries.findings(reader, found, key), of_all)
+            assert run_queries.version(reader, study, key) > 0
+        with pytest.raises(StoreError, match="no trial 0/9"):
+            run_queries.result(reader, study, (0, 9))
+        assert run_queries.version(reader, study, (0, 9)) == 0
+
+    @pytest.mark.parametrize("ends", [(1, 5000), (300, 300), (255, 258), (0, 10**9), (5001, 6000), (9, 3)])
+    def test_a_range_of_a_series_is_what_a_slow_twin_cuts(
+        self, writer: Writer, reader: Reader, study: int, ends: tuple[int, int]
+    ) -> None:
+        steps = np.arange(1, 5001, dtype=np.int32)
+        writer.costs(study, trial(0), steps, np.sin(steps))
+        writer.costs(study, trial(1), steps, -steps)
+        writer.flush()
+        found, values = run_queries.series_between(reader, study, (0, 0), "cost", *ends)
+        wanted = [step for step in steps.tolist() if ends[0] <= step <= ends[1]]
+        assert found.tolist() == wanted
+        np.testing.assert_array_equal(values, np.sin(np.array(wanted)).astype(np.float32))
+        assert run_queries.series_names(reader, study, (0, 0)) == ["cost"]
 
     def test_details_are_bounded_and_spread_over_the_run(
         self, writer: Writer, reader: Reader, study: int

@@ -31,7 +31,7 @@ from views.studies import (
     view_of,
 )
 
-VOID = {"meta", "input", "br", "img"}
+VOID = {"meta", "input", "br", "img", "link"}
 
 
 class WellFormed(HTMLParser):

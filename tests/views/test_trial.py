@@ -8,7 +8,8 @@ import numpy as np
 from rich.console import Console
 
 from babysit.records import Stage
-from babysit.views.trial import TrialView, trial_data, trial_view, update_ratios
+from babysit.views.recorded import TrialView
+from babysit.views.trial import trial_data, trial_view, update_ratios
 from views.studies import EVIL, FINDING, LOG_RATE, complete, costs_of, exploded, regression, study
 
 STAGE = Stage(0, "coarse", {"learning_rate": LOG_RATE, "hidden": {"kind": "fixed", "value": 50}}, 3, 3)

@@ -11,8 +11,9 @@ import pytest
 from babysit.records import Cause
 from babysit.verdict.report import Report
 from babysit.views import watched
+from babysit.views.line_figures import legend_html
+from babysit.views.lines import MOST_LINES
 from babysit.views.verdict_page import verdict_page
-from babysit.views.watched_figures import legend_html
 from babysit.watching.graph import LossGraph
 from babysit.watching.live_rules import judge
 from babysit.watching.quantities import (
@@ -166,7 +167,7 @@ def test_the_names_of_users_are_escaped():
 def test_many_layers_are_drawn_evenly_and_named_by_their_ends():
     log = run([1.0] * 40, samples=tuple(sample(step, layers=300) for step in (1, 17, 33)))
     lines = watched.std_lines(log).lines
-    assert (len(lines), lines[0].name, lines[-1].name) == (watched.MOST_LINES, "layer0", "layer299")
+    assert (len(lines), lines[0].name, lines[-1].name) == (MOST_LINES, "layer0", "layer299")
     assert (lines[0].shade, lines[-1].shade) == (0.0, 1.0)
     legend = legend_html(lines)
     assert "38 between" in legend
@@ -180,7 +181,7 @@ def test_a_long_run_stays_small_and_keeps_its_spike():
     log = run(losses, samples=tuple(sample(step) for step in range(1, 50_000, 64)))
     assert len(parsed(judge(log, "long"), log)) < 200_000
     (loss,) = watched.loss_lines(log).lines
-    assert max(height for _, height in loss.points) > 0.9
+    assert max(height for _, height in loss.area) > 0.9
 
 
 def test_the_band_lies_round_1e_3_on_a_log_axis():

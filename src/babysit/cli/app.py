@@ -106,6 +106,9 @@ EnqueueOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(help="The one seed that everything random is derived from.")]
 StoreOption = Annotated[str, typer.Option(help="Where studies are kept: a path or a database URL.")]
+DashboardOption = Annotated[
+    bool, typer.Option("--dashboard", help="Show it in a browser meanwhile; needs babysit\\[dashboard].")
+]
 OutOption = Annotated[Path, typer.Option(help="The folder for reports and weights.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 SarifOption = Annotated[
@@ -216,6 +219,11 @@ def error_console() -> Console:
 def console_for(as_json: bool) -> Console:
     """Where people look: standard output, or standard error when that belongs to a machine."""
     return Console(stderr=as_json)
+
+
+def tell_address(console: Console, line: str) -> None:
+    """Says where a dashboard beside a run is to be found."""
+    console.print(f"[dim]{escape(line)}, until the run ends[/dim]", highlight=False, soft_wrap=True)
 
 
 def tell_precision(name: str, console: Console) -> None:

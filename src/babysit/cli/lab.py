@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -45,7 +45,17 @@ def lab(
         if path.suffix == ".png":
             console.print(f"figure: {escape(str(path))}", soft_wrap=True)
     if as_json:
-        emit({"experiment": name, **outcome.data, "figures": [str(path) for path in figures]})
+        paths = [str(path) for path in figures]
+        emit({"experiment": name, **outcome.data, **_told(outcome), "figures": paths})
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    """What the terminal prints, as plain data."""
+    tables = [
+        {"title": title, "headings": list(headings), "rows": [list(row) for row in rows]}
+        for title, headings, rows in outcome.tables
+    ]
+    return {"lines": list(outcome.lines), "tables": tables, "remark": outcome.remark}
 
 
 def _listing() -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.markup import escape
 
 from babysit.checks.report import report_of_checks
 from babysit.cli.app import (
+    DashboardOption,
     DeviceOption,
     DownloadOption,
     HtmlOption,
@@ -31,11 +33,13 @@ from babysit.cli.app import (
     console_for,
     emit,
     going_on,
+    tell_address,
     tell_precision,
 )
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import Choice, number, plain
 from babysit.records import CheckResult, Reading, State
+from babysit.session.dashboard import dashboard_beside
 from babysit.session.job import DEFAULT_FOLDER, Job, check, examine, guessed, open_job
 from babysit.session.training import Trained, train
 from babysit.training.devices import AUTO
@@ -114,6 +118,7 @@ def train_recipe(
     precision: PrecisionOption = FLOAT32,
     device: DeviceOption = AUTO,
     way: WayOption = None,
+    dashboard: DashboardOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train one run, print the lecture's line each epoch, and give a verdict with its evidence."""
@@ -125,7 +130,8 @@ def train_recipe(
     def show(reading: Reading) -> None:
         console.print(terminal.epoch_line(reading, prepared.recipe.epochs), highlight=False, soft_wrap=True)
 
-    trained = train(job, prepared, resume=resume, show=show)
+    with dashboard_beside(job.store_url, partial(tell_address, console), wanted=dashboard):
+        trained = train(job, prepared, resume=resume, show=show)
     _tell_verdict(trained, console)
     if as_json:
         emit(_train_data(trained))

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from babysit.cli.app import (
+    DashboardOption,
     DeviceOption,
     DownloadOption,
     EnqueueOption,
@@ -45,6 +47,7 @@ from babysit.cli.app import (
     app,
     console_for,
     emit,
+    tell_address,
     tell_precision,
     tell_way,
 )
@@ -56,6 +59,7 @@ from babysit.search.engines.local import default_workers
 from babysit.search.pruning import NONE, parse_seconds
 from babysit.search.samplers import RANDOM
 from babysit.search.search import Progress
+from babysit.session.dashboard import dashboard_beside
 from babysit.session.job import DEFAULT_FOLDER, Job, open_job
 from babysit.session.onnx_files import require_onnx
 from babysit.session.searching import Ask, Hooks, Searched, budgets_of, check_ask, run_search
@@ -98,6 +102,7 @@ def search_recipe(
     pruner: PrunerOption = NONE,
     patience: PatienceOption = 0,
     timeout: TimeoutOption = "",
+    dashboard: DashboardOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search coarse to fine, stop what explodes, retrain the best, warn when it sits on an edge."""
@@ -120,7 +125,9 @@ def search_recipe(
         patience=patience,
         timeout=parse_seconds(timeout) if timeout else 0.0,
     )
-    found = _search(job, ask, console_for(as_json), as_json)
+    console = console_for(as_json)
+    with dashboard_beside(job.store_url, partial(tell_address, console), wanted=dashboard):
+        found = _search(job, ask, console, as_json)
     raise typer.Exit(0 if found.outcome["best"] else 1)
 
 

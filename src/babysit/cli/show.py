@@ -19,8 +19,9 @@ from babysit.session.references import resolve
 from babysit.store.queries import Reader
 from babysit.views import terminal
 from babysit.views.comparison import comparison_data, comparison_view
+from babysit.views.recorded import load_trial_view
 from babysit.views.study import StudyView, load_study_view
-from babysit.views.trial import load_trial_view, trial_data, trial_view
+from babysit.views.trial import trial_data, trial_view
 from babysit.views.trial_rows import trial_rows
 
 _FORM = "3 or a name, a trial as 3/0/12, 3/fine/7 or 3/best"

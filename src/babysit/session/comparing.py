@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from babysit.records import Study, Value
 from babysit.session.references import resolve
 from babysit.store import queries
 from babysit.store.queries import Reader
-from babysit.views.comparison import Compared
-
-_ASKED = ("loss", "update", "schedule", "epochs", "dataset", "train_examples", "precision")
+from babysit.views.comparison import Compared, study_settings
 
 
 def compared(reader: Reader, text: str) -> Compared:
@@ -32,11 +26,4 @@ def compared(reader: Reader, text: str) -> Compared:
     scored = [result for result in results.values() if result.score > float("-inf")]
     best = max(scored, key=lambda result: result.score, default=None)
     seen = findings.get(best.trial.key, ()) if best else ()
-    return Compared(text, study, best, _settings(study), len(results), seen)
-
-
-def _settings(study: Study) -> dict[str, Value]:
-    told: Mapping[str, Any] = study.settings
-    stages = ",".join(f"{name}:{trials}x{epochs}" for name, trials, epochs in told.get("stages") or ())
-    found: dict[str, Value] = {"recipe": study.recipe, "seed": study.seed, "stages": stages}
-    return found | {name: told[name] for name in _ASKED if name in told}
+    return Compared(text, study, best, study_settings(study), len(results), seen)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from babysit.records import State, Study
+from babysit.views.command_lines import study_words
 
 PROCESS = "process"
 """Where an unfinished study's outcome names the process that runs it."""
@@ -75,19 +76,7 @@ def resume_command(study: Study) -> str:
         >>> resume_command(Study(1, "digits", "digits", "search", 3, "f", settings, State.RUNNING, 0.0))
         'babysit search digits --seed 3 -s l2=1e-3 --stages coarse:20x3,final:1x9 --resume'
     """
-    told = study.settings
-    words = ["babysit", study.kind, study.recipe, *(["--seed", str(study.seed)] if study.seed else [])]
-    words += [word for setting in told.get("settings") or () for word in ("-s", str(setting))]
-    words += ["--name", str(told["name"])] if told.get("name") else []
-    words += [word for point in told.get("enqueued") or () for word in ("--enqueue", str(point))]
-    stages = [f"{name}:{trials}x{epochs}" for name, trials, epochs in told.get("stages") or ()]
-    words += ["--stages", ",".join(stages)] if stages else []
-    words += ["--folds", str(told["folds"])] if "folds" in told else []
-    words += ["--seeds", str(told["seeds"])] if "seeds" in told else []
-    words += ["--onnx"] if told.get("onnx") else []
-    precision = told.get("precision", "float32")
-    words += ["--precision", str(precision)] if precision != "float32" else []
-    return shlex.join([*words, "--resume"])
+    return shlex.join([*study_words(study), "--resume"])
 
 
 def _machine() -> str:

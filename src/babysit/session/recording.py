@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -17,6 +19,9 @@ from babysit.watching.population import Look
 from babysit.watching.quantities import Log
 from babysit.watching.rules import Context
 from babysit.watching.trace import Trace
+
+JUDGE_SECONDS = 2.0
+"""The least time between two judgements of an unfinished run."""
 
 Key = tuple[int, int]
 Series = tuple[np.ndarray, np.ndarray]
@@ -37,6 +42,24 @@ class Watched:
     def __init__(self, update: str) -> None:
         self.trace = Trace(update)
         self.costs: list[np.ndarray] = []
+        self.readings: list[Reading] = []
+        self._judged = -math.inf
+
+    @property
+    def run(self) -> Run:
+        """The run as far as it has come."""
+        costs = next((part for part in self.costs if len(part)), None)
+        first = math.nan if costs is None else float(costs[0])
+        steps = self.readings[-1].step if self.readings else 0
+        return Run(State.RUNNING, tuple(self.readings), first, steps=steps)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to judge again; asking makes it not."""
+        now = time.monotonic()
+        due = now - self._judged >= JUDGE_SECONDS
+        self._judged = now if due else self._judged
+        return due
 
     def findings(self, result: Result, prepared: Prepared) -> list[Finding]:
         """The verdict."""
@@ -76,8 +99,16 @@ class DiagnosingRecorder:
 
     def epoch(self, study: int, trial: Trial, reading: Reading, steps: np.ndarray, costs: np.ndarray) -> None:
         """One epoch of one trial is done."""
-        self._of(trial).costs.append(costs)
+        seen = self._of(trial)
+        seen.costs.append(costs)
+        seen.readings.append(reading)
         self._writer.epoch(study, trial, reading, steps, costs)
+
+    def judge_so_far(self, study: int, trial: Trial) -> None:
+        """Writes what the rules find in an unfinished run, now and then: whoever looks on sees it."""
+        seen = self._of(trial)
+        if seen.is_due:
+            self._writer.findings(study, trial, seen.findings(Result(trial, seen.run), self._prepared))
 
     def finish_trials(
         self, study: int, results: Sequence[Result], costs: Mapping[Key, Series]

@@ -222,6 +222,49 @@ class Study:
             )
         return self._drawn(known, importance_svg, "what mattered")
 
+    def plot_layers(self, figure: str = "updates") -> Drawing:
+        """What the layers of the best trial, or of the retrained model, showed step by step.
+
+        Args:
+            figure: "updates" (the ratios, with the band round 1e-3), "gradients", "dead", "saturation",
+                "spread", "means" or "rates".
+
+        Raises:
+            InputError: nobody looked at that, or there is no such figure.
+        """
+        from babysit.views.line_figures import lines_svg
+        from babysit.views.run_figures import RunFigures
+
+        look = self._view.look
+        known = RunFigures(look).curves if look else {}
+        if figure not in known:
+            raise InputError(
+                f"study {self.number} has no figure {figure!r}", cure=f"it has {', '.join(known) or 'none'}"
+            )
+        heading, data = known[figure]
+        return self._drawn(data, lambda lines: lines_svg(lines, heading), heading.lower())
+
+    def plot_histograms(self, name: str = "") -> Drawing:
+        """How the outputs of a layer, or the gradient of a parameter, were spread over the steps.
+
+        Args:
+            name: "activations/LAYER" or "gradients/PARAMETER"; default the first.
+
+        Raises:
+            InputError: no such histograms were recorded.
+        """
+        from babysit.views.heatmap import heatmap, heatmap_svg
+        from babysit.views.run_figures import RunFigures
+
+        look = self._view.look
+        kept = look.histograms if look else {}
+        chosen = name or next(iter(kept), "")
+        if look is None or chosen not in kept:
+            told = ", ".join(kept) or "none"
+            raise InputError(f"study {self.number} has no histograms {chosen!r}", cure=f"it has {told}")
+        data = heatmap(kept[chosen], RunFigures(look).x)
+        return self._drawn(data, lambda found: heatmap_svg(found, chosen), chosen)
+
     def _drawn(self, data: _Data | None, draw: Callable[[_Data], str], title: str) -> Drawing:
         from babysit.views.notebook import Drawing
 

@@ -17,6 +17,7 @@ from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import as_data, middle
 from babysit.records import Finding, Reading, Result, Run, Stage, State, Trial
 from babysit.search.engines.events import looks_until_the_end, told_of_stop
+from babysit.session.environment import environment
 from babysit.session.exporting import save_model
 from babysit.session.job import (
     Job,
@@ -146,6 +147,7 @@ def _recorded(
         recorder.observed(study, trial, seen)
         if report.readings:
             recorder.epoch(study, trial, report.readings[0], *series_of(report, 0))
+            recorder.judge_so_far(study, trial)
         yield report
 
 
@@ -214,6 +216,7 @@ def begin(
         "val_examples": len(prepared.dataset.val),
         "chance_loss": prepared.chance_loss,
         "precision": prepared.precision,
+        "environment": environment(),
         **({"name": job.name} if job.name else {}),
         **({"enqueued": list(job.enqueue)} if job.enqueue else {}),  # the command's own words
         **({"enqueue": list(recipe.enqueue)} if recipe.enqueue and kind == "search" else {}),

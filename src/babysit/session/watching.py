@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -13,13 +16,14 @@ from torch import Tensor
 from babysit.errors import InputError, StopRequested
 from babysit.records import CommandKind, Details, Reading, Result, Run, State, Touch, Trial
 from babysit.search.engines.events import told_of_stop
+from babysit.session.environment import environment
 from babysit.training.requests import Request
 from babysit.watching.own_loop import EVERY, Watch
 from babysit.watching.own_loop import watch as watch_only
 from babysit.watching.quantities import Log
 from babysit.watching.ranks import processes, rank
 from babysit.watching.scaled_rates import ScaledRates
-from babysit.watching.trace import quantities
+from babysit.watching.trace import CHANCE, quantities
 from babysit.watching.watcher import Watcher
 
 if TYPE_CHECKING:  # loaded only where a store is asked for
@@ -43,6 +47,7 @@ def watch(
     every: int = EVERY,
     store: str | None = None,
     stop: str = FLAG,
+    dashboard: bool = False,
 ) -> Watch:
     """Watches a training loop: weights, losses and random numbers are the same with it and without.
 
@@ -62,12 +67,15 @@ def watch(
         stop: what becomes of a request to stop: with "flag", the default, ``watch.should_stop`` turns true,
             and it is for the loop to ask; with "raise", ``watch.step`` raises
             :class:`babysit.StopRequested`, which ends the loop and is caught as the context is left.
+        dashboard: show the store in a browser meanwhile, from a process of its own; its address is printed
+            on standard error. Needs a store, and the extra ``dashboard``. Default False.
 
     Returns:
         A context manager; its hooks live while the context is open.
 
     Raises:
-        InputError: the model is no module, ``every`` is below 1, or ``stop`` is neither of the two.
+        InputError: the model is no module, ``every`` is below 1, ``stop`` is neither of the two, or there is
+            nothing to show or to show it with.
         StoreError: the store cannot be made or opened.
 
     Example:
@@ -86,12 +94,22 @@ def watch(
     """
     if stop not in (FLAG, RAISE):
         raise InputError(f"watch(stop={stop!r}): there is no such way to stop", cure=f"{FLAG!r} or {RAISE!r}")
+    if dashboard and store is None:
+        raise InputError(
+            "watch(dashboard=True) has nothing to show", cure="give a store, store='runs.sqlite'"
+        )
     plain = watch_only(model, optimizer, loss=loss, name=name, every=every)
     if store is None or rank() != 0:
         return plain
+    from babysit.session.dashboard import dashboard_beside
     from babysit.store.writer import Writer
 
-    return RecordedWatch(plain._watcher, plain.name, Writer(store), store, stop)
+    beside = dashboard_beside(store, _tell, wanted=dashboard)
+    return RecordedWatch(plain._watcher, plain.name, Writer(store), store, stop, beside)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 class RecordedWatch(Watch):
@@ -103,10 +121,20 @@ class RecordedWatch(Watch):
         writer: of the store; closed with the context.
         url: of the store.
         stop: "flag" or "raise".
+        beside: open as long as the context is; default nothing.
     """
 
-    def __init__(self, watcher: Watcher, name: str, writer: Writer, url: str, stop: str = FLAG) -> None:
+    def __init__(
+        self,
+        watcher: Watcher,
+        name: str,
+        writer: Writer,
+        url: str,
+        stop: str = FLAG,
+        beside: AbstractContextManager[None] | None = None,
+    ) -> None:
         super().__init__(watcher, name)
+        self._beside = beside or nullcontext()
         self._writer, self._url, self._stop = writer, url, stop
         self._scaled = ScaledRates(watcher.optimizers)
         self._desk: RunDesk | None = None
@@ -124,13 +152,19 @@ class RecordedWatch(Watch):
 
     def __enter__(self) -> RecordedWatch:
         self._watcher.guard(self._begin)
+        self._beside.__enter__()
         self._watcher.guard(self._scaled.start)  # before the watcher's own hooks, which then read what counts
         super().__enter__()
         return self
 
     def _begin(self) -> None:
         self._study = self._writer.begin_study(
-            name=self.name, recipe="", kind="watch", seed=0, fingerprint="", settings={}
+            name=self.name,
+            recipe="",
+            kind="watch",
+            seed=0,
+            fingerprint="",
+            settings={"environment": environment()},
         )
         self._writer.begin_trials(self._study, [self._trial])
         from babysit.session.touching import RunDesk
@@ -196,6 +230,7 @@ class RecordedWatch(Watch):
         log = self._watcher.log()
         self._write_layers(log)
         self._write_losses(log)
+        self._writer.findings(self._study, self._trial, self.report().findings)
         now = time.monotonic()
         self._due = now + max(_SECONDS, _SHARE * (now - started))
 
@@ -205,6 +240,8 @@ class RecordedWatch(Watch):
         points = [(sample.step, *point) for sample in fresh for point in quantities(sample)]
         if fresh:
             self._written_step = fresh[-1].step
+            if math.isfinite(log.chance):
+                points.append((self._written_step, CHANCE, log.chance))
             points += [
                 (self._written_step, f"layers/{name}/dead", units.share) for name, units in log.units.items()
             ]
@@ -240,6 +277,7 @@ class RecordedWatch(Watch):
             self._watcher.guard(self._desk.__exit__, kind, error, trace)
         self._watcher.guard(self._finish, error)
         self._watcher.guard(self._writer.close)
+        self._watcher.guard(self._beside.__exit__, None, None, None)
         return ours
 
     def _finish(self, error: BaseException | None) -> None:

@@ -180,6 +180,12 @@ def save_finished(
     save_summaries(connection, summaries)
 
 
+def save_findings(connection: Connection, trial: int, found: Sequence[Finding]) -> None:
+    """Writes findings in the place of earlier ones; nothing where there are none and were none."""
+    forget(connection, [trial], (findings,))
+    append(connection, findings, [finding_values(trial, *each) for each in enumerate(found)])
+
+
 def _finding_rows(
     results: Mapping[int, Result], found: Mapping[tuple[int, int], Sequence[Finding]]
 ) -> list[Values]:

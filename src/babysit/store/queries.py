@@ -5,9 +5,9 @@ Every function takes a :class:`Reader`. A reader may be open in one process whil
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, NamedTuple, Self
 
@@ -21,7 +21,9 @@ from babysit.records import (
     Explosion,
     Finding,
     Histogram,
+    Reading,
     Result,
+    Run,
     Snapshot,
     Stage,
     State,
@@ -227,8 +229,8 @@ def stages(reader: Reader, study: int) -> list[Stage]:
 
 def results(reader: Reader, study: int) -> list[Result]:
     """Every trial of a study with its run, exactly as it was written, in the order of stage and number."""
-    runs = _trials_of(study, run_summary).join(run_summary)
-    measured = _trials_of(study, readings).join(readings).order_by(readings.c.epoch)
+    runs = trials_of(study, run_summary).join(run_summary)
+    measured = trials_of(study, readings).join(readings).order_by(readings.c.epoch)
     with reader.connect() as connection:
         run_rows = list(connection.execute(runs))
         reading_rows = list(connection.execute(measured))
@@ -237,17 +239,27 @@ def results(reader: Reader, study: int) -> list[Result]:
     return [
         Result(
             Trial(row.stage, row.number, row.hyperparameters),
-            run_from(row, by_key.get(_key(row), ()), by_fold.get(_key(row), ()), by_hand.get(_key(row), ())),
+            _run_of(row, by_key, by_fold, by_hand),
         )
         for row in run_rows
     ]
+
+
+def _run_of(
+    row: Row[Any],
+    by_key: Mapping[Key, Sequence[Reading]],
+    by_fold: Mapping[Key, Sequence[float]],
+    by_hand: Mapping[Key, Sequence[Touch]],
+) -> Run:
+    key = _key(row)
+    return run_from(row, by_key.get(key, ()), by_fold.get(key, ()), by_hand.get(key, ()))
 
 
 def _fold_scores(reader: Reader, study: int) -> dict[Key, list[float]]:
     """The scores of the folds, by trial, for those that had any."""
     if not reader.has(fold_scores):
         return {}
-    mine = _trials_of(study, fold_scores).join(fold_scores).order_by(fold_scores.c.fold)
+    mine = trials_of(study, fold_scores).join(fold_scores).order_by(fold_scores.c.fold)
     return {key: [row.score for row in rows] for key, rows in groupby(reader.rows(mine), _key)}
 
 
@@ -255,7 +267,7 @@ def _touches(reader: Reader, study: int) -> dict[Key, list[Touch]]:
     """What was done by hand, by trial, to those to which anything was."""
     if not reader.has(touches):
         return {}
-    mine = _trials_of(study, touches).join(touches).order_by(touches.c.position)
+    mine = trials_of(study, touches).join(touches).order_by(touches.c.position)
     return {key: [touch_from(row) for row in rows] for key, rows in groupby(reader.rows(mine), _key)}
 
 
@@ -278,7 +290,7 @@ def series_of(reader: Reader, study: int, key: Key) -> dict[str, Curve]:
     ``layers/NAME/`` followed by ``update_ratio``, ``gradient_norm``, ``mean``, ``std``, ``dead`` or
     ``saturated``.
     """
-    chunks = _trials_of(study, series).join(series).where(series.c.name != COST)
+    chunks = trials_of(study, series).join(series).where(series.c.name != COST)
     one = chunks.where(trials.c.stage == key[0], trials.c.number == key[1])
     rows = reader.rows(one.order_by(series.c.name, series.c.chunk))
     by_name = groupby(rows, lambda row: str(row.name))
@@ -306,26 +318,35 @@ def snapshots(reader: Reader, study: int, key: Key) -> dict[str, list[Snapshot]]
 def _pictures(reader: Reader, table: Table, study: int, key: Key) -> list[Row[Any]]:
     if not reader.has(table):
         return []
-    one = _trials_of(study, table).join(table).where(trials.c.stage == key[0], trials.c.number == key[1])
+    one = trials_of(study, table).join(table).where(trials.c.stage == key[0], trials.c.number == key[1])
     return reader.rows(one.order_by(table.c.name, table.c.step))
 
 
 def _chunks_of(study: int) -> Select[Any]:
-    wanted = _trials_of(study, series).join(series).where(series.c.name == COST)
+    wanted = trials_of(study, series).join(series).where(series.c.name == COST)
     return wanted.order_by(series.c.chunk)
 
 
 def findings(reader: Reader, study: int) -> dict[Key, list[Finding]]:
     """What the rules found, for every trial of a study in which they found anything."""
     rows = reader.rows(
-        _trials_of(study, findings_table).join(findings_table).order_by(findings_table.c.position)
+        trials_of(study, findings_table).join(findings_table).order_by(findings_table.c.position)
     )
-    return {key: [finding_from(row) for row in found] for key, found in groupby(rows, _key)}
+    kinds = reader.rows(select(studies_table.c.kind).where(studies_table.c.id == study))
+    unit = unit_of(kinds[0].kind if kinds else "")
+    return {
+        key: [replace(finding_from(row), unit=unit) for row in found] for key, found in groupby(rows, _key)
+    }
+
+
+def unit_of(kind: str) -> str:
+    """What the moments of findings count: a loop of one's own is judged by its steps, all else by epochs."""
+    return "step" if kind == "watch" else "epoch"
 
 
 def run_summaries(reader: Reader, study: int) -> list[RunSummary]:
     """One summary for every trial of a study, in the order of stage and number."""
-    return [_summary_from(row) for row in reader.rows(_trials_of(study, run_summary).join(run_summary))]
+    return [_summary_from(row) for row in reader.rows(trials_of(study, run_summary).join(run_summary))]
 
 
 def changes(reader: Reader, since: int) -> Changes:
@@ -343,7 +364,8 @@ def changes(reader: Reader, since: int) -> Changes:
     return Changes(summaries, summaries[-1].version if summaries else since)
 
 
-def _trials_of(study: int, table: Any) -> Select[Any]:
+def trials_of(study: int, table: Any) -> Select[Any]:
+    """Every trial of a study, in the order of stage and number; whoever asks joins the table."""
     columns = select(trials.c.study, trials.c.stage, trials.c.number, trials.c.hyperparameters, table)
     mine = columns.select_from(trials).where(trials.c.study == study)
     return mine.order_by(trials.c.stage, trials.c.number)

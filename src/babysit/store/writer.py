@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from babysit.errors import StoreError
 from babysit.records import CheckResult, Details, Finding, Reading, Result, Stage, State, Trial
-from babysit.store.active import ActiveRun, save_finished, save_progress
+from babysit.store.active import ActiveRun, save_findings, save_finished, save_progress
 from babysit.store.command_rows import expire_open, note_started_over, take_turn
 from babysit.store.engine import BUSY_SECONDS, create_tables, locate, open_engine
 from babysit.store.failures import store_errors
@@ -271,6 +271,18 @@ class Writer:
             self.begin_trials(study, [trial])
         row = self._ids[study, trial.key]
         return self._active.setdefault(row, ActiveRun(row))
+
+    def findings(self, study: int, trial: Trial, found: Sequence[Finding]) -> None:
+        """Writes what the rules see in an unfinished run, in the place of what they saw before.
+
+        Args:
+            study: the study's number.
+            trial: the trial.
+            found: the findings, the gravest first.
+        """
+        with self._transaction() as connection:
+            (row,) = self._rows(connection, study, [trial]).values()
+            save_findings(connection, row, found)
 
     def finish_trials(
         self,

@@ -19,6 +19,7 @@ from babysit.views.trial_rows import finite
 from babysit.views.unicode_plots import Curve, labels, overlay
 from babysit.views.words import MISSING, score_text, value_text
 
+_ASKED = ("loss", "update", "schedule", "epochs", "dataset", "train_examples", "precision")
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 
 
@@ -46,6 +47,14 @@ class Compared:
     def values(self) -> dict[str, Value]:
         """Everything that was set, hyperparameters last."""
         return {**self.settings, **(dict(self.result.trial.hyperparameters) if self.result else {})}
+
+
+def study_settings(study: Study) -> dict[str, Value]:
+    """What was asked of a whole study, as far as it may differ between studies."""
+    told = study.settings
+    stages = ",".join(f"{name}:{trials}x{epochs}" for name, trials, epochs in told.get("stages") or ())
+    found: dict[str, Value] = {"recipe": study.recipe, "seed": study.seed, "stages": stages}
+    return found | {name: told[name] for name in _ASKED if name in told}
 
 
 def differing(compared: Sequence[Compared]) -> list[str]:

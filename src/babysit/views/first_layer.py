@@ -24,19 +24,24 @@ class WeightImages(NamedTuple):
     """All units' images in one picture.
 
     Attributes:
-        uri: a PNG as a data URI; gaps are transparent.
+        png: the picture's bytes; gaps are transparent.
         width, height: in pixels.
         units: how many images it holds.
         shape: of one unit, in words, e.g. "32 x 32 x 3".
         parameter: the weights' name in the model.
     """
 
-    uri: str
+    png: bytes
     width: int
     height: int
     units: int
     shape: str
     parameter: str
+
+    @property
+    def uri(self) -> str:
+        """The picture as a data URI."""
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
 def weight_images(snapshot: Snapshot | None) -> WeightImages | None:
@@ -54,10 +59,9 @@ def weight_images(snapshot: Snapshot | None) -> WeightImages | None:
     grid = _grid(_enlarged(tiles))
     buffer = io.BytesIO()
     Image.fromarray(grid, "RGBA").save(buffer, "PNG", optimize=True)
-    data = base64.b64encode(buffer.getvalue()).decode()
     units, channels, height, width = snapshot.values.shape
     return WeightImages(
-        f"data:image/png;base64,{data}",
+        buffer.getvalue(),
         grid.shape[1],
         grid.shape[0],
         units,

@@ -18,8 +18,10 @@ from babysit.views.finals import ensemble_facts, finalists, fold_text
 from babysit.views.first_layer import weight_images
 from babysit.views.importance_figure import importance_svg
 from babysit.views.pages import render, write_page
+from babysit.views.run_figures import RunFigures
 from babysit.views.scatter import range_strip, scatter
 from babysit.views.series import loss_curves, run_costs, run_scores
+from babysit.views.shown import Shown, gap_text
 from babysit.views.study import Costs, Key, StudyView
 from babysit.views.table import trial_table
 from babysit.views.words import (
@@ -34,6 +36,7 @@ from babysit.views.words import (
 )
 
 Data = TypeVar("Data")
+_SHOWN_ALREADY = ("loss", "scores")
 NO_COSTS: Costs = (np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32))
 
 
@@ -109,6 +112,7 @@ def _contents(view: StudyView) -> dict[str, Any]:
         "scatter": _figure(scatter(view), figures.scatter_svg),
         "losses": _figure(loss_curves(view), figures.loss_curves_svg),
         **_curves(view),
+        "moved": _moved(view),
         "finalists": finalists(view),
         "weights": weight_images(view.first_layer),
         "table": trial_table(view, ties),
@@ -229,6 +233,13 @@ def _curves(view: StudyView) -> dict[str, Any]:
     )
 
 
+def _moved(view: StudyView) -> list[Shown]:
+    """How the layers of one trial moved: all that was recorded but loss and scores, which have figures."""
+    if view.look is None or not view.look.has_layers:
+        return []
+    return [shown for shown in RunFigures(view.look).shown() if shown.key not in _SHOWN_ALREADY]
+
+
 def _run_curves(name: str, run: Run, costs: Costs) -> dict[str, Any]:
     scores = run_scores(run.readings)
     return {
@@ -238,21 +249,6 @@ def _run_curves(name: str, run: Run, costs: Costs) -> dict[str, Any]:
         "gap": scores.gap if scores else math.nan,
         "gap_text": gap_text(scores.gap, run.readings[-1].train_accuracy) if scores else "",
     }
-
-
-def gap_text(gap: float, train_accuracy: float) -> str:
-    """What the gap between training and validation accuracy says (CS231n lecture 6, row 111).
-
-    Example:
-        >>> gap_text(0.01, 0.6)
-        'small, so a larger network may do better.'
-    """
-    if gap > 0.1:
-        return "large, so the network overfits: more regularization or more data."
-    if gap >= 0.02:
-        return "moderate."
-    # A network that fits all its training data has capacity enough.
-    return "small, so a larger network may do better." if train_accuracy < 0.95 else "small."
 
 
 def _final_run(final: Mapping[str, Any]) -> tuple[Run, Costs]:

@@ -125,15 +125,19 @@ def spark(costs: ArrayLike, *, exploded: bool = False) -> Spark:
     axis = Axis(
         float(finite.min()), float(max(high, finite.min() + 1e-12 + abs(finite.min()) * 1e-6)), False, ""
     )
-    return Spark(_thinned(np.linspace(0, 1, len(shrunk)), shrunk, axis), exploded)
+    return Spark(path_through(np.linspace(0, 1, len(shrunk)), shrunk, axis), exploded)
 
 
-def _thinned(
+def path_through(
     places: NDArray[Any], shrunk: NDArray[Any], axis: Axis, *, spikes_only: bool = True
 ) -> tuple[Point, ...]:
     """The path through every bucket's extremes and last value; it ends at the first NaN.
 
-    With ``spikes_only`` the extremes are passed over where they are no more than a mini-batch's noise.
+    Args:
+        places: where each bucket stands from left to right, 0 to 1.
+        shrunk: shape (buckets, 3): lowest, highest, last.
+        axis: the vertical one; what lies beyond it is clipped.
+        spikes_only: pass over the extremes where they are no more than a mini-batch's noise.
     """
     points: list[Point] = []
     for place, (low, high, last) in zip(places.tolist(), shrunk.tolist(), strict=True):
@@ -246,7 +250,7 @@ def thinned_path(
     """
     shrunk = buckets(costs, count)
     places = np.array([axes[0].place(float(step)) for step in buckets(steps, count)[:, 2]])
-    return _thinned(places, shrunk, axes[1], spikes_only=spikes_only)
+    return path_through(places, shrunk, axes[1], spikes_only=spikes_only)
 
 
 def run_costs(run: Run, costs: Costs) -> RunCosts | None:

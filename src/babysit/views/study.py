@@ -13,6 +13,7 @@ from babysit.records import CheckResult, Finding, Result, Snapshot, Stage, Study
 from babysit.search.ranking import as_tried
 from babysit.store import queries
 from babysit.views.first_layer import CHOSEN
+from babysit.views.recorded import TrialView, load_trial_view
 
 Key = tuple[int, int]
 """Stage and number of a trial."""
@@ -33,6 +34,7 @@ class StudyView:
         costs: trial key -> steps and costs.
         findings: trial key -> what the rules found.
         first_layer: the weights of the chosen model's first layer, where they can be drawn.
+        look: the chosen model's training, or else the best trial, with what its layers showed.
     """
 
     study: Study
@@ -42,6 +44,7 @@ class StudyView:
     costs: Mapping[Key, Costs] = field(default_factory=dict)
     findings: Mapping[Key, Sequence[Finding]] = field(default_factory=dict)
     first_layer: Snapshot | None = None
+    look: TrialView | None = None
 
     @cached_property
     def best(self) -> Result | None:
@@ -74,16 +77,27 @@ def load_study_view(url: str, study_id: int) -> StudyView:
         StoreError: the store cannot be read, or has no such study.
     """
     with queries.Reader(url) as reader:
-        study = queries.study(reader, study_id)
+        study, results = queries.study(reader, study_id), queries.results(reader, study_id)
         return StudyView(
             study=study,
             checks=queries.checks(reader, study_id),
             stages=queries.stages(reader, study_id),
-            results=queries.results(reader, study_id),
+            results=results,
             costs=queries.all_costs(reader, study_id),
             findings=queries.findings(reader, study_id),
             first_layer=_first_layer(reader, study),
+            look=_look(reader, study, results),
         )
+
+
+def _look(reader: queries.Reader, study: Study, results: Sequence[Result]) -> TrialView | None:
+    """The trial whose layers are shown: the one that was retrained, the best one, or the only one."""
+    trial = (study.outcome.get("final") or {}).get("trial")
+    best = StudyView(study, results=results).best
+    only = results[0] if len(results) == 1 else None
+    shown = (trial[0], trial[1]) if trial else next((one.trial.key for one in (best, only) if one), None)
+    known = {result.trial.key for result in results}
+    return load_trial_view(reader, study.id, shown) if shown in known and shown is not None else None
 
 
 def _first_layer(reader: queries.Reader, study: Study) -> Snapshot | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from babysit.records import Finding, Reading, Result, Stage, State, Study, score
-from babysit.store import queries
-from babysit.store.queries import Curve, Key, Reader
+from babysit.records import Reading, State, score
+from babysit.store.queries import Curve
+from babysit.views.recorded import TrialView
 from babysit.views.series import explosion_text
 from babysit.views.terminal import STATE_STYLES
 from babysit.views.trial_rows import finite
@@ -35,33 +35,6 @@ _RATIO = "/update_ratio"
 _MOST_READINGS = 20
 
 
-@dataclass(frozen=True)
-class TrialView:
-    """One trial with all that belongs to it.
-
-    Attributes:
-        study: its study.
-        stage: its stage; None where the store has none.
-        result: the trial and its run.
-        costs: steps and the cost at each.
-        series: what else was recorded step by step, by name.
-        findings: what the rules found.
-    """
-
-    study: Study
-    stage: Stage | None
-    result: Result
-    costs: Curve
-    series: Mapping[str, Curve] = field(default_factory=dict)
-    findings: Sequence[Finding] = ()
-
-    @property
-    def name(self) -> str:
-        """The trial as it is typed: study/stage/number."""
-        stage, number = self.result.trial.key
-        return f"{self.study.id}/{stage}/{number}"
-
-
 class Ratio(NamedTuple):
     """How far a parameter's updates moved it, as shares of its own length: first, median, last."""
 
@@ -70,26 +43,6 @@ class Ratio(NamedTuple):
     median: float
     last: float
     curve: str
-
-
-def load_trial_view(reader: Reader, study: int, key: Key) -> TrialView:
-    """Loads a trial that the store has.
-
-    Args:
-        reader: the store.
-        study: the study's number in it.
-        key: stage and number of the trial.
-    """
-    stages = {stage.index: stage for stage in queries.stages(reader, study)}
-    results = {result.trial.key: result for result in queries.results(reader, study)}
-    return TrialView(
-        queries.study(reader, study),
-        stages.get(key[0]),
-        results[key],
-        queries.costs(reader, study, key),
-        queries.series_of(reader, study, key),
-        queries.findings(reader, study).get(key, ()),
-    )
 
 
 def update_ratios(series: Mapping[str, Curve]) -> list[Ratio]:
@@ -112,7 +65,7 @@ def update_ratios(series: Mapping[str, Curve]) -> list[Ratio]:
 def trial_view(view: TrialView) -> RenderableType:
     """The trial for a terminal."""
     run = view.result.run
-    parts: list[RenderableType] = [_headline(view), _choices(view)]
+    parts: list[RenderableType] = [headline(view), _choices(view)]
     if len(view.costs[1]):
         parts.append(_cost_line(view))
     if run.readings:
@@ -124,7 +77,8 @@ def trial_view(view: TrialView) -> RenderableType:
     return Group(*parts)
 
 
-def _headline(view: TrialView) -> Text:
+def headline(view: TrialView) -> Text:
+    """Which trial, how it stands, its best score, why it ended."""
     run, stage = view.result.run, view.stage
     where = f"stage {stage.name}" if stage else f"stage {view.result.trial.stage}"
     style = STATE_STYLES.get(run.state, "")

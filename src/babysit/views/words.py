@@ -38,8 +38,20 @@ def number_text(value: float, digits: int = 4) -> str:
         return f"{value:g}"
     if 1e-2 <= abs(value) < 1e5:
         return f"{value:.{digits}g}" if abs(value) < 1e4 else f"{value:.0f}"
+    return exponent_text(value, digits)
+
+
+def exponent_text(value: float, digits: int = 3) -> str:
+    """A number with its exponent, whatever its size: for columns of values that span decades.
+
+    Example:
+        >>> exponent_text(0.00075123), exponent_text(0.04316), exponent_text(20.0), exponent_text(0.0)
+        ('7.51e-4', '4.32e-2', '2e1', '0')
+    """
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
 
 
 def percent_text(share: float) -> str:
@@ -65,6 +77,22 @@ def duration_text(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def ago_text(seconds: float) -> str:
+    """How long ago something was, in its largest unit.
+
+    Example:
+        >>> ago_text(0.4), ago_text(42), ago_text(75), ago_text(7322), ago_text(200000)
+        ('just now', '42 s ago', '1 min ago', '2 h ago', '2 days ago')
+    """
+    if seconds < 2:
+        return "just now"
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= unit:
+            count = int(seconds // unit)
+            return f"{count} {'day' if count == 1 and name == 'days' else name} ago"
+    return f"{int(seconds)} s ago"
 
 
 def moment_text(seconds: float) -> str:

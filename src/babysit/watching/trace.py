@@ -12,6 +12,8 @@ from babysit.records import Details, Reading
 from babysit.watching.population import Look
 from babysit.watching.quantities import Epoch, Log, Sample, Setup, Units, middle
 
+CHANCE = "chance_loss"
+"""The series of the best constant answer's loss, as far as the targets seen so far tell it."""
 _MEMORY = 16
 """A unit is dead if silent in the last so many looks, as in the live watch."""
 _TORCH_NAMES = {

@@ -1,4 +1,4 @@
-"""The figure data of a watched run to inline SVG."""
+"""Curves over the steps of a run to inline SVG."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from babysit.views.lines import Level, Line, Lines, Mark
 from babysit.views.svg import (
     ACCENT,
     BAD,
@@ -15,36 +16,32 @@ from babysit.views.svg import (
     element,
     path,
     ramp_colour,
+    short,
     text,
     title,
 )
-from babysit.views.watched import Level, Line, Lines
 
 BRIGHTEST = 0.75
 """The end of the colour ramp that deep layers may take: beyond it a line fades into a white page."""
 LEGEND = 8
 """Up to so many lines are named one by one, more by their ends."""
 
-Mark = tuple[float, str]
-"""A step's place, and the number of the cause that begins there."""
 
-
-def lines_svg(
-    data: Lines, label: str, marks: Sequence[Mark] = (), width: float = 560, height: float = 300
-) -> str:
+def lines_svg(data: Lines, label: str, width: float = 560, height: float = 300) -> str:
     """Curves over the steps, compared with their levels and their band.
 
     Args:
         data: what is drawn.
         label: what it shows, for those who cannot see it.
-        marks: where causes begin.
         width, height: of the viewBox.
     """
     frame = Frame(width, height, top=22)
     parts = [_band(frame, data.band), *frame.axes(data.x, data.y)]
+    parts += [_area(frame, line) for line in data.lines]
     parts += [_line(frame, line) for line in data.lines]
     parts += _levels(frame, data.levels)
-    parts += [_mark(frame, *mark) for mark in marks if 0 <= mark[0] <= 1]
+    parts.append(_broken(frame, data.broken))
+    parts += [_mark(frame, mark) for mark in data.marks if 0 <= mark.place <= 1]
     return document(width, height, label, parts)
 
 
@@ -63,10 +60,16 @@ def legend_html(lines: Sequence[Line]) -> str:
     if len(lines) < 2:
         return ""
     shown = lines if len(lines) <= LEGEND else (lines[0], lines[-1])
-    names = [f'<li><i style="background:{colour_of(line)}"></i>{escape(line.name)}</li>' for line in shown]
+    names = [f"<li>{swatch(line)}{escape(line.name)}</li>" for line in shown]
     if len(lines) > LEGEND:
         names.insert(1, f"<li>… {len(lines) - 2} between; point at a line for its name</li>")
     return f'<ul class="legend">{"".join(names)}</ul>'
+
+
+def swatch(line: Line) -> str:
+    """A short piece of a line, for a legend; drawn, since a page may forbid styles in attributes."""
+    drawn = element("path", d="M0 3h16", stroke=colour_of(line), stroke_width=3)
+    return element("svg", drawn, class_="swatch", viewBox="0 0 16 6", aria_hidden="true")
 
 
 def _line(frame: Frame, line: Line) -> str:
@@ -88,20 +91,40 @@ def _band(frame: Frame, band: tuple[float, float] | None) -> str:
 
 
 def _levels(frame: Frame, levels: Sequence[Level]) -> list[str]:
-    """Named lines; a name that would lie on the one above goes below its line."""
-    parts, used = [], math.inf
+    """Named lines; those that lie on each other share one label."""
+    parts, groups = [], list[list[Level]]()
     for level in sorted(levels, key=lambda level: -level.place):
-        height = frame.y(level.place)
-        below = abs(height - used) < 16 or height < frame.top + 14
-        used = height
         parts.append(frame.horizontal(level.place, stroke=MUTED, stroke_dasharray="5 4"))
-        place = height + 14 if below else height - 5
-        halo = {"stroke": "var(--card, none)", "stroke_width": 3, "paint_order": "stroke"}
-        parts.append(text(level.label, frame.right - 4, place, "end", fill=MUTED, font_size=11, **halo))
-    return parts
+        near = groups and frame.y(level.place) - frame.y(groups[-1][0].place) < 13
+        groups[-1].append(level) if near else groups.append([level])
+    return [*parts, *(_level_label(frame, group) for group in groups)]
 
 
-def _mark(frame: Frame, place: float, label: str) -> str:
-    """A dashed line where a cause begins, its number above."""
-    line = frame.vertical(place, stroke=BAD, stroke_dasharray="3 3")
-    return line + text(label, frame.x(place), frame.top - 6, "middle", fill=BAD, font_weight=700)
+def _level_label(frame: Frame, group: Sequence[Level]) -> str:
+    height = frame.y(group[0].place)
+    place = frame.y(group[-1].place) + 14 if height < frame.top + 14 else height - 5
+    halo = {"stroke": "var(--card, none)", "stroke_width": 3, "paint_order": "stroke"}
+    words = ", ".join(level.label for level in group)
+    return text(words, frame.right - 4, place, "end", fill=MUTED, font_size=11, **halo)
+
+
+def _mark(frame: Frame, mark: Mark) -> str:
+    """A dashed line where something happened, its label above."""
+    colour = BAD if mark.bad else ACCENT
+    line = frame.vertical(mark.place, stroke=colour, stroke_dasharray="3 3")
+    anchor = "end" if mark.place > 0.8 else "start" if mark.place < 0.2 else "middle"
+    word = text(mark.label, frame.x(mark.place), frame.top - 6, anchor, fill=colour, font_weight=700)
+    return element("g", title(mark.title) + line + word) if mark.title else line + word
+
+
+def _area(frame: Frame, line: Line) -> str:
+    if not line.area:
+        return ""
+    return element("path", d=f"{path(frame.points(line.area))}Z", fill=colour_of(line), fill_opacity=0.2)
+
+
+def _broken(frame: Frame, places: Sequence[float]) -> str:
+    """Red marks at the top, one for each stretch of steps whose value was no number."""
+    marks = "".join(f"M{short(frame.x(place))} {short(frame.top)}v9" for place in places)
+    words = title("no finite number")
+    return element("path", words, d=marks, stroke=BAD, stroke_width=2.4, class_="broken") if marks else ""

@@ -1,0 +1,125 @@
+"""`babysit live`: a run or a study in the terminal while it trains, for those on a remote shell."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from babysit.cli.app import OutOption, StoreOption, app, console_for
+from babysit.records import State
+from babysit.session.job import DEFAULT_FOLDER, Job
+from babysit.session.liveness import is_interrupted
+from babysit.session.references import Reference, resolve
+from babysit.store import overview, queries
+from babysit.store.commands import silence
+from babysit.store.queries import Reader
+from babysit.views.dashboard.board import read_board
+from babysit.views.dashboard.standing import standing
+from babysit.views.live import run_frame, study_frame
+from babysit.views.recorded import load_trial_view
+
+_LONE = ("train", "watch")
+"""Studies of these kinds have one trial, and are shown as it."""
+
+
+@app.command(epilog="Example: babysit live 3, babysit live 3/fine/7")
+def live(
+    what: Annotated[
+        str, typer.Argument(help="A study or a trial: 3, a name, 3/0/12 or 3/best; default the newest study.")
+    ] = "",
+    store: StoreOption = "",
+    out: OutOption = DEFAULT_FOLDER,
+    once: Annotated[bool, typer.Option("--once", help="Print one frame and end.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds from frame to frame.", min=0.1, max=3600)] = 1.0,
+) -> None:
+    """Follow a run or a study in the terminal: loss, accuracies, rates, findings; q or Ctrl-C leaves."""
+    console = console_for(False)
+    with Reader(Job("", store=store, folder=out).store_url) as reader:
+        meant = _meant(reader, what)
+        frame, ended = _frame(reader, meant, console)
+        if once or ended or not console.is_terminal:
+            console.print(frame, highlight=False)
+            return
+        with contextlib.suppress(KeyboardInterrupt):  # the usual way to leave
+            last = _follow(reader, meant, console, every)
+            console.print(last, highlight=False)
+
+
+def _follow(reader: Reader, meant: Reference, console: Console, every: float) -> RenderableType:
+    """Shows frame after frame until the run ends or somebody leaves; returns the last one."""
+    with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as shown:
+        while True:
+            frame, ended = _frame(reader, meant, console)
+            if ended:
+                return frame
+            shown.update(Group(frame, Text("q leaves", style="dim")), refresh=True)
+            if pressed(every):
+                return frame
+
+
+def _meant(reader: Reader, what: str) -> Reference:
+    """The study or trial; of a study that is one run, that run."""
+    newest = queries.latest_study(reader) if not what else None
+    meant = Reference(newest, None) if newest is not None else resolve(reader, what)
+    lone = meant.key is None and meant.study.kind in _LONE
+    return meant._replace(key=(0, 0)) if lone else meant
+
+
+def _frame(reader: Reader, meant: Reference, console: Console) -> tuple[RenderableType, bool]:
+    """One frame, and whether nothing more will happen."""
+    study = queries.study(reader, meant.study.id)
+    gone = is_interrupted(study)
+    if meant.key is None:
+        found = overview.lines(reader, study.id)
+        board = read_board(reader, study.id, found)
+        now = standing(board, found, interrupted=gone)
+        return study_frame(board, found, now, console.width), gone or study.state is not State.RUNNING
+    view = load_trial_view(reader, study.id, meant.key)
+    quiet = silence(reader, study.id) if study.state is State.RUNNING else math.nan
+    ended = gone or view.result.run.state.is_final or study.state is not State.RUNNING
+    return run_frame(view, console.width, quiet=quiet, interrupted=gone), ended
+
+
+@contextmanager
+def _keys() -> Iterator[Callable[[float], bool]]:
+    """What waits for some seconds, or until somebody presses q; where no key can be read, Ctrl-C leaves."""
+    if sys.platform == "win32" or not sys.stdin.isatty():
+        yield _slept
+        return
+    import termios
+    import tty
+
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setcbreak(sys.stdin)
+        yield _pressed
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _slept(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
+
+
+def _pressed(seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        ready, _, _ = select.select([sys.stdin], [], [], left)
+        # Past Python's own buffer, in which a key that came with another would be out of sight.
+        keys = os.read(sys.stdin.fileno(), 64) if ready else None
+        if keys is not None and (not keys or b"q" in keys.lower()):
+            return True  # nothing more comes from a closed terminal
+    return False

@@ -1,0 +1,155 @@
+"""What a page about many trials needs, straight from the rows: no series is read, no record is built.
+
+A table of a thousand runs is asked for again and again, so these are plain statements whose rows are used as
+they come: a number is a float or None (the store's NULL for NaN), the sparkline is still bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import TextClause, text
+
+from babysit.records import Value
+from babysit.store.queries import Key, Reader
+from babysit.store.schema import from_json, touches
+
+
+class Line(NamedTuple):
+    """One trial; see :class:`babysit.store.queries.RunSummary` for what its numbers mean.
+
+    Attributes:
+        row: the trial's row, the same for as long as the store lives.
+        hyperparameters: as JSON text; :func:`choices` reads many at once.
+    """
+
+    row: int
+    study: int
+    stage: int
+    number: int
+    hyperparameters: Any
+    state: str
+    epochs: int
+    steps: int
+    cost: float | None
+    first_cost: float | None
+    train_accuracy: float | None
+    val_accuracy: float | None
+    best_val_accuracy: float | None
+    best_score: float | None
+    learning_rate: float | None
+    explosion_step: int | None
+    explosion_epoch: int | None
+    explosion_cost: float | None
+    seconds: float
+    message: str
+    spark: bytes
+    version: int
+
+    @property
+    def key(self) -> Key:
+        """(stage, number): unique in a study."""
+        return (self.stage, self.number)
+
+
+class StateCount(NamedTuple):
+    """The trials of one study that are in one state."""
+
+    study: int
+    state: str
+    trials: int
+    best_accuracy: float | None
+    best_score: float | None
+    epochs: int
+
+
+_COLUMNS = """select t.id, t.study, t.stage, t.number, t.hyperparameters, s.state, s.epochs, s.steps, s.cost,
+    s.first_cost, s.train_accuracy, s.val_accuracy, s.best_val_accuracy, s.best_score, s.learning_rate,
+    s.explosion_step, s.explosion_epoch, s.explosion_cost, s.seconds, s.message, s.spark, s.version
+    from run_summary s join trials t on t.id = s.trial"""
+
+_OF_STUDY = text(f"{_COLUMNS} where t.study = :study order by t.stage, t.number")
+_NEWER = text(f"{_COLUMNS} where s.version > :since order by s.version")
+_COUNTS = text(
+    """select t.study, s.state, count(*), max(s.best_val_accuracy), max(s.best_score), sum(s.epochs)
+    from run_summary s join trials t on t.id = s.trial group by t.study, s.state"""
+)
+_FINDINGS = text(
+    """select f.trial, f.severity, count(*) from findings f join trials t on t.id = f.trial
+    where t.study = :study group by f.trial, f.severity"""
+)
+_NEW_FINDINGS = text(
+    """select f.trial, f.severity, count(*) from findings f join run_summary s on s.trial = f.trial
+    where s.version > :since group by f.trial, f.severity"""
+)
+_SCALED = text(
+    """select t.trial, t.argument from touches t join trials on trials.id = t.trial
+    where trials.study = :study and t.kind = 'scale_learning_rate'"""
+)
+_CURSOR = text("select value from meta where name = 'last_version'")
+
+
+def lines(reader: Reader, study: int) -> list[Line]:
+    """Every trial of a study, in the order of stage and number."""
+    return _lines(reader, _OF_STUDY, study=study)
+
+
+def newer_lines(reader: Reader, since: int) -> list[Line]:
+    """The trials, of all studies, that changed after a cursor, oldest change first."""
+    return _lines(reader, _NEWER, since=since)
+
+
+def _lines(reader: Reader, statement: TextClause, **values: int) -> list[Line]:
+    with reader.connect() as connection:
+        return [Line(*row) for row in connection.execute(statement, values)]
+
+
+def cursor(reader: Reader) -> int:
+    """The number of the store's last change."""
+    with reader.connect() as connection:
+        return int(connection.execute(_CURSOR).scalar_one())
+
+
+def state_counts(reader: Reader) -> list[StateCount]:
+    """How many trials of each study are in which state, and the best among them."""
+    with reader.connect() as connection:
+        return [StateCount(*row) for row in connection.execute(_COUNTS)]
+
+
+def finding_counts(reader: Reader, study: int) -> dict[int, dict[str, int]]:
+    """The row of a trial -> severity -> how many findings, for every trial of a study that has any."""
+    return _counted(reader, _FINDINGS, study=study)
+
+
+def newer_finding_counts(reader: Reader, since: int) -> dict[int, dict[str, int]]:
+    """The same for the trials that changed after a cursor."""
+    return _counted(reader, _NEW_FINDINGS, since=since)
+
+
+def scaled_by_hand(reader: Reader, study: int) -> dict[int, float]:
+    """The row of a trial -> what its learning rate was multiplied with by hand; of most trials nothing."""
+    found: dict[int, float] = {}
+    if not reader.has(touches):
+        return found
+    with reader.connect() as connection:
+        for trial, factor in connection.execute(_SCALED, {"study": study}):
+            found[trial] = found.get(trial, 1.0) * factor
+    return found
+
+
+def _counted(reader: Reader, statement: TextClause, **values: int) -> dict[int, dict[str, int]]:
+    found: dict[int, dict[str, int]] = {}
+    with reader.connect() as connection:
+        for trial, severity, count in connection.execute(statement, values):
+            found.setdefault(trial, {})[severity] = count
+    return found
+
+
+def choices(found: Sequence[Line]) -> list[Mapping[str, Value]]:
+    """The hyperparameters of some trials, in their order."""
+    texts = [line.hyperparameters for line in found]
+    if all(isinstance(one, str) for one in texts):  # a server's driver may have read them already
+        texts = json.loads(f"[{','.join(texts)}]")
+    return [from_json(one) for one in texts]

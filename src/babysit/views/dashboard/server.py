@@ -1,0 +1,149 @@
+"""Starting and stopping the web server: in the foreground, or beside something else in a thread."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import threading
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from babysit.errors import InputError
+from babysit.views.dashboard.app import create_app
+from babysit.views.dashboard.security import LOGIN_PARAMETER, LOOPBACK_NAMES, Rules, new_token
+from babysit.views.dashboard.serving import Serving
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8265
+PORTS_TRIED = 20
+"""How many ports after the default one are tried where it is taken."""
+
+
+def rules_for(host: str) -> Rules:
+    """The rules of asking for an address to listen on: beyond this machine, a login is demanded.
+
+    Example:
+        >>> rules_for("127.0.0.1").login
+        ''
+        >>> len(rules_for("0.0.0.0").login) > 20
+        True
+    """
+    if is_loopback(host):
+        return Rules()
+    names = {host.lower(), socket.gethostname().lower(), socket.getfqdn().lower(), *LOOPBACK_NAMES}
+    return Rules(login=new_token(), names=frozenset(names), any_address=True)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Args:
+        host: the address.
+        port: 0 takes the default port, or the next free one after it.
+
+    Raises:
+        InputError: the port is taken, or the address is not one of this machine.
+    """
+    if port:
+        return _bound(host, port)
+    for tried in range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED):
+        try:
+            return _bound(host, tried)
+        except InputError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EADDRINUSE:
+                raise
+    return _bound(host, 0)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(128)
+    except (OSError, OverflowError) as error:
+        made.close()
+        raise InputError(
+            f"cannot listen on {host}, port {port}: {error}",
+            cure="choose another --port, or leave it out; --host is an address of this machine",
+        ) from error
+    return made
+
+
+class Server:
+    """A dashboard that listens; it answers while :meth:`run` runs, or between entering and leaving it.
+
+    Args:
+        serving: what is served.
+        host: the address to listen on, default this machine alone.
+        port: 0, the default, takes the usual port or the next free one.
+
+    Attributes:
+        port: the port that it listens on.
+
+    Raises:
+        InputError: it cannot listen there.
+    """
+
+    def __init__(self, serving: Serving, host: str = DEFAULT_HOST, port: int = 0) -> None:
+        self._serving = serving
+        self._host = host
+        self._socket = listen(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(
+            create_app(serving),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self.run, name="babysit-dashboard", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The address to open; with the login where one is needed."""
+        wildcard = self._host in ("0.0.0.0", "::")
+        name = socket.gethostname() if wildcard else self._host
+        login = self._serving.rules.login
+        host = f"[{name}]" if ":" in name else name
+        return f"http://{host}:{self.port}/" + (f"?{LOGIN_PARAMETER}={login}" if login else "")
+
+    def run(self) -> None:
+        """Answers until :meth:`stop`, or until Ctrl-C where this is the main thread."""
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+            self._serving.store.close()
+            self._serving.lab.close()
+
+    def stop(self) -> None:
+        """Ends :meth:`run`, within a second."""
+        self._server.should_exit = True
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._thread.join(timeout=5)

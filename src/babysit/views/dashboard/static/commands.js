@@ -1,0 +1,69 @@
+// @ts-check
+// Asking something of a live run: a request that is answered later, not a signal.
+
+import { html, toast } from "./dom.js";
+
+/**
+ * @typedef {{id: number, trial: [number, number] | null, kind: string, what: string, state: string, step: number | null,
+ *   detail: string, by: string, asked: number}} Command
+ */
+
+/**
+ * Sends a request.
+ * @param {string} address of the study's or the trial's commands
+ * @param {string} kind
+ * @param {number | null} [argument]
+ * @returns {Promise<Command | null>} null where it was refused; the reason has been told
+ */
+export async function ask(address, kind, argument = null) {
+  const token = /** @type {HTMLMetaElement} */ (document.querySelector("meta[name=babysit-token]")).content;
+  try {
+    const reply = await fetch(address, {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "application/json", "x-babysit-token": token },
+      body: JSON.stringify({ kind, argument }),
+    });
+    if (reply.ok) return (await reply.json()).command;
+    toast(await problemOf(reply));
+  } catch {
+    toast("the server does not answer");
+  }
+  return null;
+}
+
+/** @param {Response} reply */
+async function problemOf(reply) {
+  const text = await reply.text();
+  try {
+    const { problem, cure } = JSON.parse(text);
+    return cure ? `${problem}: ${cure}` : problem;
+  } catch {
+    return text;
+  }
+}
+
+const STEPS = ["asked", "seen", "applied"];
+
+/**
+ * A request in the log: what was asked, how far it has come, the answer.
+ * @param {Command} command
+ * @param {string} of which run, in words; empty where the page is about one run
+ */
+export function commandItem(command, of) {
+  const ended = ["refused", "expired"].includes(command.state);
+  const way = ended ? ["asked", command.state] : STEPS;
+  const at = way.indexOf(command.state);
+  return html(
+    "li",
+    { class: `request ${command.state}`, "data-id": command.id },
+    html("span", { class: "what" }, command.what, of ? html("span", { class: "sub" }, ` ${of}`) : ""),
+    html(
+      "span",
+      { class: "way" },
+      ...way.map((step, index) =>
+        html("span", { class: index < at ? "passed" : index === at ? "now" : "to-come", "aria-current": index === at ? "step" : undefined }, step === "applied" && command.step !== null ? `applied at step ${command.step}` : step),
+      ),
+    ),
+    html("span", { class: "sub" }, ended || command.detail !== `applied at step ${command.step}` ? command.detail : ""),
+  );
+}
