@@ -197,7 +197,7 @@ class Log:
     Attributes:
         setup: what was so before the first step.
         losses: one a step.
-        updates: optimizer steps made.
+        updates: optimizer steps seen: the first, and those of sampled steps.
         samples: the sampled steps, oldest first.
         epochs: what was reported, oldest first.
         units: dead units by layer.
