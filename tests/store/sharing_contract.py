@@ -68,7 +68,7 @@ def work(index):
     chance = random.Random(index)
     with Writer(sys.argv[1]) as writer:
         study = begin(writer, str(index))
-        for number in range(12):
+        for number in range(6):
             writer.begin_trials(study, [trial(number), trial(number, 1)])
             if chance.random() < 0.5:
                 writer.epoch(study, trial(number, 1), reading(1), *epoch_costs(1))
@@ -153,5 +153,5 @@ class SharingContract:
             everything = queries.changes(reader, 0).summaries
         assert process.returncode == 0
         assert seen == {(one.study, *one.key): one.version for one in everything}
-        assert len(everything) == 8 * 12 * 2
+        assert len(everything) == 8 * 6 * 2
         assert polls > 8

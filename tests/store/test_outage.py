@@ -135,7 +135,7 @@ def test_patience_has_an_end(server: Server, url: str, monkeypatch: pytest.Monke
 
 
 def test_a_search_goes_on_over_a_restart_and_ends_as_if_undisturbed(
-    server: Server, url: str, tmp_path: Path
+    server: Server, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ask = Ask("coarse:8x2,fine:6x2,final:1x2", population=4)
 
@@ -156,4 +156,5 @@ def test_a_search_goes_on_over_a_restart_and_ends_as_if_undisturbed(
 
     disturbed = results(url, Hooks(stage=restart))
     back[0].join()
+    assert any("is back after" in record.getMessage() for record in caplog.records)
     assert same(disturbed, results(str(tmp_path / "runs.db"), Hooks()))

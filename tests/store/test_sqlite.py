@@ -203,6 +203,7 @@ def test_a_store_of_the_first_schema_is_read_and_extended(tmp_path: Path) -> Non
     for statement in (
         "DROP TABLE histograms",
         "DROP TABLE snapshots",
+        "DROP TABLE fold_scores",
         "DROP TABLE commands",
         "DROP TABLE heartbeats",
         "DROP TABLE touches",

@@ -8,10 +8,10 @@ import sys
 
 from rich.markup import escape
 
-from babysit.cli import diagnose, lab, rules, runs, search, show, studies, touch, transfer, verify
+from babysit.cli import diagnose, lab, rules, runs, search, show, store, studies, touch, transfer, verify
 from babysit.cli.app import app, error_console
 
-COMMAND_MODULES = (search, runs, studies, show, touch, transfer, lab, verify, diagnose, rules)
+COMMAND_MODULES = (search, runs, studies, show, touch, store, transfer, lab, verify, diagnose, rules)
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
