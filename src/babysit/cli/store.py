@@ -52,7 +52,7 @@ def verify(
     with Reader(url) as reader:
         wrong, counted = verifying.verify(reader), verifying.counts(reader)
     console = console_for(as_json)
-    told = ", ".join(f"{count} {name}" for name, count in counted.items())
+    told = ", ".join(f"{name} {count:,}" for name, count in counted.items())
     console.print(f"{'[green]whole[/green]' if not wrong else f'[red]{len(wrong)} faults[/red]'}: {told}")
     for fault in wrong:
         console.print(f"  {escape(fault)}", soft_wrap=True, highlight=False)
