@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import babysit
 from babysit.errors import StoreError
 from babysit.records import State
 from babysit.session.job import Job, open_job
@@ -125,9 +127,8 @@ def test_what_waits_is_bounded_and_no_reading_is_dropped(
     assert "200 points were too many to keep" in caplog.records[-1].getMessage()
 
 
-def test_patience_has_an_end(server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outage, "PATIENCE_SECONDS", 0.3)
-    with Writer(url) as writer:
+def test_patience_has_an_end(server: Server, url: str) -> None:
+    with Writer(url, patience_seconds=0.3) as writer:
         study = begin(writer)
         server.stop()
         with pytest.raises(StoreError, match=r"cannot be reached[\s\S]*finished is kept"):
@@ -158,3 +159,28 @@ def test_a_search_goes_on_over_a_restart_and_ends_as_if_undisturbed(
     back[0].join()
     assert any("is back after" in record.getMessage() for record in caplog.records)
     assert same(disturbed, results(str(tmp_path / "runs.db"), Hooks()))
+
+
+def test_a_watched_loop_goes_on_over_an_outage_and_is_written_whole(server: Server, url: str) -> None:
+    model = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x = torch.arange(12.0).reshape(4, 3) / 12
+    with babysit.watch(model, optimizer, name="line", store=url) as watch:
+        for step in range(90):
+            if step == 30:
+                server.stop(signal.SIGQUIT)
+            if step == 60:
+                watch.epoch(val_accuracy=0.5)
+                server.start()
+            optimizer.zero_grad()
+            loss = (model(x) - x.sum(1, keepdim=True)).square().mean()
+            loss.backward()
+            optimizer.step()
+            watch.step(loss)
+    assert not any("watch" in finding.rule for finding in watch.report().findings)
+    with Reader(url) as reader:
+        (study,) = queries.studies(reader)
+        assert study.state is State.COMPLETE
+        (result,) = queries.results(reader, study.id)
+        assert (result.run.steps, len(result.run.readings)) == (90, 1)
+        assert len(queries.costs(reader, study.id, (0, 0))[0]) == 90

@@ -32,6 +32,8 @@ FLAG, RAISE = "flag", "raise"
 _SHARE = 100
 """Writing may take one part in so many of the loop's time."""
 _SECONDS = 1.0
+_PATIENCE_SECONDS = 30.0
+"""How long the end of somebody's loop may be held up by a database server that is away."""
 
 
 def watch(
@@ -91,7 +93,9 @@ def watch(
         return plain
     from babysit.store.writer import Writer
 
-    return RecordedWatch(plain._watcher, plain.name, Writer(store), store, stop)
+    return RecordedWatch(
+        plain._watcher, plain.name, Writer(store, patience_seconds=_PATIENCE_SECONDS), store, stop
+    )
 
 
 class RecordedWatch(Watch):

@@ -24,10 +24,11 @@ class Outage:
 
     Args:
         where: the store as the user named it.
+        patience: how long what must be written waits, in seconds.
     """
 
-    def __init__(self, where: str) -> None:
-        self._where = where
+    def __init__(self, where: str, patience: float = PATIENCE_SECONDS) -> None:
+        self._where, self._patience = where, patience
         self._since: float | None = None
         self._waiting = self._dropped = 0
 
@@ -54,7 +55,7 @@ class Outage:
             OutageError: the store has been away for too long.
         """
         self.note(error)
-        if self._since is not None and time.monotonic() - self._since > PATIENCE_SECONDS:
+        if self._since is not None and time.monotonic() - self._since > self._patience:
             raise error
         time.sleep(self.pause)
 

@@ -19,7 +19,7 @@ from babysit.store.active import ActiveRun, save_finished, save_progress
 from babysit.store.command_rows import expire_open, note_started_over, take_turn
 from babysit.store.engine import BUSY_SECONDS, create_tables, locate, open_engine
 from babysit.store.failures import OutageError, store_errors
-from babysit.store.outage import Outage
+from babysit.store.outage import PATIENCE_SECONDS, Outage
 from babysit.store.rows import Values, check_values, stage_values
 from babysit.store.schema import checks, commands, stages, studies, trials
 from babysit.store.statements import append, replace
@@ -46,11 +46,12 @@ class Writer:
 
     One writer may be used from several threads; several writers, in several processes, take turns.
     A server that goes away in mid-run ends nothing: buffered epochs wait, and what must be committed is tried
-    until the server is back, for an hour at most.
+    until the server is back or patience ends.
 
     Args:
         url: a path, ``sqlite:///path``, or a database server's URL. The file and its folder are made.
         busy_seconds: how long to wait for another writer, in seconds; default 30.
+        patience_seconds: how long to wait for a server that has gone away, in seconds; default an hour.
 
     Raises:
         StoreError: the store cannot be made or opened, or is not a babysit store.
@@ -64,13 +65,19 @@ class Writer:
         ...     writer.finish_study(study, State.COMPLETE, {"advice": []})
     """
 
-    def __init__(self, url: str, *, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        busy_seconds: float = BUSY_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self._location = locate(url)
         self._lock = threading.RLock()
         self._ids: dict[tuple[int, Key], int] = {}
         self._active: dict[int, ActiveRun] = {}
         self._failure: StoreError | None = None
-        self._outage = Outage(self._location.text)
+        self._outage = Outage(self._location.text, patience_seconds)
         self._closing = threading.Event()
         with self._errors():
             if self._location.path:
