@@ -33,6 +33,7 @@ from typing import Any
 import torch
 
 import babysit
+from babysit.errors import StoreError
 from babysit.records import Reading, Result, Run, State, Trial
 from babysit.session import training
 from babysit.session.job import Job, open_job
@@ -99,10 +100,17 @@ class Runs:
         self.states: dict[Key, State] = {}
         self.broken: list[str] = []
         if place.has_store:
-            with Reader(place.store) as reader:
-                self.broken = verify(reader)
-                mine = [study for study in queries.studies(reader) if study.name == place.name]
-                for study in mine:
+            try:
+                self._look(place)
+            except StoreError as error:
+                if "nothing has been written to it yet" not in error.problem:  # killed before its tables
+                    self.broken.append(str(error))
+
+    def _look(self, place: Place) -> None:
+        with Reader(place.store) as reader:
+            self.broken = verify(reader)
+            for study in queries.studies(reader):
+                if study.name == place.name:
                     self._read(reader, study.id)
 
     def _read(self, reader: Reader, study: int) -> None:
