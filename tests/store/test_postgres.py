@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,8 +22,8 @@ from babysit.store.schema import studies
 from babysit.store.writer import Writer
 from store.conftest import begin
 from store.contract import StoreContract
-from store.postgres import Server
-from store.records import complete, same, trial
+from store.postgres import Server, drop, fresh
+from store.records import complete, reading, same, trial
 from store.sharing_contract import BEGIN_STUDIES, SharingContract, python
 from store.test_exactness import runs
 
@@ -165,3 +169,42 @@ def test_a_database_that_cannot_keep_every_text(server: Server, encoding: str) -
     execute(server.url, f"CREATE DATABASE {encoding} {how}")
     with pytest.raises(StoreError, match=rf"keeps text as {encoding}[\s\S]*UTF8"):
         Writer(server.url.replace("/postgres?", f"/{encoding.lower()}?"))
+
+
+@pytest.fixture
+def small_disk(server: Server) -> Iterator[str]:
+    """A store whose tables lie on a disk of a few MiB."""
+    folder = server.folder / "small"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small filesystem")
+    options = "size=6m,uid=nobody,gid=nogroup,mode=0700"
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets no one mount a filesystem")
+    execute(server.url, f"CREATE TABLESPACE small LOCATION '{folder}'")
+    url = fresh(server.url, "small_disk")
+    yield f"{url}%20-cdefault_tablespace%3Dsmall"
+    drop(server.url, "small_disk")
+    execute(server.url, "DROP TABLESPACE small")
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def write_until_full(writer: Writer, study: int, finished: list[int]) -> None:
+    for number in range(1000):
+        chance = np.random.default_rng(number).random(20_000)  # which no database packs
+        writer.epoch(study, trial(number), reading(1), np.arange(20_000), chance)
+        writer.finish_trials(study, [complete(number)])
+        finished.append(number)
+
+
+def test_a_full_disk_of_the_server_keeps_what_had_finished(small_disk: str) -> None:
+    finished: list[int] = []
+    with Writer(small_disk) as writer, Reader(small_disk) as reader:
+        study = begin(writer)
+        with pytest.raises(StoreError, match=r"disk of its server is full[\s\S]*finished is kept"):
+            write_until_full(writer, study, finished)
+        assert len(finished) > 3
+        states = [result.run.state for result in queries.results(reader, study)]
+        assert states.count(State.COMPLETE) == len(finished)
+        writer._active.clear()  # what could not be written is not tried again at the end
