@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from babysit.errors import StoreError
-from babysit.records import Result, Run, State, Trial
+from babysit.records import CommandKind, Result, Run, State, Trial
 from babysit.store import queries, run_queries
+from babysit.store.commands import Commands
 from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS
 from babysit.store.points import buckets
 from babysit.store.queries import Reader
@@ -146,7 +147,7 @@ class StoreContract(CommandsContract):
     def test_epochs_arrive_by_themselves(self, writer: Writer, reader: Reader, study: int) -> None:
         feed(writer, study, complete(0))
         deadline = time.monotonic() + 20 * FLUSH_SECONDS
-        while not queries.results(reader, study)[0].run.readings and time.monotonic() < deadline:
+        while len(queries.results(reader, study)[0].run.readings) < 3 and time.monotonic() < deadline:
             time.sleep(0.02)
         run = queries.results(reader, study)[0].run
         assert same(run.readings, complete(0).run.readings)
@@ -353,3 +354,25 @@ class StoreContract(CommandsContract):
         assert len(queries.results(reader, study)[0].run.readings) == 3
         with pytest.raises(StoreError, match="closed"):
             feed(writer, study, complete(0))
+
+    def test_a_clock_that_is_set_back_breaks_no_order(
+        self, writer: Writer, reader: Reader, commands: Commands, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = begin(writer, "same")
+        writer.begin_trials(first, [trial(0)])
+        asked = [commands.ask(first, CommandKind.STOP_STUDY).id]
+        commands.beat(first)
+        cursor = queries.changes(reader, 0).cursor
+        earlier = time.time() - 3600
+        monkeypatch.setattr(time, "time", lambda: earlier)
+        second = begin(writer, "same")
+        writer.finish_trials(first, [complete(0)])
+        asked.append(commands.ask(first, CommandKind.STOP_STUDY).id)
+        assert [one.id for one in queries.studies(reader)] == [second, first]
+        found = queries.find_study(reader, "same", "search")
+        assert found is not None
+        assert found.id == second
+        assert [one.key for one in queries.changes(reader, cursor).summaries] == [(0, 0)]
+        assert [one.id for one in commands.take(first)] == asked
+        assert commands.silence(first) == 0
+        assert commands.expire_unheard(first) == 0

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from babysit.records import Explosion, Reading, Result, Run, State
 from babysit.store import queries
-from babysit.store.points import buckets, from_chunks, from_spark, to_chunks, to_spark
+from babysit.store.active import ActiveRun
+from babysit.store.points import CHUNK_POINTS, Spark, buckets, from_chunks, from_spark, to_chunks
 from babysit.store.queries import Reader
 from babysit.store.schema import from_json, to_json
 from babysit.store.writer import Writer
@@ -104,7 +105,7 @@ def test_buckets_keep_the_extremes_and_the_end(values: list[float], count: int) 
 def test_a_spark_keeps_a_spike_among_many() -> None:
     costs = np.ones(10_000)
     costs[4321] = 99
-    spark = from_spark(to_spark(costs))
+    spark = sparkline([costs])
     assert spark.shape == (60, 3)
     assert spark[:, 1].max() == 99
 
@@ -112,3 +113,49 @@ def test_a_spark_keeps_a_spike_among_many() -> None:
 def test_nan_hides_no_number() -> None:
     shrunk = buckets([math.nan, 2.0, math.nan, math.nan], count=2)
     np.testing.assert_array_equal(shrunk, np.array([[2, 2, 2], [math.nan] * 3], dtype="f4"))
+
+
+def sparkline(pieces: list[np.ndarray]) -> np.ndarray:
+    spark = Spark()
+    for piece in pieces:
+        spark.add(piece)
+    return from_spark(spark.to_bytes())
+
+
+@given(values=st.lists(st.floats(width=32), max_size=300), cuts=st.lists(st.integers(0, 300), max_size=4))
+def test_a_short_sparkline_is_the_buckets_of_all_points(values: list[float], cuts: list[int]) -> None:
+    costs = np.array(values, dtype=np.float32)
+    np.testing.assert_array_equal(sparkline(np.split(costs, sorted(cuts))), buckets(costs))
+
+
+@settings(max_examples=15)
+@given(size=st.integers(4000, 60_000), piece=st.integers(300, 9000), seed=st.integers(0, 99))
+def test_a_long_sparkline_loses_no_extreme_and_no_end(size: int, piece: int, seed: int) -> None:
+    costs = np.random.default_rng(seed).standard_cauchy(size).astype(np.float32)
+    pieces = np.split(costs, range(piece, size, piece))
+    spark, whole = sparkline(pieces), sparkline([costs])
+    np.testing.assert_array_equal(spark, whole)
+    assert spark.shape == (60, 3)
+    assert (spark[:, 0].min(), spark[:, 1].max(), spark[-1, 2]) == (costs.min(), costs.max(), costs[-1])
+    # A slow twin: a rising series tells where the borders lie.
+    rising = sparkline(np.split(np.arange(size, dtype=np.float32), range(piece, size, piece)))
+    np.testing.assert_allclose(rising[:, 2], buckets(np.arange(size))[:, 2], atol=2 * size / 2048 + 1)
+
+
+@given(
+    sizes=st.lists(st.integers(0, 700), max_size=6), commits=st.lists(st.booleans(), min_size=6, max_size=6)
+)
+def test_chunks_of_a_growing_run_are_those_of_the_whole(sizes: list[int], commits: list[bool]) -> None:
+    run, stored, last = ActiveRun(1), {}, 0
+    for size, commit in zip(sizes, commits, strict=False):
+        steps = np.arange(last + 1, last + size + 1)
+        last += size
+        run.add_costs(steps, steps / 7)
+        stored |= {row["chunk"]: row["points"] for row in run.chunk_values()}
+        if commit:
+            run.mark_committed()
+            assert sum(len(piece) for piece in run._series["cost"]._steps) < CHUNK_POINTS
+    steps, costs = from_chunks([stored[chunk] for chunk in sorted(stored)])
+    np.testing.assert_array_equal(steps, np.arange(1, last + 1))
+    np.testing.assert_array_equal(costs, (np.arange(1, last + 1) / 7).astype(np.float32))
+    assert run.run.steps == last

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import sqlite3
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +13,7 @@ import numpy as np
 import pytest
 
 from babysit.errors import StoreError
-from babysit.records import Command, CommandKind, CommandState, State
+from babysit.records import CommandKind, State
 from babysit.store import engine, queries
 from babysit.store.commands import Commands, changed_commands, commands_of, silence
 from babysit.store.queries import Reader
@@ -24,57 +21,10 @@ from babysit.store.writer import Writer
 from store.conftest import begin
 from store.contract import StoreContract
 from store.records import complete, details, epoch_costs, feed, reading, same, trial
-
-TESTS = Path(__file__).parents[1]
-READ_IN_ANOTHER_PROCESS = """
-import sys
-from babysit.store import queries
-with queries.Reader(sys.argv[1]) as reader:
-    print(len(queries.results(reader, 1)), len(queries.costs(reader, 1, (0, 0))[0]))
-"""
-WRITE_UNTIL_KILLED = """
-import itertools, sys
-from store.conftest import begin
-from store.records import complete, feed
-from babysit.store.writer import Writer
-writer = Writer(sys.argv[1])
-study = begin(writer)
-for number in itertools.count():
-    feed(writer, study, complete(number))
-    writer.finish_trials(study, [complete(number)])
-    print(number, flush=True)
-"""
-BEGIN_A_STUDY = """
-import sys
-from store.conftest import begin
-from store.records import complete
-from babysit.store.writer import Writer
-sys.stdin.readline()
-for _ in range(10):
-    with Writer(sys.argv[1]) as writer:
-        writer.finish_trials(begin(writer), [complete(0)])
-"""
+from store.sharing_contract import SharingContract
 
 
-ASKING = """
-import sys
-from babysit.records import CommandKind
-from babysit.store.commands import Commands
-url, study, mine = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-with Commands(url) as commands:
-    for index in range(20):
-        commands.ask(study, CommandKind.STOP_STUDY, by=f"{mine}-{index}")
-"""
-
-
-def python(script: str, *arguments: str) -> subprocess.Popen[str]:
-    paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-c", script, *arguments], env=environment, text=True, **pipes)
-
-
-class TestSQLite(StoreContract):
+class TestSQLite(StoreContract, SharingContract):
     pass
 
 
@@ -85,47 +35,6 @@ def test_a_plain_path_is_a_store(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["b.db"]
     with Reader(f"sqlite:///{path}") as reader:
         assert len(queries.studies(reader)) == 1
-
-
-def test_another_process_reads_while_one_writes(writer: Writer, url: str, study: int) -> None:
-    feed(writer, study, complete(0))
-    writer.flush()
-    # A transaction that is under way does not keep readers out.
-    with writer._transaction(), python(READ_IN_ANOTHER_PROCESS, url) as process:
-        output, _ = process.communicate(timeout=60)
-    assert (process.returncode, output) == (0, "1 300\n")
-
-
-def test_a_killed_writer_loses_no_finished_trial(url: str) -> None:
-    with python(WRITE_UNTIL_KILLED, url) as process:
-        assert process.stdout is not None
-        finished = [int(process.stdout.readline()) for _ in range(25)]
-        process.send_signal(signal.SIGKILL)
-        finished += [int(line) for line in process.stdout.read().splitlines()]
-    with Writer(url) as writer, Reader(url) as reader:
-        results = {result.trial.number: result for result in queries.results(reader, 1)}
-        for number in finished:
-            assert same(results[number], complete(number))
-            assert len(queries.costs(reader, 1, (0, number))[0]) == 300
-        writer.reopen_study(1)
-        states = {result.run.state for result in queries.results(reader, 1)}
-        assert states <= {State.COMPLETE, State.WAITING}
-
-
-def test_several_processes_make_and_share_one_store(url: str) -> None:
-    processes = [python(BEGIN_A_STUDY, url) for _ in range(2)]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in processes:
-        with process:
-            process.communicate(timeout=60)
-        assert process.returncode == 0
-    with Reader(url) as reader:
-        assert len(queries.studies(reader)) == 20
-        changed = queries.changes(reader, 0)
-        assert len({summary.version for summary in changed.summaries}) == 20
 
 
 def test_what_is_not_there_is_not_made(tmp_path: Path) -> None:
@@ -294,6 +203,7 @@ def test_a_store_of_the_first_schema_is_read_and_extended(tmp_path: Path) -> Non
     for statement in (
         "DROP TABLE histograms",
         "DROP TABLE snapshots",
+        "DROP TABLE fold_scores",
         "DROP TABLE commands",
         "DROP TABLE heartbeats",
         "DROP TABLE touches",
@@ -329,25 +239,3 @@ def test_nothing_is_asked_of_a_store_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no store"):
         Commands(str(tmp_path / "none.db"))
     assert not (tmp_path / "none.db").exists()
-
-
-def test_processes_that_ask_at_once_are_all_heard_in_order(
-    writer: Writer, reader: Reader, commands: Commands, url: str, study: int
-) -> None:
-    asking = [python(ASKING, url, str(study), name) for name in ("ann", "bob")]
-    taken: list[Command] = []
-    deadline = time.monotonic() + 60
-    while len(taken) < 40 and time.monotonic() < deadline:
-        for command in commands.take(study):
-            commands.applied(command.id, step=len(taken))
-            taken.append(command)
-    for process in asking:
-        process.communicate()
-    assert [process.returncode for process in asking] == [0, 0]
-    assert [command.id for command in taken] == sorted(command.id for command in taken)
-    for name in ("ann", "bob"):
-        mine = [command.by for command in taken if command.by.startswith(name)]
-        assert mine == [f"{name}-{index}" for index in range(20)]
-    assert {command.state for command in commands_of(reader, study)} == {CommandState.APPLIED}
-    versions = [command.version for command in commands_of(reader, study)]
-    assert len(set(versions)) == 40

@@ -36,6 +36,8 @@ FLAG, RAISE = "flag", "raise"
 _SHARE = 100
 """Writing may take one part in so many of the loop's time."""
 _SECONDS = 1.0
+_PATIENCE_SECONDS = 30.0
+"""How long the end of somebody's loop may be held up by a database server that is away."""
 
 
 def watch(
@@ -105,7 +107,8 @@ def watch(
     from babysit.store.writer import Writer
 
     beside = dashboard_beside(store, _tell, wanted=dashboard)
-    return RecordedWatch(plain._watcher, plain.name, Writer(store), store, stop, beside)
+    writer = Writer(store, patience_seconds=_PATIENCE_SECONDS)
+    return RecordedWatch(plain._watcher, plain.name, writer, store, stop, beside)
 
 
 def _tell(line: str) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from babysit.records import Details, Finding, Histogram, Reading, Result, Run, Snapshot, State
 from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS, Thinned, save_pictures
-from babysit.store.points import CHUNK_POINTS, Chunk, to_chunks, to_single, to_spark
+from babysit.store.points import CHUNK_POINTS, Chunk, Spark, to_chunks, to_single
 from babysit.store.rows import Values, finding_values, reading_values, summary_values
 from babysit.store.schema import findings, fold_scores, meta, readings, run_summary, series, touches
 from babysit.store.statements import append, forget, replace
@@ -25,12 +25,13 @@ _CHUNK_COLUMNS = ("chunk", "first_step", "last_step", "count", "points")
 
 
 class _Series:
-    """All points of one quantity, and how many of them are committed."""
+    """One quantity's points that are not committed, and those of its last chunk, which may still grow."""
 
     def __init__(self) -> None:
         self._steps: list[NDArray[np.int32]] = []
         self._values: list[NDArray[np.float32]] = []
         self._committed_chunks = 0
+        self.last_step = 0
         self.has_news = False
 
     def add(self, steps: ArrayLike, values: ArrayLike) -> None:
@@ -39,26 +40,30 @@ class _Series:
             return
         self._steps.append(np.asarray(steps, dtype=np.int32))
         self._values.append(to_single(values))
+        self.last_step = int(self._steps[-1][-1])
         self.has_news = True
 
-    def points(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Steps and values; kept joined, so that no epoch copies a long run piece by piece."""
-        self._steps = [np.concatenate([np.empty(0, dtype=np.int32), *self._steps])]
-        self._values = [np.concatenate([np.empty(0, dtype=np.float32), *self._values])]
-        return self._steps[0], self._values[0]
+    def _points(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        steps = np.concatenate([np.empty(0, dtype=np.int32), *self._steps])
+        return steps, np.concatenate([np.empty(0, dtype=np.float32), *self._values])
 
     def chunks(self) -> list[Chunk]:
         """The chunks that are new or have grown since the last commit."""
-        return to_chunks(*self.points(), start=self._committed_chunks) if self.has_news else []
+        new = to_chunks(*self._points()) if self.has_news else []
+        return [chunk._replace(position=chunk.position + self._committed_chunks) for chunk in new]
 
     def mark_committed(self) -> None:
-        """All points are on disk; the last chunk may still grow."""
-        self._committed_chunks = len(self.points()[0]) // CHUNK_POINTS
+        """All points are on disk; full chunks never change again, and are let go."""
+        steps, values = self._points()
+        full = len(steps) // CHUNK_POINTS
+        self._committed_chunks += full
+        kept = full * CHUNK_POINTS
+        self._steps, self._values = [steps[kept:].copy()], [values[kept:].copy()]
         self.has_news = False
 
 
 class ActiveRun:
-    """One unfinished run: all its points, and how much of it is committed.
+    """One unfinished run: its readings, the points that are not committed, and a sparkline of all its costs.
 
     Args:
         trial: the trial's row.
@@ -70,6 +75,7 @@ class ActiveRun:
         self.committed_readings = 0
         self.first_cost = np.nan
         self._series: dict[str, _Series] = {COST: _Series()}
+        self._spark = Spark()
         self._histograms: Thinned[Histogram] = Thinned(MOST_HISTOGRAMS)
         self._snapshots: Thinned[Snapshot] = Thinned(MOST_SNAPSHOTS)
 
@@ -83,6 +89,7 @@ class ActiveRun:
         if math.isnan(self.first_cost) and len(np.asarray(costs)):
             self.first_cost = float(np.asarray(costs)[0])
         self._series[COST].add(steps, costs)
+        self._spark.add(costs)
 
     def add_details(self, details: Details) -> None:
         """Appends what the layers showed."""
@@ -112,13 +119,12 @@ class ActiveRun:
     @property
     def spark(self) -> bytes:
         """The sparkline of all costs so far."""
-        return to_spark(self._series[COST].points()[1])
+        return self._spark.to_bytes()
 
     @property
     def run(self) -> Run:
         """The run as far as it is known."""
-        told = self._series[COST].points()[0]
-        steps = max(self.readings[-1].step if self.readings else 0, int(told[-1]) if len(told) else 0)
+        steps = max(self.readings[-1].step if self.readings else 0, self._series[COST].last_step)
         return Run(State.RUNNING, tuple(self.readings), first_cost=self.first_cost, steps=steps)
 
     def chunk_values(self) -> list[Values]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, insert, inspect, select, update
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, insert, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from babysit.errors import StoreError
 from babysit.store.schema import ADDED, SCHEMA_VERSION, meta, metadata
+from babysit.store.server import require_unicode, server_engine
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another writer, in seconds."""
@@ -63,7 +64,10 @@ def locate(url: str) -> Location:
     try:
         parts = make_url(url)
     except ArgumentError as error:
-        raise StoreError(f"{url!r} is not a store's address", cure="give a path or sqlite:///path") from error
+        raise StoreError(
+            f"{url!r} is not a store's address",
+            cure="give a path, or postgresql+psycopg://user@host/database",
+        ) from error
     if parts.get_backend_name() == "sqlite":
         return _file(url, parts.database or "")
     return Location(parts.render_as_string(hide_password=True), None, url)
@@ -89,19 +93,9 @@ def open_engine(location: Location, *, read_only: bool, busy_seconds: float = BU
         StoreError: the file lies on a network filesystem, or the server's driver is missing.
     """
     if location.path is None:
-        return _server(location)
+        return server_engine(location.server, location.text, read_only=read_only, busy_seconds=busy_seconds)
     refuse_network_filesystem(location.path)
     return _configure_sqlite(location.path, read_only, busy_seconds)
-
-
-def _server(location: Location) -> Engine:
-    try:
-        return create_engine(location.server)
-    except (ImportError, ArgumentError) as error:
-        raise StoreError(
-            f"the store {location.text} needs a driver that is not installed ({error})",
-            cure="pip install 'babysit[postgres]' and give postgresql+psycopg://..., or give a path",
-        ) from error
 
 
 def _configure_sqlite(path: Path, read_only: bool, busy_seconds: float) -> Engine:
@@ -177,13 +171,15 @@ def _unescaped(field: str) -> str:
 
 def create_tables(connection: Connection, location: Location) -> None:
     """Makes a store of an empty database; adds to an older store what it lacks; refuses anything else."""
-    names = set(inspect(connection).get_table_names())
-    if names:
-        if check_tables(connection, location) < SCHEMA_VERSION:
-            metadata.create_all(connection)
-            mine = meta.c.name == "schema_version"
-            connection.execute(update(meta).where(mine).values(value=SCHEMA_VERSION))
+    if inspect(connection).get_table_names():
+        version = check_tables(connection, location)
+        if version < SCHEMA_VERSION:
+            from babysit.store.migrating import upgrade  # loads Alembic, which no store of today needs
+
+            upgrade(connection, version)
         return
+    if location.path is None:
+        require_unicode(connection, location.text)
     metadata.create_all(connection)
     rows = [{"name": "schema_version", "value": SCHEMA_VERSION}, {"name": "last_version", "value": 0}]
     connection.execute(insert(meta), rows)
@@ -208,7 +204,9 @@ def check_tables(connection: Connection, location: Location) -> int:
     if missing:
         raise StoreError(
             f"{location.text} is a database, but not a babysit store (it has no table {min(missing)!r})",
-            cure="name another file",
+            cure="name another file"
+            if location.path
+            else "give babysit a database of its own, or a schema with ?options=-csearch_path%3DNAME",
         )
     stored = select(meta.c.value).where(meta.c.name == "schema_version")
     version: int = connection.execute(stored).scalar_one()

@@ -8,9 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from babysit.errors import StoreError
+
+
+class OutageError(StoreError):
+    """A failure that passes: the server restarts, the network is gone for a while, two writers collided."""
+
 
 KEPT = "every trial that had finished is kept; give the same command again to go on from there"
 
@@ -24,7 +29,7 @@ def store_errors(where: str, path: Path | None) -> Iterator[None]:
         path: its file; None for a store on a server.
 
     Raises:
-        StoreError: with the cause in the user's words, and the cure.
+        StoreError: with the cause in the user's words, and the cure; :class:`OutageError` if it may pass.
     """
     try:
         yield
@@ -34,7 +39,9 @@ def store_errors(where: str, path: Path | None) -> Iterator[None]:
 
 def translated(error: Exception, where: str, path: Path | None) -> StoreError:
     """The StoreError that says the same as a database's own error."""
-    text = str(error.orig if isinstance(error, DBAPIError) else error)
+    text = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    if path is None and isinstance(error, DBAPIError):
+        return server_failure(error, text, where)
     if "not a database" in text or "malformed" in text:
         return StoreError(
             f"{where} is not a babysit store, or it is damaged ({text})",
@@ -65,6 +72,41 @@ def _unreachable(error: Exception, text: str, where: str) -> StoreError | None:
             cure="name a file in a folder that exists and that you may write to",
         )
     return None
+
+
+_PASSING = {"57P01", "57P02", "57P03", "53300", "40001", "40P01"}
+"""Shut down, crashed, starting up, too many connections, serialization failure, deadlock."""
+
+_SAID: dict[str, tuple[str, str]] = {
+    "53100": ("the disk of its server is full", "free some space there"),
+    "55P03": (
+        "it stayed locked by another program for too long",
+        "close the program that holds it, or try again",
+    ),
+    "25006": ("it can only be read", "name the primary server, not a standby"),
+    "42501": ("its user may not do that", "GRANT ALL ON SCHEMA public TO the user, or name another one"),
+    "3F000": ("its schema does not exist", "CREATE SCHEMA first, or leave search_path out of the URL"),
+}
+"""PostgreSQL's SQLSTATE -> what it means, and the cure."""
+
+
+def server_failure(error: DBAPIError, text: str, where: str) -> StoreError:
+    """The StoreError that says the same as a server's own error."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    if state in _SAID:
+        problem, cure = _SAID[state]
+        return StoreError(f"the store {where} failed: {problem} ({text})", cure=f"{cure}; {KEPT}")
+    # What fails before there is a connection has no state.
+    unconnected = not state and isinstance(error, OperationalError)
+    if error.connection_invalidated or unconnected or state.startswith("08") or state in _PASSING:
+        return OutageError(
+            f"the store {where} cannot be reached ({text})",
+            cure="start the server, or check host, port, user and database (createdb makes one); " + KEPT,
+        )
+    return StoreError(
+        f"the store {where} failed: {type(error).__name__}: {text}",
+        cure=f"look into the server's log; {KEPT}",
+    )
 
 
 def _unknown(error: Exception, text: str, where: str) -> StoreError:

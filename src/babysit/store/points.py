@@ -16,6 +16,9 @@ SPARK_BUCKETS = 60
 """Buckets of the summary's sparkline."""
 
 
+_MOST_ROWS = 4096
+
+
 class Chunk(NamedTuple):
     """Up to 256 consecutive points.
 
@@ -92,22 +95,70 @@ def buckets(values: ArrayLike, count: int = SPARK_BUCKETS) -> NDArray[np.float32
         [[1.0, 9.0, 9.0], [2.0, 3.0, 3.0]]
     """
     series = np.asarray(values, dtype=np.float32)
-    if not len(series):
+    return _shrunk(series, series, series, count)
+
+
+def _shrunk(
+    lows: NDArray[np.float32], highs: NDArray[np.float32], lasts: NDArray[np.float32], count: int
+) -> NDArray[np.float32]:
+    if not len(lasts):
         return np.empty((0, 3), dtype=np.float32)
-    starts = np.linspace(0, len(series), min(count, len(series)), endpoint=False).astype(int)
-    lasts = series[np.append(starts[1:], len(series)) - 1]
-    lows = np.fmin.reduceat(series, starts)
-    highs = np.fmax.reduceat(series, starts)
-    return np.stack([lows, highs, lasts], axis=1)
+    starts = np.linspace(0, len(lasts), min(count, len(lasts)), endpoint=False).astype(int)
+    ends = lasts[np.append(starts[1:], len(lasts)) - 1]
+    return np.stack([np.fmin.reduceat(lows, starts), np.fmax.reduceat(highs, starts), ends], axis=1)
 
 
-def to_spark(values: ArrayLike) -> bytes:
-    """The sparkline of a series, as little-endian float32 bytes of shape (buckets, 3)."""
-    return buckets(values).astype("<f4").tobytes()
+class Spark:
+    """The buckets of a series that grows, in memory that does not.
+
+    Up to 4096 points are kept, so that the result is :func:`buckets` of them. Of a longer series neighbours
+    are joined, two by two, whenever it would be more; no extreme and no end is lost, and a bucket's border
+    lies at most one joined row aside.
+
+    Example:
+        >>> spark = Spark()
+        >>> spark.add([1.0, 9.0, 2.0])
+        >>> from_spark(spark.to_bytes())[:, 1].tolist()
+        [1.0, 9.0, 2.0]
+    """
+
+    def __init__(self) -> None:
+        self._width = 1  # points in a row
+        self._rows = np.empty((0, 3), dtype=np.float32)  # lowest, highest, last
+        self._rest = np.empty(0, dtype=np.float32)  # fewer than make a row
+
+    def add(self, values: ArrayLike) -> None:
+        """Appends points."""
+        self._rest = np.concatenate([self._rest, to_single(values)])
+        while len(self._rest) >= self._width:
+            if len(self._rows) == _MOST_ROWS:
+                self._rows = _joined(self._rows.reshape(_MOST_ROWS // 2, 2, 3))
+                self._width *= 2
+                continue
+            count = min(_MOST_ROWS - len(self._rows), len(self._rest) // self._width)
+            whole, self._rest = np.split(self._rest, [count * self._width])
+            self._rows = np.concatenate([self._rows, _rows_of(whole.reshape(count, self._width))])
+
+    def to_bytes(self) -> bytes:
+        """Little-endian float32 of shape (buckets, 3)."""
+        rest = _rows_of(self._rest.reshape(1, -1)) if len(self._rest) else self._rows[:0]
+        rows = np.concatenate([self._rows, rest])
+        return _shrunk(rows[:, 0], rows[:, 1], rows[:, 2], SPARK_BUCKETS).astype("<f4").tobytes()
+
+
+def _rows_of(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Points of shape (rows, width) as rows of lowest, highest and last."""
+    return np.stack([np.fmin.reduce(points, 1), np.fmax.reduce(points, 1), points[:, -1]], axis=1)
+
+
+def _joined(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of shape (new, old, 3), the old ones of each new one joined."""
+    lows, highs = np.fmin.reduce(rows[:, :, 0], 1), np.fmax.reduce(rows[:, :, 1], 1)
+    return np.stack([lows, highs, rows[:, -1, 2]], axis=1)
 
 
 def from_spark(spark: bytes) -> NDArray[np.float32]:
-    """The inverse of :func:`to_spark`."""
+    """The inverse of :meth:`Spark.to_bytes`."""
     return np.frombuffer(spark, dtype="<f4").reshape(-1, 3).astype(np.float32)
 
 

@@ -73,6 +73,27 @@ class Number(TypeDecorator[float]):
         return math.nan if value is None else float(value)
 
 
+class Words(TypeDecorator[str]):
+    """Text, whatever is in it: no database keeps a lone surrogate, and PostgreSQL no NUL.
+
+    Both can come from outside, in a file's name or a program's message. They become ``?`` and ``\u2400``.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """What the database can keep of a text."""
+        if value is None:
+            return None
+        kept = value.encode("utf-8", "replace").decode()
+        return kept if dialect.name == "sqlite" else kept.replace("\0", "\u2400")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """As it was kept."""
+        return value
+
+
 class Plain(TypeDecorator[Any]):
     """Plain data as standard JSON, which has no NaN and no infinity: both travel as ``{"$float": "nan"}``."""
 
@@ -142,11 +163,11 @@ studies = Table(
     "studies",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("recipe", Text, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("recipe", Words, nullable=False),
     Column("kind", String(20), nullable=False),
     # As text: a seed is any integer, and no integer column holds more than 64 bits.
-    Column("seed", Text, nullable=False),
+    Column("seed", Words, nullable=False),
     Column("fingerprint", String(200), nullable=False),
     Column("settings", Plain, nullable=False),
     Column("state", String(20), nullable=False),
@@ -160,11 +181,11 @@ checks = Table(
     metadata,
     Column("study", ForeignKey("studies.id"), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("name", Text, nullable=False),
+    Column("name", Words, nullable=False),
     Column("status", String(20), nullable=False),
     Column("value", Number),
-    Column("expected", Text, nullable=False),
-    Column("advice", Text, nullable=False),
+    Column("expected", Words, nullable=False),
+    Column("advice", Words, nullable=False),
     Column("details", Plain, nullable=False),
 )
 
@@ -173,11 +194,11 @@ stages = Table(
     metadata,
     Column("study", ForeignKey("studies.id"), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("name", Text, nullable=False),
+    Column("name", Words, nullable=False),
     Column("box", Plain, nullable=False),
     Column("trials", Integer, nullable=False),
     Column("epochs", Integer, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", Words, nullable=False),
 )
 
 trials = Table(
@@ -211,7 +232,7 @@ run_summary = Table(
     Column("explosion_cost", Number),
     Column("explosion_first_cost", Number),
     Column("seconds", Number, nullable=False),
-    Column("message", Text, nullable=False),
+    Column("message", Words, nullable=False),
     Column("spark", LargeBinary, nullable=False),
     Column("version", BigInteger, nullable=False, index=True),
 )
@@ -234,7 +255,7 @@ series = Table(
     metadata,
     Column("trial", ForeignKey("trials.id"), primary_key=True),
     # As text: it holds the name of a layer, which a model may nest as deep as it likes.
-    Column("name", Text, primary_key=True),
+    Column("name", Words, primary_key=True),
     Column("chunk", Integer, primary_key=True),
     Column("first_step", BigInteger, nullable=False),
     Column("last_step", BigInteger, nullable=False),
@@ -246,7 +267,7 @@ histograms = Table(
     "histograms",
     metadata,
     Column("trial", ForeignKey("trials.id"), primary_key=True),
-    Column("name", Text, primary_key=True),
+    Column("name", Words, primary_key=True),
     Column("step", BigInteger, primary_key=True),
     # Little-endian: float32 edges, one more than the int32 counts.
     Column("edges", LargeBinary, nullable=False),
@@ -257,7 +278,7 @@ snapshots = Table(
     "snapshots",
     metadata,
     Column("trial", ForeignKey("trials.id"), primary_key=True),
-    Column("name", Text, primary_key=True),
+    Column("name", Words, primary_key=True),
     Column("step", BigInteger, primary_key=True),
     Column("shape", Plain, nullable=False),
     # Little-endian float16.
@@ -269,14 +290,14 @@ findings = Table(
     metadata,
     Column("trial", ForeignKey("trials.id"), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("rule", Text, nullable=False),
+    Column("rule", Words, nullable=False),
     Column("severity", String(20), nullable=False),
-    Column("place", Text, nullable=False),
+    Column("place", Words, nullable=False),
     Column("since", Integer, nullable=False),
-    Column("message", Text, nullable=False),
+    Column("message", Words, nullable=False),
     Column("evidence", Plain, nullable=False),
-    Column("advice", Text, nullable=False),
-    Column("source", Text, nullable=False),
+    Column("advice", Words, nullable=False),
+    Column("source", Words, nullable=False),
 )
 
 fold_scores = Table(
@@ -296,11 +317,11 @@ commands = Table(
     Column("trial", ForeignKey("trials.id")),
     Column("kind", String(40), nullable=False),
     Column("argument", Number),
-    Column("asked_by", Text, nullable=False),
+    Column("asked_by", Words, nullable=False),
     Column("asked", Number, nullable=False),
     Column("state", String(20), nullable=False),
     Column("step", BigInteger, nullable=False),
-    Column("detail", Text, nullable=False),
+    Column("detail", Words, nullable=False),
     Column("answered", Number),
     Column("version", BigInteger, nullable=False, index=True),
     Index("commands_state", "study", "state"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -17,7 +18,8 @@ from babysit.records import CheckResult, Details, Finding, Reading, Result, Stag
 from babysit.store.active import ActiveRun, save_findings, save_finished, save_progress
 from babysit.store.command_rows import expire_open, note_started_over, take_turn
 from babysit.store.engine import BUSY_SECONDS, create_tables, locate, open_engine
-from babysit.store.failures import store_errors
+from babysit.store.failures import OutageError, store_errors
+from babysit.store.outage import PATIENCE_SECONDS, Outage
 from babysit.store.rows import Values, check_values, stage_values
 from babysit.store.schema import checks, commands, stages, studies, trials
 from babysit.store.statements import append, replace
@@ -28,6 +30,8 @@ FLUSH_SECONDS = 0.5
 
 FLUSH_READINGS = 500
 """The most epochs that are buffered."""
+
+Answer = TypeVar("Answer")
 
 _NO_FINDINGS: Mapping[Key, Sequence[Finding]] = MappingProxyType({})
 _NO_COSTS: Mapping[Key, tuple[ArrayLike, ArrayLike]] = MappingProxyType({})
@@ -41,10 +45,13 @@ class Writer:
     writes a run whole, so a finished trial never depends on that buffer.
 
     One writer may be used from several threads; several writers, in several processes, take turns.
+    A server that goes away in mid-run ends nothing: buffered epochs wait, and what must be committed is tried
+    until the server is back or patience ends.
 
     Args:
         url: a path, ``sqlite:///path``, or a database server's URL. The file and its folder are made.
         busy_seconds: how long to wait for another writer, in seconds; default 30.
+        patience_seconds: how long to wait for a server that has gone away, in seconds; default an hour.
 
     Raises:
         StoreError: the store cannot be made or opened, or is not a babysit store.
@@ -58,20 +65,26 @@ class Writer:
         ...     writer.finish_study(study, State.COMPLETE, {"advice": []})
     """
 
-    def __init__(self, url: str, *, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        busy_seconds: float = BUSY_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self._location = locate(url)
         self._lock = threading.RLock()
         self._ids: dict[tuple[int, Key], int] = {}
         self._active: dict[int, ActiveRun] = {}
         self._failure: StoreError | None = None
+        self._outage = Outage(self._location.text, patience_seconds)
         self._closing = threading.Event()
         with self._errors():
             if self._location.path:
                 self._location.path.parent.mkdir(parents=True, exist_ok=True)
         self._engine = open_engine(self._location, read_only=False, busy_seconds=busy_seconds)
         try:
-            with self._transaction() as connection:
-                create_tables(connection, self._location)
+            self._attempt(lambda connection: create_tables(connection, self._location))
         except BaseException:
             self._engine.dispose()
             raise
@@ -85,14 +98,14 @@ class Writer:
         self.close()
 
     def close(self) -> None:
-        """Commits what is buffered and lets go of the file; a second call does nothing."""
+        """Commits what is buffered and lets go of the store; a second call does nothing."""
         if self._closing.is_set():
             return
         self._closing.set()
         self._flusher.join()
         try:
             with self._lock:
-                self._commit_progress()
+                self._commit_progress(self._attempt)
         finally:
             self._engine.dispose()
 
@@ -100,7 +113,7 @@ class Writer:
         """Commits what is buffered, now."""
         with self._lock:
             self._ready()
-            self._commit_progress()
+            self._commit_progress(self._write)
 
     def begin_study(
         self, *, name: str, recipe: str, kind: str, seed: int, fingerprint: str, settings: Mapping[str, Any]
@@ -129,11 +142,17 @@ class Writer:
             "created": time.time(),
             "outcome": {},
         }
-        with self._transaction() as connection:
-            row = connection.execute(insert(studies).values(values)).inserted_primary_key
-        if row is None:
-            raise StoreError(f"{self._location.text} gave the new study no number")
-        return int(row[0])
+        # Should the server go away while it commits, the second try finds what the first had written.
+        mine = (studies.c.fingerprint == fingerprint) & (studies.c.created == values["created"])
+
+        def write(connection: Connection) -> int:
+            written = self._outage.is_on and connection.execute(select(studies.c.id).where(mine)).scalar()
+            return int(
+                written
+                or connection.execute(insert(studies).values(values).returning(studies.c.id)).scalar_one()
+            )
+
+        return self._write(write)
 
     def note_study(self, study: int, outcome: Mapping[str, Any]) -> None:
         """Writes what is known of a study that is under way; its end takes the place of it.
@@ -141,8 +160,7 @@ class Writer:
         Raises:
             StoreError: the store has no such study.
         """
-        with self._transaction() as connection:
-            self._set_study(connection, study, {"outcome": outcome})
+        self._write(lambda connection: self._set_study(connection, study, {"outcome": outcome}))
 
     def reopen_study(self, study: int) -> None:
         """Sets an interrupted study running again.
@@ -154,7 +172,8 @@ class Writer:
         Raises:
             StoreError: the store has no such study.
         """
-        with self._transaction() as connection:
+
+        def write(connection: Connection) -> None:
             take_turn(connection)
             self._set_study(connection, study, {"state": State.RUNNING.value, "outcome": {}})
             mine = list(connection.execute(select(trials.c.id).where(trials.c.study == study)).scalars())
@@ -165,6 +184,8 @@ class Writer:
             note_started_over(connection, left)
             start_over(connection, left, State.WAITING)
             self._drop(left)
+
+        self._write(write)
 
     def extend_study(self, study: int, fingerprint: str, settings: Mapping[str, Any]) -> None:
         """Writes that a study goes on with more than was first asked of it.
@@ -177,20 +198,23 @@ class Writer:
         Raises:
             StoreError: the store has no such study.
         """
-        with self._transaction() as connection:
-            self._set_study(connection, study, {"fingerprint": fingerprint, "settings": settings})
+        values = {"fingerprint": fingerprint, "settings": settings}
+        self._write(lambda connection: self._set_study(connection, study, values))
 
     def checks(self, study: int, results: Sequence[CheckResult]) -> None:
         """Writes the answers of the checks, in the place of earlier ones."""
         rows = [check_values(study, position, result) for position, result in enumerate(results)]
-        with self._transaction() as connection:
+
+        def write(connection: Connection) -> None:
             connection.execute(delete(checks).where(checks.c.study == study))
             append(connection, checks, rows)
 
+        self._write(write)
+
     def begin_stage(self, study: int, stage: Stage) -> None:
         """Writes a stage; once more with the same index takes the place of the first."""
-        with self._transaction() as connection:
-            replace(connection, stages, ("study", "position"), [stage_values(study, stage)])
+        rows = [stage_values(study, stage)]
+        self._write(lambda connection: replace(connection, stages, ("study", "position"), rows))
 
     def begin_trials(self, study: int, trials: Sequence[Trial]) -> None:
         """Sets trials running, from their first step; trials that have finished are left alone.
@@ -200,12 +224,15 @@ class Writer:
         """
         if not trials:
             return
-        with self._transaction() as connection:
+
+        def write(connection: Connection) -> None:
             rows = ensure_trials(connection, study, trials)
             started = unfinished(connection, rows.values())
             start_over(connection, started, State.RUNNING)
             self._drop(started)
             self._remember(study, rows)
+
+        self._write(write)
 
     def epoch(
         self,
@@ -229,9 +256,12 @@ class Writer:
         """
         with self._lock:
             self._ready()
-            self._active_run(study, trial).add(reading, steps, costs)
-            if sum(len(run.pending) for run in self._active.values()) >= FLUSH_READINGS:
-                self._commit_progress()
+            run = self._active_run(study, trial)
+            room = self._outage.has_room(len(np.asarray(steps)))
+            run.add(reading, *((steps, costs) if room else ((), ())))
+            many = sum(len(run.pending) for run in self._active.values()) >= FLUSH_READINGS
+            if many and not self._outage.is_on:
+                self._commit_progress(self._attempt)
 
     def costs(self, study: int, trial: Trial, steps: ArrayLike, costs: ArrayLike) -> None:
         """Buffers costs that belong to no epoch yet; they are committed within half a second.
@@ -247,7 +277,9 @@ class Writer:
         """
         with self._lock:
             self._ready()
-            self._active_run(study, trial).add_costs(steps, costs)
+            run = self._active_run(study, trial)
+            if self._outage.has_room(len(np.asarray(steps))):
+                run.add_costs(steps, costs)
 
     def details(self, study: int, trial: Trial, details: Details) -> None:
         """Buffers what the layers of one run showed; it is committed within half a second.
@@ -264,7 +296,9 @@ class Writer:
         """
         with self._lock:
             self._ready()
-            self._active_run(study, trial).add_details(details)
+            run = self._active_run(study, trial)
+            if self._outage.has_room(sum(len(np.asarray(steps)) for steps, _ in details.series.values())):
+                run.add_details(details)
 
     def _active_run(self, study: int, trial: Trial) -> ActiveRun:
         if (study, trial.key) not in self._ids:
@@ -302,15 +336,17 @@ class Writer:
         # One lock round the commit and the forgetting: in between, the flushing thread would still see the
         # run as active, and write it back as running.
         with self._lock:
-            with self._transaction() as connection:
-                ids = self._rows(connection, study, [result.trial for result in results])
-                rows = {ids[result.trial.key]: result for result in results}
-                for key, tail in costs.items():
-                    self._active.setdefault(ids[key], ActiveRun(ids[key])).add_costs(*tail)
-                active = {row: self._active[row] for row in rows if row in self._active}
+            rows = {self._row(study, result.trial, results): result for result in results}
+            for key, tail in costs.items():
+                row = self._ids[study, key]
+                self._active.setdefault(row, ActiveRun(row)).add_costs(*tail)
+            active = {row: self._active[row] for row in rows if row in self._active}
+
+            def write(connection: Connection) -> None:
                 save_finished(connection, rows, active, findings)
                 expire_open(connection, commands.c.trial.in_(rows), "the run had ended")
-            self._remember(study, ids)
+
+            self._write(write)
             self._drop(list(rows))
 
     def finish_study(self, study: int, state: State, outcome: Mapping[str, Any]) -> None:
@@ -325,16 +361,20 @@ class Writer:
             StoreError: the store has no such study.
         """
         self.flush()
-        with self._transaction() as connection:
+
+        def write(connection: Connection) -> None:
             take_turn(connection)  # whoever asks something waits, and finds the study ended
             expire_open(connection, commands.c.study == study, "the study had ended")
             self._set_study(connection, study, {"state": state.value, "outcome": outcome})
 
-    def _rows(self, connection: Connection, study: int, wanted: Sequence[Trial]) -> dict[Key, int]:
-        known = {
-            trial.key: self._ids[study, trial.key] for trial in wanted if (study, trial.key) in self._ids
-        }
-        return known if len(known) == len(wanted) else ensure_trials(connection, study, wanted)
+        self._write(write)
+
+    def _row(self, study: int, trial: Trial, together: Sequence[Result]) -> int:
+        """The row of a trial; one that is not known yet is looked up, or made, with its neighbours."""
+        if (study, trial.key) not in self._ids:
+            wanted = [result.trial for result in together]
+            self._remember(study, self._write(lambda connection: ensure_trials(connection, study, wanted)))
+        return self._ids[study, trial.key]
 
     def _remember(self, study: int, rows: Mapping[Key, int]) -> None:
         self._ids.update({(study, key): row for key, row in rows.items()})
@@ -350,22 +390,35 @@ class Writer:
         for row in rows:
             self._active.pop(row, None)
 
-    def _commit_progress(self) -> None:
+    def _commit_progress(self, write: Callable[[Callable[[Connection], None]], None]) -> None:
+        """Writes what is buffered, with patience or as an attempt; an outage ends no attempt in an error."""
         waiting = [run for run in self._active.values() if run.has_news]
         if not waiting:
             return
-        with self._transaction() as connection:
-            save_progress(connection, waiting)
+        try:
+            write(lambda connection: save_progress(connection, waiting))
+        except OutageError as error:
+            self._outage.note(error)
+            return
         for run in waiting:
             run.mark_committed()
 
     def _flush_regularly(self) -> None:
-        while not self._closing.wait(FLUSH_SECONDS):
+        while not self._closing.wait(max(FLUSH_SECONDS, self._outage.pause)):
+            if self._outage.is_on and not self._is_reachable():
+                continue  # found out without the lock, so that no epoch waits for the answer
             with self._lock:
                 try:
-                    self._commit_progress()
+                    self._commit_progress(self._attempt)
                 except StoreError as error:
                     self._failure = error  # raised by the next call, in the thread that can act on it
+
+    def _is_reachable(self) -> bool:
+        try:
+            with self._errors(), self._engine.connect():
+                return True
+        except StoreError:
+            return False
 
     def _ready(self) -> None:
         failure, self._failure = self._failure, None
@@ -374,10 +427,22 @@ class Writer:
         if self._closing.is_set():
             raise StoreError(f"{self._location.text} is closed", cure="open a new Writer")
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with self._lock, self._errors(), self._engine.begin() as connection:
-            yield connection
+    def _attempt(self, body: Callable[[Connection], Answer]) -> Answer:
+        """One transaction, once."""
+        with self._lock:
+            with self._errors(), self._engine.begin() as connection:
+                answer = body(connection)
+            self._outage.over()
+            return answer
+
+    def _write(self, body: Callable[[Connection], Answer]) -> Answer:
+        """One transaction; should the server be away, it is tried until the server is back."""
+        with self._lock:
+            while True:
+                try:
+                    return self._attempt(body)
+                except OutageError as error:
+                    self._outage.wait(error)
 
     def _errors(self) -> AbstractContextManager[None]:
         return store_errors(self._location.text, self._location.path)

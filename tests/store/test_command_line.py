@@ -1,0 +1,46 @@
+"""The command line on a store on a server, as a user types it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from babysit.store import queries
+from babysit.store.queries import Reader
+from cli.conftest import Answer
+from cli.conftest import babysit as babysit
+
+SMALL = ("digits", "--stages", "coarse:4x2,final:1x2", "--population", "4", "--workers", "1")
+
+
+@pytest.mark.slow
+def test_a_search_on_a_server_from_its_beginning_to_its_report(
+    babysit: Callable[..., Answer], postgres_url: str
+) -> None:
+    here = ("--store", postgres_url)
+    begun = babysit("search", *SMALL, *here, "--json")
+    assert begun.code == 0, begun.err
+    study = begun.data["study"]
+    assert "digits" in babysit("runs", *here).out
+    assert babysit("show", study, *here, "--json").code == 0
+    assert babysit("show", f"{study}/best", *here).code == 0
+    assert babysit("report", study, *here, "--json").data["study"] == study
+    assert babysit("stop", study, *here).code == 2  # it has ended
+    extended = babysit("search", *SMALL, *here, "--trials", 6, "--resume", "--json")
+    assert extended.code == 0, extended.err
+    assert extended.data["study"] == study
+    with Reader(postgres_url) as reader:
+        assert len(queries.results(reader, study)) == 6
+    whole = babysit("store", "verify", *here)
+    assert (whole.code, whole.out[:5]) == (0, "whole")
+    assert babysit("store", "migrate", *here).code == 0
+    assert babysit("store", "compact", *here).code == 0
+
+
+def test_a_server_that_is_not_there_is_told_without_a_traceback(babysit: Callable[..., Answer]) -> None:
+    for command in (("search", *SMALL), ("runs",), ("store", "verify")):
+        answer = babysit(*command, "--store", "postgresql+psycopg://ann:secret@127.0.0.1:1/runs")
+        assert answer.code == 2
+        assert "cannot be reached" in answer.err
+        assert "secret" not in answer.err
