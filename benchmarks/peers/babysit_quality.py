@@ -15,8 +15,8 @@ from babysit.search.stages import FINAL
 from benchmarks.peers.task import Task, Trained, answer, clock, note
 
 STAGES = "coarse:24x1,fine:12x{epochs},finer:12x{epochs},finest:12x{epochs},final:1x{epochs}"
-"""The lecture's way: one epoch is enough to tell where nothing is to be had, then few trials in the box round the
-best, again and again until the time is up."""
+"""The lecture's way: one epoch is enough to tell where nothing is to be had, then few trials in the box round
+the best, again and again until the time is up."""
 
 
 def listen(tell: Callable[[str, float], None]) -> None:
