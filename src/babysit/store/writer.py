@@ -312,11 +312,20 @@ class Writer:
         Args:
             study: the study's number.
             trial: the trial.
-            found: the findings, the gravest first.
+            found: the findings, the gravest first. While the server is away they are dropped: the next look
+                brings newer ones.
         """
-        with self._transaction() as connection:
-            (row,) = self._rows(connection, study, [trial]).values()
-            save_findings(connection, row, found)
+
+        def write(connection: Connection) -> None:
+            rows = ensure_trials(connection, study, [trial])
+            save_findings(connection, rows[trial.key], found)
+
+        if self._outage.is_on:
+            return
+        try:
+            self._attempt(write)
+        except OutageError as error:
+            self._outage.note(error)
 
     def finish_trials(
         self,
