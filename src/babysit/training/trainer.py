@@ -70,8 +70,7 @@ class Trainer:
             >>> from babysit.nn.networks import two_layer
             >>> from babysit.training.evaluation import evaluation_of
             >>> from babysit.training.losses import LOSSES
-            >>> from babysit.training.requests import Requests, no_requests
-    from babysit.training.schedules import SCHEDULES
+            >>> from babysit.training.schedules import SCHEDULES
             >>> from babysit.training.updates import UPDATES
             >>> data = digits()
             >>> plan = Plan(LOSSES["softmax"], UPDATES["sgd"], SCHEDULES["constant"], epochs=1)
