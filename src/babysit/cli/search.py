@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from babysit.cli.app import (
+    AddressOption,
     DeviceOption,
     DownloadOption,
+    EngineOption,
     EnqueueOption,
     ExtraStagesOption,
     FoldsOption,
@@ -51,6 +53,7 @@ from babysit.cli.runs import run_checks
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import number
 from babysit.records import Edge, Reading, Status, Study
+from babysit.search.engines.choosing import LOCAL
 from babysit.search.engines.local import default_workers
 from babysit.search.pruning import NONE, parse_seconds
 from babysit.search.samplers import RANDOM
@@ -97,6 +100,8 @@ def search_recipe(
     pruner: PrunerOption = NONE,
     patience: PatienceOption = 0,
     timeout: TimeoutOption = "",
+    engine: EngineOption = LOCAL,
+    address: AddressOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Search coarse to fine, stop what explodes, retrain the best, warn when it sits on an edge."""
@@ -118,6 +123,8 @@ def search_recipe(
         pruner=pruner,
         patience=patience,
         timeout=parse_seconds(timeout) if timeout else 0.0,
+        engine=engine,
+        address=address,
     )
     found = _search(job, ask, console_for(as_json), as_json)
     raise typer.Exit(0 if found.outcome["best"] else 1)
@@ -156,7 +163,7 @@ def _search(job: Job, ask: Ask, console: Console, as_json: bool) -> Searched:
     prepared = open_job(job)
     tell_precision(job.precision, console)
     tell_way(prepared, console)
-    if not ask.workers:
+    if not ask.workers and ask.engine == LOCAL:
         ask = replace(ask, workers=_chosen_workers(prepared, ask))
     checks = [] if ask.resume else run_checks(prepared, console)
     if any(result.status is Status.FAIL for result in checks):
