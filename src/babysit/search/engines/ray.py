@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from pickle import PicklingError
 from typing import Any
 
-# What Ray would print or send home is decided when it is imported.
+# What Ray would print into our output, or send home, is decided when it is imported.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
@@ -323,7 +324,7 @@ class _Stage:
         worker.stream = None
         self._lose(worker)
         for group in worker.groups:
-            self._losses.update(group)
+            self._losses.update(group.keys())
             for trial in group.values():
                 twice = self._losses[trial.key] > 1
                 yield failed(trial, _lost_twice(error)) if twice else BegunAgain(trial)
@@ -370,13 +371,13 @@ def _compare(worker: _Worker) -> None:
 
 def _connect(address: str, workers: int) -> bool:
     """Connects to a cluster, or starts one; False where this process has a connection already."""
-    if ray.is_initialized():
-        return False
     if address.startswith("ray://"):
         raise InputError(
             f"{address} is an address for Ray's client, which cannot stream what workers tell",
             cure="run babysit on a machine of the cluster, with --address auto",
         )
+    if ray.is_initialized():
+        return False
     logging.getLogger("ray").setLevel(logging.ERROR)
     address = address or os.environ.get("RAY_ADDRESS", "") or _LOCAL
     own = {"num_cpus": workers or default_workers(), "include_dashboard": False} if address == _LOCAL else {}
@@ -411,12 +412,13 @@ def _put(prepared: Prepared) -> Any:
         if module is not None and module.__name__.startswith(FILE_MODULE):
             ray.cloudpickle.register_pickle_by_value(module)
     try:
-        return ray.put(replace(prepared, device=device))
+        ray.cloudpickle.dumps(prepared.recipe)
     except (TypeError, ValueError, AttributeError, PicklingError) as error:
         raise InputError(
             f"the recipe {prepared.recipe.name} cannot be sent to other machines: {error}",
             cure="let model(hp) and data() use no open file, lock or connection of the module around them",
         ) from error
+    return ray.put(replace(prepared, device=device))
 
 
 def _start(device: str, material: Any, observe: bool) -> _Worker:
