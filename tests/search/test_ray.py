@@ -248,7 +248,7 @@ def every_third(rung):
 
 
 def killing(events, cluster, nodes):
-    """Passes events on; past the first rung the machine that is not the head's is gone, whatever ran on it."""
+    """Passes events on; past the first rung the second machine is gone, whatever ran on it."""
     for event in events:
         yield event
         if nodes.worker_nodes and isinstance(event, EpochDone) and event.reading.epoch == 2:
