@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import secrets
 import shutil
 import tempfile
 
@@ -20,6 +21,9 @@ settings.load_profile("babysit")
 _CACHE = tempfile.mkdtemp(prefix="babysit-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE
 atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+
+# The daemons of a Ray cluster listen on every address: whoever connects must know this. Ray reads it once.
+os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
 
 
 @pytest.fixture

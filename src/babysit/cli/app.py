@@ -22,6 +22,7 @@ from babysit.errors import BabysitError
 from babysit.recipe.building import Prepared
 from babysit.recipe.builtin import BUILTIN
 from babysit.recipe.space import middle
+from babysit.search.engines.choosing import ENGINES
 from babysit.search.pruning import PRUNERS
 from babysit.search.samplers import SAMPLERS
 from babysit.session.touching import GOES_ON, StudyStopped
@@ -185,6 +186,16 @@ DownloadOption = Annotated[
 ]
 WorkersOption = Annotated[
     int, typer.Option(help="Worker processes; 0 chooses: one a core, none for a short search.", min=0)
+]
+EngineOption = Annotated[
+    str, typer.Option(metavar="NAME", help=f"Who trains: {', '.join(ENGINES)} (a cluster of machines).")
+]
+AddressOption = Annotated[
+    str,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="The Ray cluster, or auto for this machine's; without it Ray is started here.",
+    ),
 ]
 SamplerOption = Annotated[
     str, typer.Option(metavar="NAME", help=f"Where trials come from: {', '.join(SAMPLERS)}.")

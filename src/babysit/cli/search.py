@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from babysit.cli.app import (
+    AddressOption,
     DashboardOption,
     DeviceOption,
     DownloadOption,
+    EngineOption,
     EnqueueOption,
     ExtraStagesOption,
     FoldsOption,
@@ -55,6 +57,7 @@ from babysit.cli.runs import run_checks
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import number
 from babysit.records import Edge, Reading, Status, Study
+from babysit.search.engines.choosing import LOCAL
 from babysit.search.engines.local import default_workers
 from babysit.search.pruning import NONE, parse_seconds
 from babysit.search.samplers import RANDOM
@@ -102,6 +105,8 @@ def search_recipe(
     pruner: PrunerOption = NONE,
     patience: PatienceOption = 0,
     timeout: TimeoutOption = "",
+    engine: EngineOption = LOCAL,
+    address: AddressOption = "",
     dashboard: DashboardOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -124,6 +129,8 @@ def search_recipe(
         pruner=pruner,
         patience=patience,
         timeout=parse_seconds(timeout) if timeout else 0.0,
+        engine=engine,
+        address=address,
     )
     console = console_for(as_json)
     with dashboard_beside(job.store_url, partial(tell_address, console), wanted=dashboard):
@@ -165,7 +172,7 @@ def _search(job: Job, ask: Ask, console: Console, as_json: bool) -> Searched:
     check_ask(prepared, ask)
     tell_precision(job.precision, console)
     tell_way(prepared, console)
-    if not ask.workers:
+    if not ask.workers and ask.engine == LOCAL:
         ask = replace(ask, workers=_chosen_workers(prepared, ask))
     checks = [] if ask.resume else run_checks(prepared, console)
     if any(result.status is Status.FAIL for result in checks):

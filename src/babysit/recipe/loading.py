@@ -18,6 +18,9 @@ from babysit.recipe.reading import parse, parse_points
 from babysit.recipe.recipe import RULES, Recipe
 from babysit.recipe.space import Fixed, Range, closest
 
+FILE_MODULE = "babysit_recipe_"
+"""Begins the name of the module that a recipe's file becomes; nobody else can import it."""
+
 
 def load_recipe(text: str) -> Recipe:
     """The recipe of that name, or the one in that Python file.
@@ -57,7 +60,7 @@ def load_recipe(text: str) -> Recipe:
 
 def _run(file: Path) -> ModuleType:
     """Runs a recipe file as a module of its own."""
-    name = f"babysit_recipe_{file.stem}"
+    name = f"{FILE_MODULE}{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise RecipeError(

@@ -148,6 +148,10 @@ class Judge:
         course.scores.append(score(reading))
         course.is_touched = is_touched
 
+    def began_again(self, key: Key) -> None:
+        """A trial begins once more: what was seen of it is to be seen again."""
+        self._courses.pop(key, None)
+
     def ended(self, result: Result) -> None:
         """A trial will not change any more; it may be one of an earlier session, never seen before."""
         course = self._courses.setdefault(result.trial.key, _Course())

@@ -15,7 +15,7 @@ from babysit.recipe.space import Space, as_data
 from babysit.records import Edge, Reading, Result, Stage, State, Trial, Value
 from babysit.search.edges import alarms_of
 from babysit.search.engines.ending import Ending
-from babysit.search.engines.events import EpochDone, TrialDone
+from babysit.search.engines.events import BegunAgain, EpochDone, Event, TrialDone
 from babysit.search.engines.local import Engine
 from babysit.search.growth import Growth, fixed
 from babysit.search.pruning import NONE, Judge
@@ -288,8 +288,13 @@ class _StageRun:
                 finished[event.trial.key] = event.result
         return [finished[trial.key] for trial in trials]
 
-    def _take(self, event: EpochDone | TrialDone) -> None:
+    def _take(self, event: Event) -> None:
         study, recorder, counter = self._request.study, self._recorder, self._counter
+        if isinstance(event, BegunAgain):
+            recorder.begin_trials(study, [event.trial])
+            counter.epochs.pop(event.trial.key, None)
+            self._judge.began_again(event.trial.key)
+            return
         if event.looks:
             recorder.observed(study, event.trial, event.looks)
         if isinstance(event, EpochDone):

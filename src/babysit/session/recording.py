@@ -90,7 +90,9 @@ class DiagnosingRecorder:
         self._writer.begin_stage(study, stage)
 
     def begin_trials(self, study: int, trials: Sequence[Trial]) -> None:
-        """Trials begin."""
+        """Trials begin, or begin again."""
+        for trial in trials:
+            self._seen.pop(trial.key, None)
         self._writer.begin_trials(study, trials)
 
     def observed(self, study: int, trial: Trial, looks: Sequence[Look]) -> None:

@@ -17,6 +17,7 @@ from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import Space, middle
 from babysit.records import CheckResult, Details, Reading, State, Study
 from babysit.search.engines.calibration import calibrate
+from babysit.search.engines.choosing import LOCAL, RAY, check_engine
 from babysit.search.engines.inbox import Inbox
 from babysit.search.engines.local import Engine, InProcess, Processes, Source
 from babysit.search.growth import Growth
@@ -71,9 +72,11 @@ class Ask:
         patience: epochs without a better validation score after which a trial is complete; default 0, never.
         timeout: seconds after which no epoch begins; the last fifth of them is kept for retraining the best.
             Default 0, no limit.
+        engine: who trains: local, the default, or ray.
+        address: of the Ray cluster; default a new one on this machine.
 
     Raises:
-        InputError: for a sampler or pruner that does not exist, or needs what is not installed.
+        InputError: for a sampler, pruner or engine that does not exist, or needs what is not installed.
     """
 
     stages: str = ""
@@ -94,10 +97,13 @@ class Ask:
     pruner: str = NONE
     patience: int = 0
     timeout: float = 0.0
+    engine: str = LOCAL
+    address: str = ""
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
         check_pruner(self.pruner)
+        check_engine(self.engine, self.address)
 
     def deciding(self) -> dict[str, Any]:
         """What beside stages and boxes decides which results there are, where it is not as usual."""
@@ -352,6 +358,13 @@ def _engine(job: Job, prepared: Prepared, ask: Ask, interruption: Interruption, 
     def stop() -> bool:
         return interruption.asked() or desk.is_stopped()
 
+    if ask.engine == RAY:
+        from babysit.search.engines.ray import Cluster
+
+        size, see = ask.population, ask.observe
+        return Cluster(
+            *(prepared, ask.workers, size, ask.address), observe=see, stop=stop, answered=desk.answered
+        )
     if ask.workers <= 1 or prepared.device != "cpu" or _threads_pay(prepared, ask):
         return InProcess(prepared, ask.population, observe=ask.observe, stop=stop, answered=desk.answered)
     source = Source(

@@ -43,43 +43,43 @@ from babysit.training.tape import Tape
 class Trainer:
     """Trains P models of one architecture with one pass over the data.
 
-        cost = data loss + 1/2 * l2 * sum(W^2) + l1 * sum(|W|), the batch's, before its update; accuracies are
-        measured after it. Member k ends as the same candidate trained alone, to float tolerance.
+    cost = data loss + 1/2 * l2 * sum(W^2) + l1 * sum(|W|), the batch's, before its update; accuracies are
+    measured after it. Member k ends as the same candidate trained alone, to float tolerance.
 
-        Args:
-            candidates: the members; equal ``population.signature``.
-            plan: loss, update rule, schedule, epochs.
-            batches: the mini-batches, shared by all members.
-            evaluation: the rows for the accuracies.
-            keep_best: keep a copy of each member's weights at its best validation score.
-            way: how the members compute together, "fused", "vmap" or "serial"; the fastest by default.
-            folds: which fold each row belongs to; None, the default, where no candidate
-                has a fold. A member's batch cost is then the mean over the examples it keeps, its training
-                accuracy that on kept examples, its validation score that on those it never trained on.
+    Args:
+        candidates: the members; equal ``population.signature``.
+        plan: loss, update rule, schedule, epochs.
+        batches: the mini-batches, shared by all members.
+        evaluation: the rows for the accuracies.
+        keep_best: keep a copy of each member's weights at its best validation score.
+        way: how the members compute together, "fused", "vmap" or "serial"; the fastest by default.
+        folds: which fold each row belongs to; None, the default, where no candidate
+            has a fold. A member's batch cost is then the mean over the examples it keeps, its training
+            accuracy that on kept examples, its validation score that on those it never trained on.
 
-        Attributes:
-            observer: who may look at some steps; it changes nothing. Nobody by default.
-            requests: asked before an epoch and at each judgement of the costs, what is to be done to which
-                members. To the others it makes no difference. Nobody asks by default.
+    Attributes:
+        observer: who may look at some steps; it changes nothing. Nobody by default.
+        requests: asked before an epoch and at each judgement of the costs, what is to be done to which
+            members. To the others it makes no difference. Nobody asks by default.
 
-        Raises:
-            RecipeError: when the models do not share an architecture.
+    Raises:
+        RecipeError: when the models do not share an architecture.
 
-        Example:
-            >>> from babysit.data.sources import digits
-            >>> from babysit.nn.networks import two_layer
-            >>> from babysit.training.evaluation import evaluation_of
-            >>> from babysit.training.losses import LOSSES
-            >>> from babysit.training.schedules import SCHEDULES
-            >>> from babysit.training.updates import UPDATES
-            >>> data = digits()
-            >>> plan = Plan(LOSSES["softmax"], UPDATES["sgd"], SCHEDULES["constant"], epochs=1)
-            >>> rates = [1e-3, 1e-2, 1e3]
-            >>> members = [Candidate(two_layer(64), {"learning_rate": rate}) for rate in rates]
-            >>> trainer = Trainer(members, plan, Batches(data, 100, seed=0), evaluation_of(data, seed=0))
-            >>> for report in trainer.epochs():
-            ...     sorted(report.readings), sorted(report.exploded)
-            ([0, 1], [2])
+    Example:
+        >>> from babysit.data.sources import digits
+        >>> from babysit.nn.networks import two_layer
+        >>> from babysit.training.evaluation import evaluation_of
+        >>> from babysit.training.losses import LOSSES
+        >>> from babysit.training.schedules import SCHEDULES
+        >>> from babysit.training.updates import UPDATES
+        >>> data = digits()
+        >>> plan = Plan(LOSSES["softmax"], UPDATES["sgd"], SCHEDULES["constant"], epochs=1)
+        >>> rates = [1e-3, 1e-2, 1e3]
+        >>> members = [Candidate(two_layer(64), {"learning_rate": rate}) for rate in rates]
+        >>> trainer = Trainer(members, plan, Batches(data, 100, seed=0), evaluation_of(data, seed=0))
+        >>> for report in trainer.epochs():
+        ...     sorted(report.readings), sorted(report.exploded)
+        ([0, 1], [2])
     """
 
     def __init__(

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from babysit.records import Cause, Finding, Severity
 from babysit.verdict.cards import RuleCard
 from babysit.verdict.report import Report, ranked
-from babysit.watching import course_rules, data_rules, layer_rules, loop_rules, loss_rules, validation_rules
+from babysit.watching import (
+    course_rules,
+    data_rules,
+    layer_rules,
+    loop_rules,
+    loss_rules,
+    rank_rules,
+    validation_rules,
+)
 from babysit.watching.distinguish import told_apart
 from babysit.watching.evidence import Seen, late, stepped, typical_ratio
 from babysit.watching.noise import signal_share
@@ -64,11 +72,19 @@ _STUCK = (*_LOUD, "rate_too_high", "dead_units", "saturated", "vanishing_gradien
 
 LIVE_RULES: tuple[LiveRule, ...] = (
     LiveRule(
+        "rank_raised",
+        rank_rules.rank_raised,
+        "an exception left the loop of another process; this one's, if any, says only that it is gone",
+        "the processes that wait for it report a lost connection",
+        "torch.distributed: collectives wait for all",
+    ),
+    LiveRule(
         "raised",
         course_rules.raised,
         "an exception left the watched loop, other than one that ends runs on purpose",
         "what PyTorch says of shapes, types and devices names a tensor, not the cure",
         "PyTorch's own messages",
+        ("rank_raised",),
     ),
     LiveRule(
         "graph_cut",
@@ -215,12 +231,20 @@ LIVE_RULES: tuple[LiveRule, ...] = (
         ("raised",),
     ),
     LiveRule(
+        "rank_not_finite",
+        rank_rules.rank_not_finite,
+        "a loss that is NaN or infinite on some of the processes that train together, before the others",
+        "all have the same weights: what differs is the data, or the device",
+        "torch DDP: gradients are averaged, so that one rank's NaN is everybody's a step later",
+        ("rank_raised", *_LOOP),
+    ),
+    LiveRule(
         "not_finite",
         loss_rules.not_finite,
         "a loss that is NaN or infinite",
         "NaN almost always means a high learning rate",
         "CS231n lecture 6, rows 85-87",
-        _LOOP,
+        (*_LOOP, "rank_not_finite"),
     ),
     LiveRule(
         "exploded",
@@ -501,6 +525,9 @@ def facts(log: Log) -> tuple[str, ...]:
         lines.append(f"signal in a gradient {max(share, 0):.1%} (what two successive ones share)")
     if log.seconds == log.seconds:
         lines.append(f"{1000 * log.seconds:.3g} ms a step")
+    together = rank_rules.over_ranks(log)
+    if together:
+        lines.append(together)
     if log.setup.compiled:
         lines.append("compiled: activations inside are not seen")
     return tuple(lines)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +15,7 @@ from babysit.verdict.report import Report
 from babysit.watching.ending import told
 from babysit.watching.live_rules import failed, judge
 from babysit.watching.quantities import Log
-from babysit.watching.ranks import rank
+from babysit.watching.ranks import RankNote, RankReporter, notes, processes, rank
 from babysit.watching.watcher import Watcher
 
 EVERY = 16
@@ -70,6 +72,10 @@ def watch(
     return Watch(Watcher(model, optimizers, criterion, every), name or type(model).__name__)
 
 
+_numbers = count(1)
+"""Of the watches of this program: all its processes come to them in one order."""
+
+
 class Watch:
     """A watched run; ``watch`` makes it.
 
@@ -81,11 +87,15 @@ class Watch:
     def __init__(self, watcher: Watcher, name: str) -> None:
         self.name = name
         self._watcher = watcher
-        self._rank = 0
+        self._rank, self._number = 0, 0
+        self._reporter: RankReporter | None = None
+        self._notes: tuple[RankNote, ...] = ()
 
     def __enter__(self) -> Self:
-        self._rank = rank()
-        if not self._rank:
+        self._rank, self._number = rank(), next(_numbers)
+        if self._rank:
+            self._reporter = RankReporter(self._rank, self._number, self._watcher.every)
+        else:
             self._watcher.start()
         return self
 
@@ -98,6 +108,14 @@ class Watch:
 
     def _ended(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
         self._watcher.ending = told(kind, error)
+        if self._reporter is not None:
+            self._reporter.end(self._watcher.ending)
+        self._read_notes()
+
+    def _read_notes(self) -> None:
+        """What the others say, as long as they are there to be read; waits for none of them."""
+        if not self._rank and processes() > 1:
+            self._notes = notes(self._number) or self._notes
 
     def step(self, loss: Tensor | float) -> None:
         """One step of the loop is done: call it after ``optimizer.step()``.
@@ -105,11 +123,13 @@ class Watch:
         Args:
             loss: the tensor that ``backward`` was called on, or its value.
         """
-        if not self._rank:
-            try:  # as the guard does, for a call less at every step
+        try:  # as the guard does, for a call less at every step
+            if self._reporter is None:
                 self._watcher.step(loss)
-            except Exception as error:
-                self._watcher.guard.failed(error)
+            else:
+                self._reporter.step(loss)
+        except Exception as error:
+            self._watcher.guard.failed(error)
 
     def epoch(
         self,
@@ -137,7 +157,8 @@ class Watch:
 
     def log(self) -> Log:
         """Everything measured so far."""
-        return self._watcher.log()
+        self._watcher.guard(self._read_notes)
+        return replace(self._watcher.log(), ranks=self._notes)
 
     def report(self) -> Report:
         """The verdict so far; it may be asked for at any time. In distributed training rank 0 has it."""

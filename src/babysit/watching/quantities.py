@@ -11,6 +11,7 @@ from babysit.watching.graph import LossGraph
 from babysit.watching.inputs_seen import PassesSeen
 from babysit.watching.noise import NoiseStat
 from babysit.watching.norms import NormStat
+from babysit.watching.ranks import RankNote
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +209,7 @@ class Log:
         seconds: per step, the median over the sampled stretches.
         passes: forward passes by mode, and whether validation rows were trained on.
         ending: the exception that ended the loop, in one line.
+        ranks: what the other processes say that train the same model.
     """
 
     setup: Setup
@@ -221,6 +223,7 @@ class Log:
     seconds: float = math.nan
     passes: PassesSeen = field(default_factory=PassesSeen)
     ending: str = ""
+    ranks: tuple[RankNote, ...] = ()
 
     @property
     def steps(self) -> int:

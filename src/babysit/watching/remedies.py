@@ -50,6 +50,8 @@ REMEDIES: Mapping[str, str] = {
     "parameters_unreached": "remove detach(), .data or no_grad() behind those layers, or freeze them",
     "plateau": "it may be the floor of this task; if not, lower the learning rate now",
     "raised": "read the exception with its cure; what was measured until then stands in the report",
+    "rank_not_finite": "look at what that rank alone is given: its share of the data, its device",
+    "rank_raised": "read that rank's traceback; the other ranks only miss it",
     "rate_is_zero": "look at the schedule: its length in steps or epochs, its last rate, its warm-up",
     "rate_too_high": "try a tenth of the learning rate, or a warm-up",
     "rate_too_low": "raise the learning rate tenfold, and again",
@@ -72,7 +74,7 @@ ERRORS = frozenset(
     {
         *("broadcasting", "exploded", "foreign_parameters", "gradients_discarded", "gradients_not_zeroed"),
         *("labels_outside_range", "not_finite", "optimizer_never_steps", "raised", "rate_is_zero"),
-        *("graph_cut", "sign_flipped"),
+        *("graph_cut", "rank_not_finite", "rank_raised", "sign_flipped"),
     }
 )
 """Rules of the watch whose finding may be an error; of the others none is."""

@@ -231,6 +231,10 @@ class Crews:
             yield from self._run(crew)
         yield from self.finish()
 
+    def adopt(self, others: Crews) -> None:
+        """Takes in those that wait at the same rung elsewhere; the others are not to be used any more."""
+        self._paused += others._paused
+
     def _run(self, crew: Crew) -> Iterator[list[Event]]:
         while self._has_epochs(crew):
             while crew.is_thin:

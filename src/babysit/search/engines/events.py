@@ -34,6 +34,17 @@ class EpochDone:
 
 
 @dataclass(frozen=True, slots=True)
+class BegunAgain:
+    """One trial was lost with the machine that trained it, and begins again: nothing told of it counts.
+
+    Attributes:
+        trial: which.
+    """
+
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True)
 class TrialDone:
     """One trial will not change any more.
 
@@ -58,7 +69,7 @@ class TrialDone:
 Looks = Mapping[int, tuple[Look, ...]]
 """What an observer saw, by member."""
 
-Event = EpochDone | TrialDone
+Event = EpochDone | BegunAgain | TrialDone
 
 NOTHING = (np.empty(0, np.int32), np.empty(0, np.float32))
 

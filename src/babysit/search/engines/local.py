@@ -94,17 +94,17 @@ class InProcess:
     ) -> Iterator[Event]:
         """Trains all trials; exactly one ``TrialDone`` each. See ``Engine.train``."""
         crews = Crews(self._prepared, epochs, observe=self._observe, ending=ending, inbox=self._inbox)
-        for group in grouped(trials, _size_for(self._prepared, self._population, 1), workers=1):
+        for group in grouped(trials, measured_size(self._prepared, self._population, 1), workers=1):
             for events in crews.train(group):
                 yield from events
-                _end_if(self._stop())
+                end_if(self._stop())
         for events in crews.finish():
             yield from events
-            _end_if(self._stop())
+            end_if(self._stop())
         for rung in ending.rungs:
             for events in crews.go_on(judge(rung)):
                 yield from events
-                _end_if(self._stop())
+                end_if(self._stop())
 
     def touch(self, command: Command) -> None:
         """Takes a command to one of the trials. See ``Engine.touch``."""
@@ -184,7 +184,7 @@ class Processes:
             WorkerError: when a worker dies; what it had finished was told before.
             InputError: what the recipe raised in a worker.
         """
-        size_for = _size_for(self._prepared, self._population, self._workers)
+        size_for = measured_size(self._prepared, self._population, self._workers)
         groups = grouped(trials, size_for, workers=self._workers)
         wanted = min(self._workers, len(groups))
         with self._lock:
@@ -212,7 +212,9 @@ class Processes:
                 self._touching = {id: one for id, one in self._touching.items() if one.trial != ended}
 
 
-def _size_for(prepared: Prepared, population: int, workers: int) -> SizeFor:
+def measured_size(prepared: Prepared, population: int, workers: int) -> SizeFor:
+    """How many trials train together: so many, or where ``population`` is 0 as many as is fastest here."""
+
     def size(hyperparameters: Mapping[str, Value]) -> int:
         if population:
             return population
@@ -258,7 +260,8 @@ def _start(source: Source, count: int, commands: Collection[Command]) -> list[_W
     return workers
 
 
-def _end_if(asked: bool) -> None:
+def end_if(asked: bool) -> None:
+    """Ends training where that was asked for."""
     if asked:
         raise KeyboardInterrupt
 
@@ -320,7 +323,7 @@ def _listen(
                 _send(busy[pipe], None)
             else:
                 del busy[pipe]
-    _end_if(stop())
+    end_if(stop())
 
 
 def _send(worker: _Worker, message: tuple[int, Ending] | list[Trial] | Mapping[Key, str] | None) -> None:
