@@ -1,10 +1,11 @@
 """Is the right cause named first, and silence kept where all is well? Ours and the peers.
 
-    python -m benchmarks.faults [--json] [--peers] [--only WORD] [--set zoo|field] [--steps N]
+    python -m benchmarks.faults [--json] [--peers] [--only WORD] [--set zoo|field|issues] [--steps N]
 
-Two sets: the fault zoo of tests/faults, and the field, which rebuilds programs from forums and repositories.
-Each is in parts, of which some were used to choose thresholds and repair ("tuned", "A") and some were not
-("held out", "later", "B"). `babysit.check` looks before training, `babysit.watch` at a loop; "babysit" is
+Three sets: the fault zoo of tests/faults; the field, which rebuilds programs from forums and repositories;
+and the issues, which rebuild later finds, most from GitHub's issues. Each is in parts, of which some were
+used to choose thresholds and repair ("tuned", "A", "issues A") and some were not ("held out", "later", "B",
+"issues B"). `babysit.check` looks before training, `babysit.watch` at a loop; "babysit" is
 what a user is told who asks the check first and, where it is silent, the watch. With --peers, torchtest2,
 torchmortem and torch-audit (pip install them) are asked too; what their findings mean is written down in
 benchmarks/peers/fault_finders.py.
@@ -22,7 +23,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from tests.faults import FAULTY, FIELD, HEALTHY
+from tests.faults import FAULTY, FIELD, HEALTHY, ISSUES
 from tests.faults.field import Job, Program
 from tests.faults.zoo import Case
 
@@ -68,7 +69,7 @@ class Outcome:
     Attributes:
         tool: who.
         name: of the program.
-        part: "tuned", "held out", "later", "A" or "B".
+        part: "tuned", "held out", "later", "A", "B", "issues A" or "issues B".
         faulty: whether anything is wrong with it.
         expected: the right answers that this tool has a name for.
         said: the causes (of a peer: the kinds of findings), first the likeliest.
@@ -113,7 +114,9 @@ def programs(only: str = "", chosen: str = "") -> list[tuple[str, Program]]:
     """All programs with the part they are in."""
     zoo = [(case.half, of_zoo(case)) for case in [*FAULTY, *HEALTHY]]
     field = [(program.half, program) for program in FIELD]
-    every = (zoo if chosen in ("", "zoo") else []) + (field if chosen in ("", "field") else [])
+    issues = [(f"issues {program.half}", program) for program in ISSUES]
+    sets = {"zoo": zoo, "field": field, "issues": issues}
+    every = [pair for name, pairs in sets.items() if chosen in ("", name) for pair in pairs]
     return [(part, program) for part, program in every if only in program.name]
 
 
@@ -293,7 +296,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--only", default="")
-    parser.add_argument("--set", default="", choices=["", "zoo", "field"])
+    parser.add_argument("--set", default="", choices=["", "zoo", "field", "issues"])
     parser.add_argument("--steps", type=int, default=200)
     arguments = parser.parse_args()
     tell = None if arguments.json else told

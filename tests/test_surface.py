@@ -93,6 +93,8 @@ def test_every_command_is_in_the_readme():
         "report",
         "new",
         "runs",
+        "dashboard",
+        "live",
         "show",
         "compare",
         "stop",

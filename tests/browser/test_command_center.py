@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -331,3 +333,21 @@ def test_eight_tabs_live_at_once(server, open_tab):
     for page in pages:
         expect(page.locator("#rows tr")).to_have_count(20)
         expect(page.locator("#live")).to_contain_text("live")
+
+
+def test_a_real_search_fills_the_pages_by_itself(tmp_path, open_tab):
+    """Nothing is there when the page is opened; the search is the command's own, in a process of its own."""
+    path = str(tmp_path / "runs.db")
+    words = ["search", "digits", "--stages", "coarse:6x3", "--store", path, "--out", str(tmp_path)]
+    with serve(path) as server:
+        page = open_tab(server, "/")
+        expect(page.get_by_text("No study yet")).to_be_visible()
+        search = subprocess.Popen(
+            [sys.executable, "-m", "babysit", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        page.locator(".studies a").click(timeout=90_000)
+        expect(page.locator("#rows tr")).to_have_count(6, timeout=60_000)
+        expect(page.locator("#standing .whole-state")).to_have_text("complete", timeout=90_000)
+        assert search.wait(timeout=60) == 0
+        expect(page.locator("#rows .c-epochs").first).to_have_text("3/3")
+        expect(page.locator("#stop-open")).to_be_hidden()

@@ -8,7 +8,7 @@ import pytest
 from babysit.records import Details, Reading, Snapshot, Trial
 from babysit.store.writer import Writer
 from browser.conftest import serve
-from browser.stores import EVIL
+from browser.stores import EVIL, living
 from views.dashboard.test_run_page import DEAD, SPIKE, STEPS, write_run
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -76,6 +76,32 @@ def test_a_running_page_patches_what_changed_and_nothing_else(runs, open_tab):
     expect(page.locator("#weight-label")).to_have_text("step 20,000")  # who looks at the newest goes along
     expect(page.locator("[data-part=readings] tbody tr").first).to_contain_text("98.0 %")
     assert page.locator("#loss svg").evaluate("one => one.outerHTML") != before
+
+
+def test_a_request_is_asked_seen_and_applied_and_marked_on_the_curve(runs, open_tab):
+    server, path = runs
+    page = open_tab(server, "/r/2/0/0")
+    with living(path, 2) as desk:
+        page.get_by_role("button", name="lr × 0.5").click()
+        expect(page.locator(".requests li")).to_contain_text("asked")
+        (seen,) = desk.take(2)
+        expect(page.locator(".requests li strong")).to_have_text("seen")
+        desk.applied(seen.id, step=12_345)
+        expect(page.locator(".requests li strong")).to_have_text("applied at step 12345")
+    expect(page.locator("#loss svg")).to_contain_text("by hand after step 12345: learning rate times 0.5")
+    expect(page.locator(".facts")).to_contain_text("by hand after step 12345")
+    ended = open_tab(server, "/r/1/0/0")
+    expect(ended.locator("#touches")).to_be_hidden()
+
+
+def test_the_lab_is_found_from_the_studies_and_by_its_keys(runs, open_tab):
+    page = open_tab(runs[0], "/")
+    page.get_by_role("link", name="experiments").click()
+    expect(page).to_have_url(f"{runs[0].url}lab")
+    page = open_tab(runs[0], "/r/1/0/0")
+    page.keyboard.press("g")
+    page.keyboard.press("l")
+    expect(page).to_have_url(f"{runs[0].url}lab")
 
 
 def highest(page):

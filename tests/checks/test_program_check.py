@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.faults import FAULTY, HEALTHY
+from tests.faults import FAULTY, HEALTHY, ISSUES
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -293,6 +293,7 @@ def test_every_fault_is_documented_and_explains_known_ones():
 
 def test_every_fault_of_weight_has_a_program_in_the_zoo():
     shown = {cause for case in FAULTY for cause in case.causes}
+    shown |= {cause for program in ISSUES for cause in program.check}
     quiet = {fault.name for fault in FAULTS if fault.severity is Severity.INFO}
     symptoms = {
         "does_not_run",

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from babysit.lab import initialization
 from babysit.lab.catalogue import EXPERIMENTS
+from babysit.lab.initialization import LECTURE
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,13 +26,17 @@ def test_an_experiment_prints_numbers_and_leaves_png_and_svg(babysit, tmp_path):
     answer = babysit("lab", "zigzag", "--json", "--out", "figures")
     assert answer.code == 0
     assert answer.data["experiment"] == "zigzag"
+    (table, *_), remark = answer.data["tables"], answer.data["remark"]
+    assert len(table["headings"]) == len(table["rows"][0]) > 1
+    assert len(remark) > 20
     suffixes = {Path(path).suffix for path in answer.data["figures"]}
     assert suffixes == {".png", ".svg"}
     assert all((tmp_path / path).stat().st_size > 1000 for path in answer.data["figures"])
 
 
 @pytest.mark.slow
-def test_the_ten_layer_harness_gives_the_promised_rows(babysit):
+def test_the_ten_layer_harness_gives_the_promised_rows(babysit, monkeypatch):
+    monkeypatch.setattr(initialization, "cases", lambda: list(LECTURE))  # tests/lab runs all of them, smaller
     layers = babysit("lab", "initialization", "--json").data["layers"]
     keys = {"scheme", "activation", "layer", "mean", "std", "gradient_std"}
     assert all(keys <= set(row) for row in layers)

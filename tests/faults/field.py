@@ -79,12 +79,14 @@ class Program:
 
 
 FIELD: list[Program] = []
+ISSUES: list[Program] = []
 
 
-def _add(program: Program) -> None:
+def _add(program: Program, module: str) -> None:
     """Once, though a search for doctests imports these modules under a second name."""
-    if program.name not in {known.name for known in FIELD}:
-        FIELD.append(program)
+    programs = ISSUES if "issues_" in module else FIELD
+    if program.name not in {known.name for known in programs}:
+        programs.append(program)
 
 
 def seen(
@@ -96,18 +98,19 @@ def seen(
         name, twin = build.__name__, f"{build.__name__}_twin"
         answers = tuple(check.split()), tuple(watch.split())
         bad, good = (lambda: seeded(lambda: build(True))), (lambda: seeded(lambda: build(False)))
-        _add(Program(name, source, *answers, True, bad, checkable))
-        _add(Program(twin, source, (), (), False, good, checkable))
+        _add(Program(name, source, *answers, True, bad, checkable), build.__module__)
+        _add(Program(twin, source, (), (), False, good, checkable), build.__module__)
         return build
 
     return register
 
 
-def fine(source: str) -> Callable[[Callable[[], Job]], Any]:
+def fine(source: str, *, checkable: bool = True) -> Callable[[Callable[[], Job]], Any]:
     """Registers a healthy program."""
 
     def register(build: Callable[[], Job]) -> Callable[[], Job]:
-        _add(Program(build.__name__, source, (), (), False, lambda: seeded(build)))
+        program = Program(build.__name__, source, (), (), False, lambda: seeded(build), checkable)
+        _add(program, build.__module__)
         return build
 
     return register

@@ -58,7 +58,10 @@ def zero_grad_once_an_epoch(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*digits(image=True)), sgd(net, 0.05), loop)
 
 
-@seen("http://xiaobeizi.cn/x/6iuujguWdu", watch="optimizer_never_steps parameters_unreached")
+@seen(
+    "http://xiaobeizi.cn/x/6iuujguWdu",
+    watch="gradients_discarded optimizer_never_steps parameters_unreached",
+)
 def zero_grad_between_backward_and_step(faulty):
     def loop(job, steps, told):
         for x, y in islice(endless(job.batches), steps):

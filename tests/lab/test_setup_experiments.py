@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from babysit.lab import harness, initialization
 from babysit.lab.dead_units import SILENT_THEORY
+from babysit.lab.experiment import Options
 from babysit.lab.harness import Case, passage
 from babysit.lab.initialization import HE_RELU, KNOWN, LARGE, LECTURE, SMALL, XAVIER_RELU, XAVIER_TANH, cases
 from babysit.lab.preprocessing import clouds, sheet
@@ -28,14 +31,21 @@ SPREAD = {
 NAMES = [f"{case.activation}-{case.scheme}-{dict(case.options).get('scale', '')}" for case in LECTURE]
 
 
-@pytest.fixture(scope="module")
-def passages():
-    return {case: passage(case, seed=0) for case in LECTURE}
+@pytest.fixture
+def passages(outcome):
+    """Case -> its ten layers, as the experiment tells them."""
+    layers = [
+        SimpleNamespace(number=entry["layer"], **entry) for entry in outcome("initialization").data["layers"]
+    ]
+    found = {case: layers[10 * place : 10 * place + 10] for place, case in enumerate(LECTURE)}
+    assert all({layer.scheme for layer in found[case]} == {case.scheme} for case in LECTURE)
+    assert all({layer.activation for layer in found[case]} == {case.activation} for case in LECTURE)
+    return found
 
 
 @pytest.mark.parametrize("case", LECTURE, ids=NAMES)
 def test_layer_stds_are_within_four_seed_deviations_of_theory(passages, case):
-    for layer, theory, spread in zip(passages[case].layers, KNOWN[case].theory, SPREAD[case], strict=True):
+    for layer, theory, spread in zip(passages[case], KNOWN[case].theory, SPREAD[case], strict=True):
         assert abs(layer.std - theory) <= 4 * spread, layer.number
 
 
@@ -51,15 +61,13 @@ def test_the_lectures_own_stds_are_within_four_seed_deviations_too(case):
 @pytest.mark.parametrize("case", [SMALL, LARGE, XAVIER_TANH])
 def test_tanh_layers_have_mean_zero(passages, case):
     # 500,000 activations that share 500 columns of weights: the mean's deviation is about std / 500.
-    assert all(
-        abs(layer.mean) < 4 * layer.std / math.sqrt(500 * 1000) * 10 for layer in passages[case].layers
-    )
+    assert all(abs(layer.mean) < 4 * layer.std / math.sqrt(500 * 1000) * 10 for layer in passages[case])
 
 
 def test_relu_layer_means_follow_theory(passages):
-    for layer, sd in zip(passages[HE_RELU].layers, HE_SD, strict=True):
+    for layer, sd in zip(passages[HE_RELU], HE_SD, strict=True):
         assert abs(layer.mean - 0.56419) <= 4 * sd
-    for number, (layer, sd) in enumerate(zip(passages[XAVIER_RELU].layers, HE_SD, strict=True)):
+    for number, (layer, sd) in enumerate(zip(passages[XAVIER_RELU], HE_SD, strict=True)):
         shrunk = 2 ** (-(number + 1) / 2)
         assert abs(layer.mean - 0.56419 * shrunk) <= 4 * sd * shrunk
 
@@ -75,13 +83,13 @@ def test_relu_layer_means_follow_theory(passages):
     ],
 )
 def test_gradient_stds_at_the_top_and_at_the_bottom(passages, case, top, bottom, tolerance):
-    layers = passages[case].layers
+    layers = passages[case]
     assert layers[-1].gradient_std == pytest.approx(top, rel=tolerance)
     assert layers[0].gradient_std == pytest.approx(bottom, rel=tolerance)
 
 
 def test_small_weights_give_every_layer_the_same_tiny_weight_gradient(passages):
-    found = [layer.weight_gradient_std for layer in passages[SMALL].layers]
+    found = [layer.weight_gradient_std for layer in passages[SMALL]]
     assert found == pytest.approx([4.2e-8] * 10, rel=0.06)
 
 
@@ -97,6 +105,17 @@ def test_initialization_data_has_the_promised_keys(outcome):
 def test_every_scheme_is_tried_with_tanh_and_with_relu():
     found = {(case.scheme, case.activation) for case in cases()}
     assert found >= {(scheme, unit) for scheme in INITIALIZERS for unit in ("tanh", "relu")}
+
+
+def test_every_scheme_gives_the_promised_rows_in_a_small_network(monkeypatch):
+    monkeypatch.setattr(harness, "WIDTH", 50)
+    monkeypatch.setattr(harness, "ROWS", 100)
+    layers = initialization.run(Options()).data["layers"]
+    keys = {"scheme", "activation", "layer", "mean", "std", "gradient_std", "weight_gradient_std", "options"}
+    assert all(set(layer) == keys for layer in layers)
+    assert [layer["layer"] for layer in layers] == list(range(1, 11)) * len(cases())
+    told = [(layer["scheme"], layer["activation"], layer["options"]) for layer in layers[::10]]
+    assert told == [(case.scheme, case.activation, dict(case.options)) for case in cases()]
 
 
 def stds(scheme, activation):

@@ -25,6 +25,8 @@ from babysit.search.engines.local import InProcess, Processes, Source
 from babysit.search.stages import draw_trials
 from babysit.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 FILE = """
     import babysit as bs
     from torch import nn
@@ -350,7 +352,6 @@ def test_trials_of_several_rules_and_preprocessings_train_as_if_each_were_alone(
         assert_alike(collected(InProcess(alone), [trial], 2), only(together, trial.key))
 
 
-@pytest.mark.slow  # starts two processes
 def test_workers_know_the_rules_that_a_space_names():
     source, prepared = source_of("digits", *MIXED)
     trials = trials_of(prepared, 4)

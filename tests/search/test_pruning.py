@@ -184,6 +184,7 @@ def test_who_is_pruned_does_not_depend_on_the_population(prepared, pruner):
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_workers_prune_whom_this_process_prunes(prepared):
     source = Source("digits", SETTINGS, 3)
     alone, _ = pruned(prepared, InProcess(prepared, population=3))
@@ -225,6 +226,7 @@ def test_a_deadline_lets_the_epoch_finish_and_stops_the_rest(prepared, monkeypat
     assert State.COMPLETE not in {result.run.state for result in results.values()}
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_after_the_deadline_nothing_begins(prepared, workers):
     engine = Processes(prepared, Source("digits", SETTINGS, 3), 2) if workers else InProcess(prepared)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -15,9 +14,11 @@ import pytest
 
 from babysit.errors import StoreError
 from babysit.records import State
+from babysit.session import training
 from babysit.session.liveness import is_interrupted
 from babysit.store import queries
 from babysit.store.queries import Reader
+from forked import Command
 
 STAGES = "coarse:48x6,fine:24x6,final:1x5"
 # Few at a time, so that trials finish one after another and there is something to interrupt.
@@ -26,11 +27,7 @@ WORDS = ["search", "digits", "--stages", STAGES, "--json"]
 
 
 def start(folder, *more):
-    command = [sys.executable, "-m", "babysit", *WORDS, "--out", str(folder), *more]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+    return Command(*WORDS, "--out", str(folder), *more)
 
 
 def url(folder):
@@ -78,10 +75,10 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_killed_again_and_again_the_search_ends_as_if_undisturbed(tmp_path, undisturbed, workers):
+@pytest.mark.parametrize(("workers", "rounds"), [("1", 6), ("2", 4)])  # each round starts the workers anew
+def test_killed_again_and_again_the_search_ends_as_if_undisturbed(tmp_path, undisturbed, workers, rounds):
     moments, kept, killed = random.Random(int(workers)), {}, 0
-    for _ in range(6):
+    for _ in range(rounds):
         process = start(tmp_path, "--workers", workers, "--resume", *SMALL)
         before = len(kept)
         wait_for(lambda before=before: len(finished(tmp_path)) > before, 30, process)
@@ -147,7 +144,7 @@ def test_ctrl_c_exits_with_130_and_keeps_the_finished_trials(tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_ends_the_epoch_of_every_worker_and_prints_the_command_that_goes_on(tmp_path):
     process = start(tmp_path, "--workers", "2", "--stages", "coarse:200x4", *SMALL)
-    wait_for(lambda: len(finished(tmp_path)) >= 4, 60, process)
+    wait_for(lambda: len(finished(tmp_path)) >= 4, 120, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
@@ -166,7 +163,7 @@ def test_ctrl_c_ends_the_epoch_of_every_worker_and_prints_the_command_that_goes_
 @pytest.mark.slow
 def test_ctrl_c_twice_stops_now(tmp_path):
     process = start(tmp_path, "--stages", "coarse:1x100000", "-s", "batch_size=1", "-s", "hidden=2000")
-    wait_for(lambda: studies_in(tmp_path), 60, process)
+    wait_for(lambda: studies_in(tmp_path), 120, process)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
@@ -221,20 +218,23 @@ def test_a_different_command_is_not_resumed(tmp_path):
         assert len(queries.studies(reader)) == 2
 
 
+def checkpoint_often():
+    training.CHECKPOINT_SECONDS = 0.2
+
+
 @pytest.mark.slow
 def test_a_killed_training_resumes_bit_for_bit(tmp_path):
     def train(folder, *more):
-        words = ["train", "digits", "-s", "epochs=300", "-s", "learning_rate=1e-3", "-s", "l2=1e-3"]
-        command = [sys.executable, "-m", "babysit", *words, "--json", "--out", str(folder), *more]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        words = ["train", "digits", "-s", "epochs=100", "-s", "learning_rate=1e-3", "-s", "l2=1e-3"]
+        return Command(*words, "--json", "--out", str(folder), *more, before=checkpoint_often)
 
     whole_folder, folder = tmp_path / "whole", tmp_path / "killed"
     whole = train(whole_folder)
     out, err = whole.communicate(timeout=120)
     assert whole.returncode == 0, err
     killed = train(folder)
-    wait_for(lambda: any(folder.glob("*.checkpoint.safetensors")), 60, killed)
-    time.sleep(0.3)
+    wait_for(lambda: any(folder.glob("*.checkpoint.safetensors")), 120, killed)
+    time.sleep(0.1)
     killed.kill()
     killed.communicate()
     assert any(folder.glob("*.checkpoint.safetensors")), "it ended before it could be killed"
@@ -256,12 +256,10 @@ def tensors_of(data):
 
 def test_a_damaged_checkpoint_is_refused_with_a_cure(tmp_path):
     words = ["train", "digits", "-s", "epochs=400", "--out", str(tmp_path)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "babysit", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    wait_for(lambda: any(tmp_path.glob("*.checkpoint.safetensors")), 60, process)
+    process = Command(*words, before=checkpoint_often)
+    wait_for(lambda: any(tmp_path.glob("*.checkpoint.safetensors")), 120, process)
     process.kill()
-    process.wait()
+    process.communicate()
     (checkpoint,) = tmp_path.glob("*.checkpoint.safetensors")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     answer = subprocess.run(

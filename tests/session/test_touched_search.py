@@ -160,6 +160,14 @@ def test_what_cannot_be_extended_says_why(tmp_path, prepared, trials, when, opti
     assert reason in command.detail
 
 
+def test_a_search_that_was_extended_and_stopped_says_what_to_add(tmp_path, prepared):
+    with pytest.raises(StudyStopped) as stopped:
+        run(tmp_path, prepared, "coarse:3x2", (EXTEND, None, 5), (STOP_STUDY, None, NAN))
+    assert stopped.value.__notes__ == ["--trials 5"]
+    found, _, _ = run(tmp_path, prepared, "coarse:3x2", resume=True, trials=5)
+    assert list(found) == [(0, number) for number in range(5)]
+
+
 def test_a_study_is_stopped_at_the_end_of_its_epoch(tmp_path, prepared):
     with pytest.raises(StudyStopped):
         run(tmp_path, prepared, "coarse:9x4", (STOP_STUDY, None, NAN))

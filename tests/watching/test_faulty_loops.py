@@ -168,7 +168,7 @@ FAULTS = {
         lambda: classify(wide(mlp(activation=nn.Tanh, depth=4), 60.0), 1e-4),
     ),
     "deep sigmoid": ("vanishing_gradients", lambda: classify(mlp(activation=nn.Sigmoid, depth=8), 0.05)),
-    "zero weights": (("constant_output", "dead_units"), symmetric_collapse),
+    "zero weights": ("parameters_unreached", symmetric_collapse),
     "shuffled labels": ("learned_nothing", shuffled_labels),
 }
 

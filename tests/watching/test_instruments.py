@@ -69,6 +69,48 @@ def test_rows_that_meet_by_chance_are_not_remembered(batch):
     assert fingerprints(batch, 64) is None
 
 
+def epochs_of(steps, count, validate):
+    """How many steps of each epoch met a hook that counts passes, and what was counted."""
+    model, (x, y) = mlp(), points()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    hooked = []
+    with watch(model, optimizer) as watching:
+        for _ in range(count):
+            hooked.append(0)
+            for _ in range(steps):
+                hooked[-1] += bool(model._forward_pre_hooks)
+                optimizer.zero_grad()
+                loss = nn.functional.cross_entropy(model(x[:32]), y[:32])
+                loss.backward()
+                optimizer.step()
+                watching.step(loss)
+            validate(model, x[400:])
+            watching.epoch(val_accuracy=0.5)
+    return hooked, watching.log().passes.epochs
+
+
+def in_eval_mode(model, x):
+    model.eval()
+    with torch.no_grad():
+        model(x)
+    model.train()
+
+
+def test_passes_are_counted_in_the_second_epoch_and_at_the_ends_of_later_ones():
+    hooked, epochs = epochs_of(160, 10, in_eval_mode)
+    assert epochs[0] is None
+    assert epochs[8:] == (None, None)
+    assert epochs[1:8] == (EpochPasses(0, 1, 160 * 32, 112),) * 7
+    assert hooked[1] == 160
+    assert hooked[0] < 30
+    assert all(count < 30 for count in hooked[2:8])
+
+
+def test_a_validation_in_training_mode_is_seen_wherever_epochs_end():
+    _, epochs = epochs_of(1, 3, lambda model, x: model(x))
+    assert epochs == (None, EpochPasses(1, 0, 32 + 112, 0), EpochPasses(1, 0, 32 + 112, 0))
+
+
 def test_rows_of_few_values_are_not_judged():
     rows = [[number % 5 for number in range(20)]] * 8
     assert overlap(rows, rows[:2]) is None

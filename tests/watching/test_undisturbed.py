@@ -73,7 +73,7 @@ def test_hooks_live_only_on_sampled_steps():
             counts.append(hooks(model))
             one_step(model, optimizer, x[:32], y[:32], watching)
     assert counts[0] > 0
-    assert sum(count > 1 for count in counts[16:]) <= 2 * (200 // 16)  # one counts forward passes
+    assert sum(count > 0 for count in counts[16:]) <= 2 * (200 // 16)
     assert not optimizer._optimizer_step_post_hooks
     assert not optimizer._optimizer_step_pre_hooks
 
@@ -151,7 +151,7 @@ def test_accumulated_gradients_are_measured_at_the_optimizers_steps():
                 optimizer.zero_grad()
             watching.step(loss)
     log = watching.log()
-    assert log.updates == 20
+    assert len(log.samples) <= log.updates <= 20
     assert len(log.samples) >= 5
     assert all(sample.stepped for sample in log.samples[:-1])
     assert not [sample for sample in log.samples if sample.leftover]

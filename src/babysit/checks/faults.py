@@ -5,12 +5,14 @@ from __future__ import annotations
 from babysit.checks import (
     at_start,
     backward,
+    futures,
     inputs,
     labels,
     learning,
     norms,
     outputs,
     penalties,
+    signs,
     splits,
     wiring,
 )
@@ -102,7 +104,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "one_unit_softmax",
         outputs.one_unit_softmax,
-        "a softmax over one output is the constant 1",
+        "a softmax over one output is the constant 1; inside the model, over an axis of one, a warning",
         "one output: no softmax, BCEWithLogitsLoss; or two outputs with CrossEntropyLoss",
         "softmax of one number",
         explains=(
@@ -173,8 +175,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "sign_flipped",
-        outputs.sign_flipped,
-        "the loss is minus a loss of torch's, or the optimizer has maximize=True",
+        signs.sign_flipped,
+        "the loss is minus one of torch's, the optimizer has maximize=True, a step down the loss moves the "
+        "outputs away from targets of their shape, or a loss of the author's own sinks to -1e4 x its first",
         "return the loss itself; minimize it",
         "gradient descent",
         explains=(*_ALL, "first_loss_not_finite"),
@@ -246,6 +249,14 @@ FAULTS: tuple[Fault, ...] = (
         "in evaluation mode an example's output moves when only the others change, by 1% of the spread",
         "look for a softmax, view, transpose or recurrent layer along the batch axis (batch_first=True)",
         "examples are independent of each other",
+        explains=_UNLEARNT,
+    ),
+    Fault(
+        "label_in_inputs",
+        futures.label_in_inputs,
+        "each target is the next input, and earlier answers move when only the last input changes",
+        "a causal mask (is_causal, generate_square_subsequent_mask), or a recurrent layer of one direction",
+        "Kaufman et al. 2012, Leakage in data mining; Vaswani et al. 2017, section 3.2.3",
         explains=_UNLEARNT,
     ),
     Fault(
@@ -358,7 +369,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "one_label",
         inputs.one_label,
-        "30 examples or more in a row with the same target",
+        "30 examples or more in a row with the same target, or labels that change a tenth as often as in "
+        "random order",
         "shuffle the training data: DataLoader(..., shuffle=True)",
         "stochastic gradient descent",
         _WARNING,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from babysit.checks.measuring import Measured
 from babysit.checks.seen import Seen, evidence
-from babysit.checks.tracing import LossCall
+from babysit.checks.tracing import LossCall, compares_examples
 from babysit.records import Severity
 
 LARGE = 10.0
@@ -119,18 +119,58 @@ def targets_not_scaled(measured: Measured) -> Seen | None:
 
 
 def one_label(measured: Measured) -> Seen | None:
-    """The examples of the first batches have one label."""
+    """The examples of the first batches have one label, or all labels come sorted."""
     targets = [y for _, y in measured.program.batches if isinstance(y, Tensor) and y.dim() > 0]
     count = sum(map(len, targets))
     y = targets[0] if targets else None
     if y is None or count < FEW or not all(_is_one(other, y) for other in targets):
-        return None
+        return _sorted_labels(measured)
     shown = y[0].tolist() if y[0].numel() == 1 else "the same"
+    why = "in random order: how are labels read?" if measured.program.shuffled else "sorted, not shuffled?"
     return Seen(
         "targets",
-        f"the first {count} examples all have target {shown}: are they sorted, and not shuffled?",
+        f"the first {count} examples all have target {shown}: {why}",
         evidence("different targets", 1, "2 or more", "batches of one kind teach to forget the others"),
-        Severity.INFO if measured.program.shuffled else None,
+        Severity.INFO if measured.program.shuffled and not _is_all_one_class(measured) else None,
+    )
+
+
+MANY = 200
+"""So many labels alike in random order: another class would be rarer than one in a hundred or so."""
+
+
+def _is_all_one_class(measured: Measured) -> bool:
+    """True when all class numbers read are one, and it is a layer that scores the classes.
+
+    Which of several pairs is the true one may well be told by a constant: the first.
+    """
+    call, read = measured.call, measured.program.seen
+    if call is None or call.kind not in ("softmax", "log probabilities") or compares_examples(call.input):
+        return False
+    labels = [y for _, y in read if isinstance(y, Tensor) and y.dim() == 1 and not y.is_floating_point()]
+    together = len(labels) == len(read) and sum(map(len, labels)) >= MANY
+    return together and all(_is_one(other, labels[0]) for other in labels)
+
+
+def _sorted_labels(measured: Measured) -> Seen | None:
+    """Neighbours share their class ten times as often as in random order."""
+    call, read = measured.call, measured.program.seen
+    if call is None or call.kind == "regression" or measured.program.shuffled:
+        return None
+    labels = [y for _, y in read if isinstance(y, Tensor) and y.dim() == 1]
+    if len(labels) < len(read) or call.target.shape != call.input.shape[:1]:
+        return None
+    order = torch.cat(labels)
+    shares = torch.unique(order, return_counts=True)[1].double() / len(order)
+    expected = float((1 - shares.square().sum()) * (len(order) - 1))
+    changes = int((order[1:] != order[:-1]).sum())
+    if expected < FEW or changes > 0.1 * expected:
+        return None
+    return Seen(
+        "targets",
+        f"the {len(order)} labels read come sorted: they change {changes} times, in random order "
+        f"about {expected:.0f} times",
+        evidence("changes of label", changes, f"about {expected:.0f}", "each class makes forget the others"),
     )
 
 

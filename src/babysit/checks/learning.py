@@ -37,6 +37,10 @@ STUCK = 0.5
 SECONDS = 0.8
 """The longest that one question may take of this thread; what is not answered by then stays unanswered."""
 
+BOTTOMLESS = 1e4
+"""Times its first size to which a loss may sink below zero: densities and rewards went to 40 times it, at ten
+times the author's rate; what has the wrong sign to 1e20 times."""
+
 _FACTORS = (0.1, 10.0, 0.01, 100.0, 1e3, 1e-3, 1e4, 1e5)
 _RATES = (3e-3, 3e-2, 3e-4)
 _EXAMPLES = 20
@@ -271,6 +275,19 @@ class _Adam:
             second.lerp_(gradient.square(), 0.001)
             spread = (second / (1 - 0.999**self.step)).sqrt_().add_(1e-8)
             self.wanted[name].addcdiv_(first, spread, value=-self.rate / (1 - 0.9**self.step))
+
+
+def falls_without_end(measured: Measured) -> Attempt | None:
+    """The updates that took the loss far below zero, at the author's rate or ten times it; None if none."""
+    own = learn(measured).own
+    if own is None or not own.after < 0:
+        return None
+    tried = own if _is_bottomless(own) else attempt(measured.program, 10.0)
+    return tried if _is_bottomless(tried) else None
+
+
+def _is_bottomless(tried: Attempt) -> bool:
+    return tried.after < -BOTTOMLESS * max(abs(tried.before), 1.0)
 
 
 def cannot_overfit(measured: Measured) -> Seen | None:

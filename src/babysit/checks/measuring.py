@@ -37,12 +37,14 @@ class Measured:
         loss: its value; NaN when it did not run.
         connected: True when a gradient flows from the loss to some parameter.
         gradients: by parameter name; None where none flows.
+        pull: the way in which a step down the loss moves the outputs; None where the loss does not know them.
         flat: where all of them are exactly 0, the operation without a slope that is to blame.
         calls: which of torch's losses were called.
         ends: the last operation before each of these calls.
         outer: two shapes that broadcast in the loss though they should not.
         layers, activated: what ran, in order.
         normalized: the batch normalizations that ran, in order.
+        lone_softmax: the shape of scores whose softmax the model takes over a single one; None without.
         own_functions: autograd functions of the author's own behind the loss.
         hidden: those activations whose output another layer was given.
         chance, best: the loss of a network that knows nothing, and of one that knows all; None where nobody
@@ -60,6 +62,7 @@ class Measured:
     loss: float = float("nan")
     connected: bool = True
     gradients: dict[str, Tensor | None] = field(default_factory=dict)
+    pull: Tensor | None = None
     flat: str = ""
     calls: tuple[LossCall, ...] = ()
     ends: tuple[str, ...] = ()
@@ -67,6 +70,7 @@ class Measured:
     layers: tuple[Layer, ...] = ()
     activated: tuple[Activated, ...] = ()
     normalized: tuple[Normalized, ...] = ()
+    lone_softmax: torch.Size | None = None
     own_functions: tuple[str, ...] = ()
     hidden: tuple[Activated, ...] = ()
     chance: float | None = None
@@ -99,10 +103,11 @@ class Measured:
 def measure(program: Program) -> Measured:
     """Runs the model and its loss once, on a fresh copy in training mode without dropout.
 
-    Where the joined batches do not run, as in a model that keeps a state per row, the first batch alone does.
+    Where the joined batches do not run, as in a model that keeps a state per row or a graph whose nodes are
+    the rows, the first batch as it is does.
     """
     found = _measured(program, program.sample)
-    return found if found.runs or len(program.batches) == 1 else _measured(program, program.batches[0])
+    return found if found.runs else _measured(program, program.batches[0])
 
 
 def _measured(program: Program, batch: Batch) -> Measured:
@@ -132,7 +137,7 @@ def _forward(found: Measured, model: nn.Module) -> None:
     found.calls, found.outer = tuple(seen.calls), seen.outer
     found.ends = tuple(last_operation(call.input) for call in seen.calls)
     found.layers, found.activated = tuple(trace.layers), tuple(trace.activated)
-    found.normalized = tuple(trace.normalized)
+    found.normalized, found.lone_softmax = tuple(trace.normalized), trace.lone_softmax
     found.hidden = tuple(a for a in trace.activated if trace.feeds_on(a.output))
     if found.runs:
         found.chance = _loss_of(found, given, _NOTHING)
@@ -153,8 +158,16 @@ def _with_gradient(x: Any) -> Any:
     return x.clone().requires_grad_() if isinstance(x, Tensor) and x.is_floating_point() else x
 
 
+def _pull(loss: Tensor, outputs: Tensor | None) -> Tensor | None:
+    if outputs is None or not (loss.requires_grad and outputs.requires_grad):
+        return None
+    (gradient,) = torch.autograd.grad(loss, outputs, retain_graph=True, allow_unused=True)
+    return None if gradient is None else -gradient
+
+
 def _backward(found: Measured, model: nn.Module, loss: Tensor) -> None:
     wanted = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    found.pull = _pull(loss, found.outputs)
     found.gradients = gradients(loss, wanted)
     flowing = [gradient for gradient in found.gradients.values() if gradient is not None]
     found.connected = bool(flowing)

@@ -123,7 +123,20 @@ def one_unit_softmax(measured: Measured) -> Seen | None:
             return Seen(
                 "output", "a softmax over a single output is always 1", evidence("outputs", 1, "2 or more")
             )
-    return None
+    return _softmax_inside(measured)
+
+
+def _softmax_inside(measured: Measured) -> Seen | None:
+    """The same inside the model: weights of an attention that are all 1, whatever their scores."""
+    if measured.lone_softmax is None:
+        return None
+    shape = tuple(measured.lone_softmax)
+    return Seen(
+        "model",
+        f"a softmax over an axis of one, of scores of shape {shape}: all weights are 1, and no score learns",
+        evidence("scores to weigh against each other", 1, "2 or more", "look at its dim"),
+        Severity.WARNING,
+    )
 
 
 def _is_ones(call: LossCall, end: str) -> bool:
@@ -161,29 +174,6 @@ def broadcast(measured: Measured) -> Seen | None:
     )
 
 
-def sign_flipped(measured: Measured) -> Seen | None:
-    """The loss is minus one of torch's losses, or the optimizer maximizes one."""
-    call = measured.call
-    value = (
-        None
-        if call is None or call.result is None or call.result.numel() != 1
-        else float(call.result.detach())
-    )
-    flipped = value is not None and value > 0 and abs(measured.loss + value) < 1e-4 * value
-    upward = value is not None and abs(measured.loss - (value or 0)) < 1e-4 and _maximizes(measured)
-    if not (flipped or upward):
-        return None
-    return Seen(
-        "loss" if flipped else "optimizer",
-        "training raises the loss instead of lowering it: the sign is flipped",
-        evidence("loss", measured.loss, f"{value:.4g}" if flipped else "to be minimized"),
-    )
-
-
-def _maximizes(measured: Measured) -> bool:
-    return any(group.get("maximize") for o in measured.program.optimizers for group in o.param_groups)
-
-
 def outputs_ignore_inputs(measured: Measured) -> Seen | None:
     """Different examples give the same output, to a millionth."""
     outputs, x = measured.outputs, measured.x
@@ -210,8 +200,9 @@ def examples_mixed(measured: Measured) -> Seen | None:
         return None  # a target for every step: the first axis may be time's
     with measured.program.fresh() as (model, _):
         model.eval()
-        if not _takes(model, x[: len(x) // 2]):
-            return None  # a graph's nodes, say: the rows are parts of one example
+        fewer = _taken(model, x[: len(x) // 2])
+        if fewer is None or fewer.shape[1:] != outputs.shape[1:]:
+            return None  # a graph's nodes, or scores of every pair in the batch: it is meant
         if any(isinstance(m, _BatchNorm) and m.running_mean is None for m in model.modules()):
             return None
         change = max(_change(model, x, kept) for kept in (0, len(x) - 1))
@@ -236,12 +227,11 @@ def _change(model: nn.Module, x: Tensor, kept: int) -> float:
     return float((before[kept] - after[kept]).abs().max() / spread)
 
 
-def _takes(model: nn.Module, x: Tensor) -> bool:
+def _taken(model: nn.Module, x: Tensor) -> Tensor | None:
     try:
-        _output(model, x)
+        return _output(model, x)
     except (RuntimeError, ValueError, IndexError):
-        return False
-    return True
+        return None
 
 
 def _output(model: nn.Module, x: Any) -> Tensor | None:

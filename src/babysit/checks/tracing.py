@@ -161,6 +161,7 @@ class ForwardTrace(TorchFunctionMode):
         self.fed: list[Tensor] = []
         self._made: dict[int, tuple[Tensor, str]] = {}  # a layer's output -> its name; kept, so no id recurs
         self.dropped = False
+        self.lone_softmax: torch.Size | None = None
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -179,6 +180,8 @@ class ForwardTrace(TorchFunctionMode):
             self.normalized.append(self._normalized(args[0]))
         elif name in _DROPOUTS:
             self.dropped |= _drops(args, kwargs or {})
+        elif name == "softmax" and args and _is_over_one(args, kwargs or {}):
+            self.lone_softmax = args[0].shape
         return result
 
     def _normalized(self, given: Tensor) -> Normalized:
@@ -195,6 +198,12 @@ class ForwardTrace(TorchFunctionMode):
             spreads = [value.std(0, correction=0).mean().item() for value in (x, y)]
             scales = [value.square().mean().sqrt().item() for value in (x, y)]
             return Layer(self._names.get(id(weight), ""), weight, *scales, *spreads)
+
+
+def _is_over_one(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """True for a softmax along an axis of length one, of scores that somebody wants to train."""
+    axis = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    return isinstance(axis, int) and args[0].requires_grad and args[0].dim() > 1 and args[0].shape[axis] == 1
 
 
 def _drops(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -253,6 +262,26 @@ def last_operation(outputs: Tensor, *, before: str = "") -> str:
         last = node is not None and _ENDS.get(_bare(node.name()), "") == before
         node = _past_reshaping(node.next_functions[0][0]) if last else None
     return _ENDS.get(_bare(node.name()), "") if node is not None else ""
+
+
+def compares_examples(scores: Tensor) -> bool:
+    """True for scores that are products of two computed things, or joined from several: a contrast.
+
+    A layer's scores are products with a weight.
+
+    Example:
+        >>> x = nn.Linear(4, 3)(torch.zeros(5, 4))
+        >>> compares_examples(x), compares_examples(x @ x.T / 0.1)
+        (False, True)
+    """
+    node = _past_reshaping(scores.grad_fn)
+    while node is not None and _bare(node.name()) in ("Div", "Mul", "Sub", "Add", "MaskedFill"):
+        node = _past_reshaping(node.next_functions[0][0])
+    name = _bare(node.name()) if node is not None else ""
+    if name == "Cat":
+        return True
+    behind = [_past_reshaping(past) for past, _ in node.next_functions] if name in ("Mm", "Bmm") else []
+    return len(behind) == 2 and not any(past is None or hasattr(past, "variable") for past in behind)
 
 
 def _past_reshaping(node: Any) -> Any:

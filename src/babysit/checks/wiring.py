@@ -10,6 +10,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from babysit.checks.measuring import Measured
 from babysit.checks.norms import named
 from babysit.checks.seen import Seen, evidence
+from babysit.records import Severity
 
 STRONG_DROPOUT = 0.9
 """From here on nine in ten units are gone at each step; the papers use 0.1 to 0.5, on inputs 0.2."""
@@ -131,7 +132,15 @@ def not_in_optimizer(measured: Measured) -> Seen | None:
         missing[0],
         f"the optimizer does not hold {named(missing)}, so they never change",
         evidence("trainable parameters left out", len(missing), "0", "freeze them, if they are to stay"),
+        Severity.INFO if _is_opponent(measured) else None,
     )
+
+
+def _is_opponent(measured: Measured) -> bool:
+    """True where one answer is always wanted: a generator is trained to fool a critic, which stays."""
+    call, y = measured.call, measured.y
+    wanted = call is not None and call.kind not in ("softmax", "log probabilities") and isinstance(y, Tensor)
+    return wanted and y.numel() > 1 and bool((y == y.flatten()[0]).all())
 
 
 def _of_loss(measured: Measured) -> list[tuple[str, nn.Parameter]]:

@@ -24,7 +24,7 @@ from babysit.recipe.builtin import BUILTIN
 from babysit.recipe.space import middle
 from babysit.search.pruning import PRUNERS
 from babysit.search.samplers import SAMPLERS
-from babysit.session.touching import StudyStopped
+from babysit.session.touching import GOES_ON, StudyStopped
 from babysit.training.precision import PRECISION_NAMES, remark
 
 
@@ -41,11 +41,17 @@ class _Guarded(TyperGroup):
             how = f"stopped by {error}" if isinstance(error, StudyStopped) else "interrupted"
             error_console().print(
                 f"[yellow]{escape(how)}:[/yellow] what was finished is kept; "
-                + escape(going_on(sys.argv[1:])),
+                + escape(going_on([*sys.argv[1:], *_added(error)])),
                 soft_wrap=True,
                 highlight=False,
             )
             raise typer.Exit(130) from None
+
+
+def _added(error: BaseException) -> list[str]:
+    """What the command must add to go on with a search that was extended while it ran."""
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(GOES_ON)]
+    return notes[-1].split() if notes else []
 
 
 def going_on(words: Sequence[str]) -> str:

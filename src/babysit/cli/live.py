@@ -48,8 +48,9 @@ def live(
     console = console_for(False)
     with Reader(Job("", store=store, folder=out).store_url) as reader:
         meant = _meant(reader, what)
-        if once or not console.is_terminal:
-            console.print(_frame(reader, meant, console)[0], highlight=False)
+        frame, ended = _frame(reader, meant, console)
+        if once or ended or not console.is_terminal:
+            console.print(frame, highlight=False)
             return
         with contextlib.suppress(KeyboardInterrupt):  # the usual way to leave
             last = _follow(reader, meant, console, every)

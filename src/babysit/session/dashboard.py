@@ -42,7 +42,10 @@ def make_server(url: str, host: str = "127.0.0.1", port: int = 0) -> Server:
             f"the dashboard needs a package that is not installed ({error.name})",
             cure="pip install 'babysit[dashboard]'",
         ) from None
-    return Server(Serving(OpenStore(url), rules_for(host), is_interrupted), host, port)
+    from babysit.session.laboratory import laboratory  # loads every experiment
+
+    serving = Serving(OpenStore(url), rules_for(host), is_interrupted, lab=laboratory())
+    return Server(serving, host, port)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,10 @@ ONLY: Key = (0, 0)
 """The trial of a study that has only one."""
 
 
+GOES_ON = "--trials "
+"""Begins the note on an exception that ends an extended search: what its own command must add to go on."""
+
+
 class StudyStopped(KeyboardInterrupt):
     """Somebody asked for a study's end, which comes as Ctrl-C would bring it; the text says who."""
 
@@ -96,6 +100,7 @@ class SearchDesk(_Desk):
     def __init__(self, url: str, study: int, extend: Callable[[int], str]) -> None:
         super().__init__(url, study)
         self._extend = extend
+        self._trials = 0
         self._stop: Command | None = None
 
     def __exit__(
@@ -105,8 +110,11 @@ class SearchDesk(_Desk):
         if stopped is not None:
             self._listener.applied(stopped.id, 0, "stopped; --resume goes on from there")
         super().__exit__(kind, error, trace)
-        if stopped is not None:
-            raise StudyStopped(stopped.by) from error
+        ending = error if stopped is None else StudyStopped(stopped.by)
+        if self._trials and ending is not None:
+            ending.add_note(f"{GOES_ON}{self._trials}")
+        if stopped is not None and ending is not None:
+            raise ending from error
 
     def is_stopped(self) -> bool:
         """Whether the study's end was asked for."""
@@ -135,6 +143,7 @@ class SearchDesk(_Desk):
         if reason:
             self._listener.refused(command.id, reason)
         else:
+            self._trials = trials
             self._listener.applied(command.id, 0, f"the last stage now has {trials} trials")
 
 

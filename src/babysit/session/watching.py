@@ -59,7 +59,7 @@ def watch(
         loss: the criterion; as a module it lets the watch see predictions beside targets.
         name: what to call the run in its report; by default the model's class.
         every: steps from sample to sample in the beginning. The first eight steps are sampled more often;
-            after the 64th samples become rarer, until they are eight times as far apart.
+            after the 64th samples become rarer, until they are sixteen times as far apart.
         store: a path or a database's URL; the run is recorded there as a study of kind "watch", of several
             processes by the first only. With it the run can be touched while it trains, from the command
             line or the dashboard: its learning rate multiplied, or the run stopped. Default: no store, and

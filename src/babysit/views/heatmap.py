@@ -99,15 +99,15 @@ def quantile(histogram: Histogram, share: float) -> float:
     """The value below which a share of the counted numbers lies, evenly spread in each bin.
 
     Example:
-        >>> quantile(Histogram("a", 1, np.array([0.0, 1.0, 2.0]), np.array([1, 3])), 0.5)
-        1.3333333333333335
+        >>> quantile(Histogram("a", 1, np.array([0.0, 1.0, 2.0]), np.array([1, 1])), 0.75)
+        1.5
     """
     below = np.concatenate([[0.0], np.cumsum(histogram.counts, dtype=np.float64)])
     inside = int(np.searchsorted(below, share * below[-1], side="left"))
     after = max(1, min(inside, len(histogram.counts)))
     low, high = (float(edge) for edge in histogram.edges[after - 1 : after + 1])
     count = below[after] - below[after - 1]
-    return low + (high - low) * (share * below[-1] - below[after - 1]) / count if count else low
+    return low + float((high - low) * (share * below[-1] - below[after - 1]) / count) if count else low
 
 
 def heatmap_png(data: Heatmap) -> bytes:

@@ -8,7 +8,7 @@ from functools import cached_property
 from html import escape
 from itertools import pairwise
 
-from babysit.records import CommandKind, Finding, Run, Touch
+from babysit.records import CommandKind, Finding, Run, Severity, Touch
 from babysit.store.queries import Curve
 from babysit.views import lines
 from babysit.views.axes import Axis
@@ -91,11 +91,15 @@ class RunFigures:
             marked = data._replace(marks=(*self._marks(key, causes), *self._happened(key)))
             return shown_lines(key, heading, marked, self._caption(key))
         if self.scores is not None and key == "scores":
-            train = self._view.result.run.readings[-1].train_accuracy
-            caption = scores_caption(self.scores, train)
+            caption = scores_caption(self.scores, self._train_accuracy())
             return Shown(key, self.scores.y.label.capitalize(), scores_svg(self.scores), "", caption)
         heading = "Activations over time" if key == "activations" else "Gradients over time"
         return Shown(key, heading, self._pictures(key), "", _PICTURE_CAPTIONS[key])
+
+    def _train_accuracy(self) -> float:
+        """At the end; NaN where something graver than its gap is to be said of the run."""
+        grave = any(finding.severity is not Severity.INFO for finding in self._view.findings)
+        return math.nan if grave else self._view.result.run.readings[-1].train_accuracy
 
     def _loss(self) -> Lines | None:
         run, first = self._view.result.run, self._view.result.run.first_cost

@@ -6,7 +6,7 @@ validation batch that happens to come between is never taken for a training batc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -19,7 +19,7 @@ from babysit.watching.measuring import (
     first_examples,
     layer_scalars,
     output_part,
-    spread_over_examples,
+    output_scalars,
     target_scalars,
 )
 
@@ -30,6 +30,8 @@ MOODY = (*NORMS, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaD
 """Layers that behave otherwise in eval mode."""
 _SQUASHING = (nn.Sigmoid, nn.Tanh)
 _MOST_OUTPUTS = 8
+_SMALL = 4096
+"""So many numbers are copied in less time than a few statistics of them take."""
 
 
 class Removable(Protocol):
@@ -63,8 +65,12 @@ class Guard:
         try:
             function(*args)
         except Exception as error:
-            self.failures += 1
-            self.first = self.first or f"{type(error).__name__}: {error}"
+            self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """Counts an exception that was swallowed."""
+        self.failures += 1
+        self.first = self.first or f"{type(error).__name__}: {error}"
 
 
 def is_compiled(model: nn.Module) -> bool:
@@ -243,26 +249,21 @@ class Capture:
         """
         names = list(self.kept)
         values = [first_examples(output) for output in self.kept.values()]
-        kinds = [type(self.layers[name]) for name in names]
-        if self.output is not None and self.output.dim() > 1:
-            values.append(output_part(self.output))
-            kinds.append(nn.Module)
-        found = layer_scalars(kinds, values)
-        for name, each, measured in zip(names, values, found, strict=False):
+        found = layer_scalars([type(self.layers[name]) for name in names], values)
+        for name, each, measured in zip(names, values, found, strict=True):
             scalars.add(("layer", name), measured, each.numel())
-        if len(found) > len(names):
-            self._measure_output(scalars, values[-1], found[-1])
+        if self.output is not None and self.output.dim() > 1:
+            self._measure_output(scalars, output_part(self.output))
         if self.judged is not None and _comparable(*self.judged):
-            kind = "moments" if self.judged[1].is_floating_point() else "classes"
-            scalars.add((kind,), target_scalars(*self.judged))
-        active = self._active(dict(zip(names, values, strict=False)))
+            _measure_targets(scalars, *self.judged)
+        active = self._active(dict(zip(names, values, strict=True)))
         # No longer than the backward pass itself would keep them.
         self.kept, self._newest, self.given, self.output, self.judged = {}, ("", None), None, None, None
         return active
 
-    def _measure_output(self, scalars: Scalars, values: Tensor, found: list[Tensor]) -> None:
+    def _measure_output(self, scalars: Scalars, values: Tensor) -> None:
         given = [] if self.given is None else [self.given.sum(dtype=torch.float32)]
-        scalars.add(("output",), [*found, spread_over_examples(values), *given], values.numel())
+        _soon(scalars, ("output",), values, lambda kept: [*output_scalars(kept), *given])
 
     def _active(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Where a layer goes straight into a norm or ReLU, that one tells which units are active."""
@@ -276,6 +277,23 @@ class Capture:
             if telling and each.dim() > 1 and name not in feeders:
                 active[name] = active_units(each, maps)
         return active
+
+
+def _measure_targets(scalars: Scalars, output: Tensor, targets: Tensor) -> None:
+    kind = "moments" if targets.is_floating_point() else "classes"
+    classes = output.shape[1] if kind == "classes" else 0
+    _soon(scalars, (kind,), targets, lambda kept: target_scalars(kept, classes))
+
+
+def _soon(
+    scalars: Scalars, name: Hashable, values: Tensor, compute: Callable[[Tensor], list[Tensor]]
+) -> None:
+    """Computed from a copy when all is read if that copy is small, else at once."""
+    if values.numel() > _SMALL:
+        scalars.add(name, compute(values), values.numel())
+        return
+    kept = values.detach().clone()
+    scalars.later(name, lambda: compute(kept), values.numel())
 
 
 def _comparable(output: Tensor, targets: Tensor) -> bool:

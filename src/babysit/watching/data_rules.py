@@ -31,7 +31,10 @@ def constant_labels(log: Log) -> Seen | None:
     if len(samples) < ENOUGH or _examples(samples) < _MANY:
         return None
     label = max(range(len(_shares(samples[0]))), key=_shares(samples[0]).__getitem__)
-    if any(_shares(sample)[label] < 1 for sample in samples):
+    # Which of several pairs is the true one may well be told by a constant: the first.
+    if any(_shares(sample)[label] < 1 for sample in samples) or (
+        log.graph is not None and log.graph.compared
+    ):
         return None
     return Seen(
         Severity.WARNING,

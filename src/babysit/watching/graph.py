@@ -35,9 +35,12 @@ _PAIRS = {
     ("BinaryCrossEntropyWithLogits", "Sigmoid"): "sigmoid",
     ("BinaryCrossEntropyWithLogits", "Softmax"): "softmax",
     ("BinaryCrossEntropyWithLogits", "Relu"): "relu",
+    ("BinaryCrossEntropy", "Softmax"): "one softmax",
 }
+_SCALED = frozenset({"Div", "Mul", "Add", "Sub", "MaskedFill"})
 _FLAT = frozenset({"Round", "Floor", "Ceil", "Trunc", "Sign", "Sgn"})
 _ABOVE_ZERO = frozenset({"Relu", "Sigmoid", "Softmax"})
+_LAYERS = frozenset({"Addmm", "Mm", "Bmm", "Convolution", "Embedding", "NativeBatchNorm", "NativeLayerNorm"})
 _MOST_NODES = 5000
 
 
@@ -53,6 +56,8 @@ class LossGraph:
         from_scores: the cross-entropy takes the softmax itself, of whatever the model gives.
         alone: only a known loss, its sign, scale and mean make up the value: its floor is zero.
         flat: an operation on the way whose slope is zero everywhere, e.g. "round"; empty if there is none.
+        leaves: the identities of the tensors that it would train.
+        compared: the class scores are products of two computed things, or joined of several: a contrast.
         above_zero: the prediction before a squared or absolute error cannot be negative.
     """
 
@@ -64,6 +69,8 @@ class LossGraph:
     from_scores: bool = False
     flat: str = ""
     above_zero: bool = False
+    leaves: frozenset[int] = frozenset()
+    compared: bool = False
 
 
 def read_loss(loss: Tensor) -> LossGraph:
@@ -93,12 +100,30 @@ def read_loss(loss: Tensor) -> LossGraph:
         cut=False,
         kind=kinds[0] if kinds else "cross-entropy" if by_hand else "",
         fed_by=fed[0] if fed else "",
-        stretched=next((shapes for shapes in map(_stretched, _losses(nodes, end)) if shapes), None),
+        stretched=next((shapes for shapes in map(_stretched, _losses(nodes, loss.grad_fn)) if shapes), None),
         alone=_name(end) in KINDS or by_hand,
-        from_scores=any(_pair(node) == ("NllLoss", "LogSoftmax") for node in nodes),
+        from_scores=by_hand or any(_pair(node) == ("NllLoss", "LogSoftmax") for node in nodes),
         flat=next((_name(node).lower() for node in nodes if _name(node) in _FLAT), ""),
         above_zero=len(errors) == 1 and _pair(errors[0])[1] in _ABOVE_ZERO,
+        leaves=frozenset(id(node.variable) for node in nodes if hasattr(node, "variable")),
+        compared=any(_is_contrast(_below(node)) for node in nodes if _name(node) == "LogSoftmax"),
     )
+
+
+def _is_contrast(node: Any) -> bool:
+    """Not a layer's scores, which are products with a weight."""
+    while node is not None and _name(node) in _SCALED and _children(node):
+        node = _below(node)
+    if node is None or _name(node) == "Cat":
+        return node is not None
+    children = [_past_views(child) for child in _children(node)] if _name(node) in ("Mm", "Bmm") else []
+    return len(children) == 2 and not any(hasattr(child, "variable") for child in children)
+
+
+def _past_views(node: Any) -> Any:
+    while _name(node) in _VIEWS and _children(node):
+        node = _children(node)[0]
+    return node
 
 
 def _is_log_likelihood(node: Any) -> bool:
@@ -117,11 +142,14 @@ def _children(node: Any) -> list[Any]:
     return [child for child, _ in node.next_functions if child is not None]
 
 
-def _nodes(root: Any) -> Iterator[Any]:
+def _nodes(root: Any, ends: frozenset[str] = frozenset()) -> Iterator[Any]:
+    """A graph's nodes from the loss back, not past those of the names given."""
     seen, waiting = {root}, [root]
     while waiting and len(seen) < _MOST_NODES:
         node = waiting.pop(0)
         yield node
+        if _name(node) in ends:
+            continue
         fresh = [child for child in _children(node) if child not in seen]
         seen.update(fresh)
         waiting.extend(fresh)
@@ -146,9 +174,10 @@ def _below(node: Any) -> Any:
     return children[0] if children else None
 
 
-def _losses(nodes: list[Any], end: Any) -> list[Any]:
-    pairwise = [node for node in nodes if KINDS.get(_name(node), "") in ("squared error", "absolute error")]
-    return pairwise + ([end] if _name(end) == "Sub" else [])
+def _losses(nodes: list[Any], root: Any) -> list[Any]:
+    """Where predictions meet targets: errors, and sums and products between the loss and the last layer."""
+    errors = [node for node in nodes if KINDS.get(_name(node), "") in ("squared error", "absolute error")]
+    return errors + [node for node in _nodes(root, _LAYERS) if _name(node) in ("Sub", "Mul")]
 
 
 def _shape(node: Any) -> tuple[int, ...]:

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from babysit.watching.quantities import Sample, Units
+from babysit.watching.taking import Taken, samples_of
 
 MOST_SAMPLES = 512
 """When there are so many, every other one is dropped and new ones come half as often."""
 _BATCHES = 16
 """A unit is dead if silent in the last so many sampled batches."""
 _MOST_WAITING = 512
+_MOST_UNREAD = 16
 _MOST_PACES = 1024
 
 
@@ -72,30 +74,41 @@ class History:
     """The samples of a run, spread evenly over it however long it is.
 
     Attributes:
-        samples: oldest first.
         stretch: how many times rarer samples have become.
         paces: seconds a step.
     """
 
     def __init__(self) -> None:
-        self.samples: list[Sample] = []
         self.stretch = 1
         self.paces: deque[float] = deque(maxlen=_MOST_PACES)
+        self._samples: list[Sample] = []
+        self._unread: list[Taken] = []
         self._active: dict[str, deque[tuple[int, Tensor]]] = {}
 
-    def keep(self, sample: Sample, active: Mapping[str, Tensor]) -> None:
+    def keep(self, taken: Taken, active: Mapping[str, Tensor]) -> None:
         """Puts a sample to the others.
 
         Args:
-            sample: the newest.
+            taken: the newest.
             active: which units were active or learning, by layer.
         """
         for name, units in active.items():
-            self._active.setdefault(name, deque(maxlen=_BATCHES)).append((sample.step, units))
-        self.samples.append(sample)
-        if len(self.samples) > MOST_SAMPLES:
-            self.samples = self.samples[::2]
+            self._active.setdefault(name, deque(maxlen=_BATCHES)).append((taken.step, units))
+        self._unread.append(taken)
+        if len(self._unread) >= _MOST_UNREAD:
+            self._read()
+        if len(self._samples) + len(self._unread) > MOST_SAMPLES:
+            self._samples = self.samples()[::2]
             self.stretch *= 2
+
+    def samples(self) -> list[Sample]:
+        """All that are kept, oldest first."""
+        self._read()
+        return self._samples
+
+    def _read(self) -> None:
+        self._samples += samples_of(self._unread)
+        self._unread = []
 
     def units(self) -> dict[str, Units]:
         """Dead units by layer."""

@@ -12,7 +12,7 @@ from babysit.watching.leaks import telling_columns
 from babysit.watching.noise import NoiseProbe, NoiseStat, Takes
 from babysit.watching.norms import NormProbe, NormStat, norm_stat
 
-_LEAK_LOOKS = 4
+_LEAK_LOOKS = 3
 """So many sampled batches are searched for the label among the inputs: columns do not change."""
 
 

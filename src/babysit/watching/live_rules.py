@@ -44,6 +44,7 @@ class LiveRule:
 _WIRING = (
     "raised",
     "graph_cut",
+    "gradients_discarded",
     "optimizer_never_steps",
     "foreign_parameters",
     "sign_flipped",
@@ -75,6 +76,14 @@ LIVE_RULES: tuple[LiveRule, ...] = (
         "the loss has no graph, or in 3 sampled steps no gradient, or only zeros behind a round()",
         "without a path there is nothing to learn from",
         "autograd: only what has a path to the loss gets a gradient",
+        ("gradients_discarded",),
+    ),
+    LiveRule(
+        "gradients_discarded",
+        loop_rules.gradients_discarded,
+        "in 3 sampled steps or more no parameter has a gradient, though the loss's graph leads to them",
+        "what backward() makes is there at the step, unless it was zeroed in between",
+        "torch.optim: a step uses what .grad holds",
     ),
     LiveRule(
         "foreign_parameters",
@@ -108,8 +117,8 @@ LIVE_RULES: tuple[LiveRule, ...] = (
     LiveRule(
         "sign_flipped",
         loop_rules.sign_flipped,
-        "a loss with a floor of 0 is negative, or the optimizer maximizes it",
-        "cross-entropy and squared errors cannot be below 0",
+        "a loss with a floor of 0 is negative, the optimizer maximizes it, or it sinks to -1e4 x the first",
+        "cross-entropy and squared errors cannot be below 0; densities and rewards sink to 40 x the first",
         "their definitions",
     ),
     LiveRule(
@@ -147,7 +156,7 @@ LIVE_RULES: tuple[LiveRule, ...] = (
     LiveRule(
         "parameters_unreached",
         loop_rules.parameters_unreached,
-        "no gradient in any sample for a layer that ran",
+        "no gradient in any sample for a layer that ran, or one of exactly 0 that no dead unit explains",
         "a layer that runs and trains has a gradient",
         "autograd: only what has a path to the loss gets a gradient",
         ("graph_cut",),
@@ -251,7 +260,7 @@ LIVE_RULES: tuple[LiveRule, ...] = (
         "half of a layer's units silent in all of 5 or more batches; a remark where the run learns",
         "ReLU sparsity of 50-70% is healthy: only the same unit, always, without gradient, is dead",
         "CS231n lecture 6; our own measurement on healthy networks",
-        (*_LOUD, "rate_too_high"),
+        (*_LOUD, "rate_too_high", "parameters_unreached"),
     ),
     LiveRule(
         "saturated",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from babysit.records import Evidence, Severity
-from babysit.watching.evidence import ENOUGH, Seen, late, named, stepped
+from babysit.watching.evidence import ENOUGH, Seen, fares_well, late, named, stepped
+from babysit.watching.layer_rules import dead_units, saturated
 from babysit.watching.quantities import Log, Sample, middle
 
 
@@ -32,6 +33,28 @@ def graph_cut(log: Log) -> Seen | None:
     )
 
 
+def gradients_discarded(log: Log) -> Seen | None:
+    """The loss leads back to the parameters, and at the step they have no gradient."""
+    samples = [sample for sample in stepped(log) if sample.tensors]
+    reaches = log.graph is not None and bool(log.graph.leaves & log.setup.stepped)
+    if (
+        not reaches
+        or fares_well(log)
+        or len(samples) < ENOUGH
+        or not all(_without_gradient(sample) for sample in samples)
+    ):
+        return None
+    return Seen(
+        Severity.ERROR,
+        "gradients",
+        samples[0].step,
+        "the gradients are gone before the step: backward() made them, and they were zeroed at once",
+        "call zero_grad() before backward(), or after step(), and not between the two",
+        0.97,
+        (Evidence("parameters with a gradient at the step", 0.0, "all that train", "nothing to step by"),),
+    )
+
+
 def _without_gradient(sample: Sample) -> bool:
     return all(math.isnan(stat.gradient) and not stat.update for stat in sample.tensors.values())
 
@@ -42,9 +65,9 @@ def parameters_unreached(log: Log) -> Seen | None:
     if len(samples) < ENOUGH or all(_without_gradient(sample) for sample in samples):
         return None
     names = [name for name in samples[-1].tensors if all(_dry(sample, name) for sample in samples)]
-    ran = [name for name in names if any(name.rpartition(".")[0] in sample.layers for sample in samples)]
     if not names:
-        return None
+        return _of_zero_gradient(log, samples)
+    ran = [name for name in names if any(name.rpartition(".")[0] in sample.layers for sample in samples)]
     return Seen(
         Severity.WARNING if ran else Severity.INFO,
         (ran or names)[0],
@@ -57,6 +80,59 @@ def parameters_unreached(log: Log) -> Seen | None:
         0.85 if ran else 0.5,
         (Evidence("tensors without a gradient", len(names), "0", "they never learn"),),
     )
+
+
+def _of_zero_gradient(log: Log, samples: list[Sample]) -> Seen | None:
+    """Layers whose gradient is exactly 0 at every look."""
+    zeros = _at_zero(samples)
+    names = zeros or _unweighed(log, samples)
+    if not names:
+        return None
+    why = (
+        "two layers of zeros in a row keep each other at zero"
+        if zeros
+        else "what they say changes nothing, as behind a softmax over a single score"
+    )
+    return Seen(
+        Severity.WARNING,
+        names[0],
+        samples[0].step,
+        f"the gradient of {named(names)} is exactly 0 at every look: {why}",
+        "start one of the two at random, the other may be zero"
+        if zeros
+        else "look at the axis of the softmax behind that layer, and at factors that are zero",
+        0.85,
+        (Evidence("tensors with a gradient of 0", len(names), "0", "they never learn"),),
+    )
+
+
+def _at_zero(samples: list[Sample]) -> list[str]:
+    """Weights that are all zero and stay so: two layers of zeros in a row keep each other there."""
+    return [
+        name
+        for name, stat in samples[-1].tensors.items()
+        if stat.dims >= 2 and all(_still(sample, name) and not _size(sample, name) for sample in samples)
+    ]
+
+
+def _unweighed(log: Log, samples: list[Sample]) -> list[str]:
+    """Layers whose gradient is exactly zero, always, with no dead or saturated unit to blame for it."""
+    if dead_units(log) is not None or saturated(log) is not None:
+        return []
+    own = [name for name in samples[-1].tensors if name not in log.setup.lookups]
+    still = {name for name in own if all(_still(sample, name) for sample in samples)}
+    layers = {name.rpartition(".")[0] for name in own if name not in still}
+    found = [name for name in own if name in still and name.rpartition(".")[0] not in layers]
+    return found if any(samples[-1].tensors[name].dims >= 2 for name in found) else []
+
+
+def _still(sample: Sample, name: str) -> bool:
+    stat = sample.tensors.get(name)
+    return stat is not None and stat.gradient == 0 and not stat.update
+
+
+def _size(sample: Sample, name: str) -> float:
+    return sample.tensors[name].weight
 
 
 def _dry(sample: Sample, name: str) -> bool:
@@ -102,7 +178,7 @@ def parameters_left_out(log: Log) -> Seen | None:
     setup = log.setup
     if not setup.left_out or set(setup.left_out) == set(setup.trainable):
         return None
-    head = setup.trainable[-1] in setup.left_out
+    head = setup.trainable[-1] in setup.left_out and not _is_opponent(log)
     return Seen(
         Severity.WARNING if head else Severity.INFO,
         setup.left_out[0],
@@ -112,6 +188,12 @@ def parameters_left_out(log: Log) -> Seen | None:
         0.8 if head else 0.4,
         (Evidence("tensors left out", len(setup.left_out), "0", "they keep their first values"),),
     )
+
+
+def _is_opponent(log: Log) -> bool:
+    """Whether the one answer is always wanted: a generator is trained to fool a critic, which stays."""
+    targets = [sample.targets for sample in log.samples if sample.targets is not None]
+    return len(targets) >= ENOUGH and all(abs(each.square - each.mean**2) < 1e-9 for each in targets)
 
 
 def gradients_not_zeroed(log: Log) -> Seen | None:
@@ -173,7 +255,7 @@ def sign_flipped(log: Log) -> Seen | None:
     # One step to -1e-9 is rounding.
     below = [step for step, loss in enumerate(log.losses, 1) if loss < -1e-6]
     if not known or not (len(below) >= ENOUGH or log.setup.maximize):
-        return None
+        return _without_floor(log)
     return Seen(
         Severity.ERROR,
         "loss",
@@ -185,7 +267,29 @@ def sign_flipped(log: Log) -> Seen | None:
     )
 
 
+_BOTTOMLESS = 1e4
+"""Times its first size: densities and rewards stay above a hundredth of that."""
+
+
+def _without_floor(log: Log) -> Seen | None:
+    """The loss falls far below zero, as no likelihood or distance does."""
+    level = -_BOTTOMLESS * max(abs(log.first), 1.0)
+    explained = labels_outside_range(log) is not None or bool(_bare_scores(log))
+    if explained or log.steps < 20 or not -math.inf < log.last < level:
+        return None
+    return Seen(
+        Severity.ERROR,
+        "loss",
+        next(step for step, loss in enumerate(log.losses, 1) if loss < level),
+        f"the loss falls without end, from {log.first:.4g} to {log.last:.3g}: a part has the wrong sign",
+        "look at the sign of each term of the loss: what is to be large takes a minus",
+        0.85,
+        (Evidence("loss", log.last, "a floor", "what is maximized by mistake has none"),),
+    )
+
+
 _MISFED = {
+    "one softmax": "a softmax shares 1 among the outputs, and more than one of them is to be 1, or fewer",
     "softmax": "a softmax already made probabilities of the scores, and the loss squashes them once more",
     "sigmoid": "a sigmoid already squashed the scores, and the loss squashes them once more",
     "relu": "a ReLU cuts off all negative scores before the loss",
@@ -199,7 +303,7 @@ def output_loss_mismatch(log: Log) -> Seen | None:
     if log.graph is not None and log.graph.above_zero:
         return _out_of_reach(log)
     fed_by = (log.graph.fed_by if log.graph is not None else "") or _probabilities(log) or _bare_scores(log)
-    if not fed_by:
+    if not fed_by or (fed_by == "one softmax" and _is_one_of_several(log)):
         return None
     return Seen(
         Severity.WARNING,
@@ -211,6 +315,15 @@ def output_loss_mismatch(log: Log) -> Seen | None:
         0.93,
         (Evidence("loss", log.last, "able to reach 0", "squashed twice it has a higher floor"),),
     )
+
+
+def _is_one_of_several(log: Log) -> bool:
+    """Whether the targets of each example sum to 1, as a softmax does: one-hot labels are fine there."""
+    seen = [(sample.output, sample.targets) for sample in log.samples]
+    shares = [
+        out.mean / told.mean for out, told in seen if out is not None and told is not None and told.mean
+    ]
+    return len(shares) < ENOUGH or all(0.9 < share < 1.1 for share in shares)
 
 
 def labels_outside_range(log: Log) -> Seen | None:

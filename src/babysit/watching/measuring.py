@@ -6,7 +6,7 @@ become means after the transfer, and of a large tensor a part stands for all.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -41,30 +41,64 @@ class Scalars:
     def __init__(self) -> None:
         self.sizes: dict[Hashable, int] = {}
         self._values: dict[Hashable, list[Tensor]] = {}
+        self._waiting: dict[Hashable, Callable[[], list[Tensor]]] = {}
 
     def add(self, name: Hashable, values: list[Tensor], size: int = 0) -> None:
         """Puts scalars, or vectors, under a name, in place of those already there."""
         self._values[name], self.sizes[name] = values, size
 
+    def later(self, name: Hashable, compute: Callable[[], list[Tensor]], size: int = 0) -> None:
+        """Puts under a name what is computed only when all are read.
+
+        Args:
+            name: as for :meth:`add`.
+            compute: gives the scalars; what it holds must be small, and its own.
+            size: as for :meth:`add`.
+        """
+        self._waiting[name], self.sizes[name] = compute, size
+
     def drop(self, name: Hashable) -> None:
         """Takes away what is under a name."""
         self._values.pop(name, None)
 
+    @torch.no_grad()
+    def settled(self) -> dict[Hashable, list[Tensor]]:
+        """All by name, nothing left to compute."""
+        self._values |= {name: compute() for name, compute in self._waiting.items()}
+        self._waiting = {}
+        return self._values
+
     def read(self) -> dict[Any, list[float]]:
         """All as numbers, by name."""
-        flat = [value for values in self._values.values() for value in values]
-        single = [value for value in flat if not value.dim()]
-        wide = [value.reshape(-1) for value in flat if value.dim()]
-        numbers = _numbers(single, wide)
-        ones, others = iter(numbers[: len(single)]), iter(numbers[len(single) :])
-        return {
-            name: [
-                number
-                for value in values
-                for number in islice(others if value.dim() else ones, value.numel())
-            ]
-            for name, values in self._values.items()
+        return read_together([self])[0]
+
+
+def read_together(several: Iterable[Scalars]) -> list[dict[Any, list[float]]]:
+    """What each of several holds, as numbers by name: one transfer for all.
+
+    Example:
+        >>> first, second = Scalars(), Scalars()
+        >>> first.add("loss", [torch.tensor(2.0)])
+        >>> second.later("shares", lambda: [torch.tensor([0.5, 0.5])])
+        >>> read_together([first, second])
+        [{'loss': [2.0]}, {'shares': [0.5, 0.5]}]
+    """
+    settled = [scalars.settled() for scalars in several]
+    flat = [value for named in settled for values in named.values() for value in values]
+    single = [value for value in flat if not value.dim()]
+    numbers = _numbers(single, [value.reshape(-1) for value in flat if value.dim()])
+    ones, others = iter(numbers[: len(single)]), iter(numbers[len(single) :])
+    return [
+        {
+            name: [number for value in values for number in _next_of(value, ones, others)]
+            for name, values in named.items()
         }
+        for named in settled
+    ]
+
+
+def _next_of(value: Tensor, ones: Iterable[float], others: Iterable[float]) -> Iterable[float]:
+    return islice(others, value.numel()) if value.dim() else islice(ones, 1)
 
 
 def _numbers(single: list[Tensor], wide: list[Tensor]) -> list[float]:
@@ -159,6 +193,16 @@ def output_part(output: Tensor) -> Tensor:
     return values if every < 2 else values[:, ::every]
 
 
+def output_scalars(values: Tensor) -> list[Tensor]:
+    """Sum and norm of the model's output, and its spread over examples.
+
+    Args:
+        values: what counts of it, (examples, outputs).
+    """
+    total, norm = layer_scalars([nn.Module], [values])[0]
+    return [total, norm, spread_over_examples(values)]
+
+
 def spread_over_examples(values: Tensor) -> Tensor:
     """The mean over outputs of the standard deviation over examples.
 
@@ -169,18 +213,18 @@ def spread_over_examples(values: Tensor) -> Tensor:
     return values.float().std(0, correction=0).mean()
 
 
-def target_scalars(output: Tensor, targets: Tensor) -> list[Tensor]:
+def target_scalars(targets: Tensor, classes: int) -> list[Tensor]:
     """Class shares where the targets are class numbers, else mean, mean square and the share below zero.
 
     Args:
-        output: what the criterion was given first; its second dimension counts the classes.
-        targets: what it was given second.
+        targets: what the criterion was given second.
+        classes: how many there are; it counts for class numbers only.
     """
     if targets.is_floating_point():
         x = targets.float()
         return [x.mean(), x.square().mean(), (x < 0).float().mean()]
-    classes = torch.arange(output.shape[1], device=targets.device)
-    return [(targets.reshape(-1, 1) == classes).mean(0, dtype=torch.float32)]
+    numbers = torch.arange(classes, device=targets.device)
+    return [(targets.reshape(-1, 1) == numbers).mean(0, dtype=torch.float32)]
 
 
 class Parts:

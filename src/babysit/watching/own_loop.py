@@ -12,7 +12,7 @@ from babysit.errors import InputError
 from babysit.verdict.report import Report
 from babysit.watching.ending import told
 from babysit.watching.live_rules import failed, judge
-from babysit.watching.quantities import Epoch, Log
+from babysit.watching.quantities import Log
 from babysit.watching.ranks import rank
 from babysit.watching.watcher import Watcher
 
@@ -38,7 +38,7 @@ def watch(
         loss: the criterion; as a module it lets the watch see predictions beside targets.
         name: what to call the run in its report; by default the model's class.
         every: steps from sample to sample in the beginning. The first eight steps are sampled more often;
-            after the 64th samples become rarer, until they are eight times as far apart.
+            after the 64th samples become rarer, until they are sixteen times as far apart.
 
     Returns:
         A context manager; its hooks live while the context is open.
@@ -106,7 +106,10 @@ class Watch:
             loss: the tensor that ``backward`` was called on, or its value.
         """
         if not self._rank:
-            self._watcher.guard(self._watcher.step, loss)
+            try:  # as the guard does, for a call less at every step
+                self._watcher.step(loss)
+            except Exception as error:
+                self._watcher.guard.failed(error)
 
     def epoch(
         self,
@@ -125,8 +128,7 @@ class Watch:
         self._watcher.guard(self._epoch, train_accuracy, val_accuracy, val_loss)
 
     def _epoch(self, *values: float) -> None:
-        self._watcher.instruments.passes.epoch()
-        self._watcher.epochs.append(Epoch(self._watcher.steps, *(float(value) for value in values)))
+        self._watcher.epoch(*map(float, values))
 
     @property
     def should_stop(self) -> bool:

@@ -129,8 +129,8 @@ class Sample:
 
     @property
     def ratio(self) -> float:
-        """The median update ratio over the weight tensors; NaN without any."""
-        return middle(stat.ratio for stat in self.tensors.values())
+        """The median update ratio over the weight tensors that get a gradient; NaN without any."""
+        return middle(stat.ratio for stat in self.tensors.values() if stat.gradient == stat.gradient)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +178,7 @@ class Setup:
         lookups: names of embedding tables: most of their rows get no gradient in a batch.
         maximize: an optimizer climbs instead of descending.
         compiled: activations cannot be seen.
+        stepped: the identities of the trainable ones that an optimizer holds.
     """
 
     optimizers: tuple[str, ...] = ()
@@ -188,6 +189,7 @@ class Setup:
     lookups: tuple[str, ...] = ()
     maximize: bool = False
     compiled: bool = False
+    stepped: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,7 @@ class Log:
     Attributes:
         setup: what was so before the first step.
         losses: one a step.
-        updates: optimizer steps made.
+        updates: optimizer steps seen: the first, and those of sampled steps.
         samples: the sampled steps, oldest first.
         epochs: what was reported, oldest first.
         units: dead units by layer.

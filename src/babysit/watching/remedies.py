@@ -29,6 +29,7 @@ REMEDIES: Mapping[str, str] = {
     "foreign_parameters": "make the optimizer from the parameters of the model that trains, after its last "
     "change",
     "gradient_noise": "average over larger batches, or lower the learning rate",
+    "gradients_discarded": "call zero_grad() before backward() or after step(), not between the two",
     "gradients_not_zeroed": "call optimizer.zero_grad() before every backward pass",
     "graph_cut": "keep tensors from model to loss: no .item(), .detach(), .numpy(), argmax or new tensor",
     "label_in_inputs": "take the column out of the inputs: it will not be there for new examples",
@@ -69,9 +70,9 @@ REMEDIES: Mapping[str, str] = {
 
 ERRORS = frozenset(
     {
-        *("broadcasting", "exploded", "foreign_parameters", "gradients_not_zeroed", "graph_cut"),
+        *("broadcasting", "exploded", "foreign_parameters", "gradients_discarded", "gradients_not_zeroed"),
         *("labels_outside_range", "not_finite", "optimizer_never_steps", "raised", "rate_is_zero"),
-        "sign_flipped",
+        *("graph_cut", "sign_flipped"),
     }
 )
 """Rules of the watch whose finding may be an error; of the others none is."""

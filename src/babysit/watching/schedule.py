@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-_EARLY, _GROWTH, _RAREST = 8, 32, 8
+_EARLY, _GROWTH, _RAREST = 8, 32, 16
 """The first steps show most faults. What comes later changes the more slowly the longer a run lasts: about
-four samples for every doubling of the steps, until they are eight times as far apart as at first."""
-_TRUSTED, _RECHECK = 8, 4
-"""Whether gradients are zeroed is looked at in the first eight samples, then in every fourth: it takes one
+four samples for every doubling of the steps, until they are sixteen times as far apart as at first."""
+_TRUSTED, _RECHECK = 5, 2
+"""Whether gradients are zeroed is looked at in the first five samples, then in every second: it takes one
 more step, and a loop hardly changes its habits."""
 
 
@@ -20,10 +20,10 @@ def next_sample(done: int, every: int, stretch: int = 1) -> int:
 
     Example:
         >>> steps = [1]
-        >>> while steps[-1] < 512:
+        >>> while steps[-1] < 1024:
         ...     steps.append(next_sample(steps[-1], every=16))
         >>> steps
-        [1, 3, 5, 7, 9, 25, 41, 57, 73, 105, 153, 217, 313, 441, 569]
+        [1, 3, 5, 7, 9, 25, 41, 57, 73, 105, 153, 217, 313, 457, 681, 937, 1193]
     """
     if done < _EARLY:
         return done + 2  # the step between shows whether gradients are zeroed
@@ -38,6 +38,6 @@ def looks_for_leftovers(samples: int) -> bool:
 
     Example:
         >>> [number for number in range(20) if looks_for_leftovers(number)]
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16]
+        [0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18]
     """
     return samples < _TRUSTED or samples % _RECHECK == 0

@@ -7,7 +7,7 @@ refuses is looked at member by member. The statistics are those of the live watc
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import torch
@@ -47,6 +47,10 @@ class _Collected(Scalars):
     def add(self, name: Hashable, values: list[Tensor], size: int = 0) -> None:
         """Puts scalars under a name."""
         self.values[name], self.sizes[name] = values, size
+
+    def later(self, name: Hashable, compute: Callable[[], list[Tensor]], size: int = 0) -> None:
+        """Computes at once: here many are looked at in one pass."""
+        self.add(name, compute(), size)
 
 
 class Twin:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from babysit.watching.capture import CONVOLUTIONS, RELUS
 from babysit.watching.measuring import Parts, Scalars
-from babysit.watching.quantities import TensorStat
 
 _PROBES = 3
 
@@ -30,8 +29,8 @@ class Updates:
 
     def forget(self) -> None:
         """Lets go of everything that was kept."""
-        self._before: dict[str, Tensor] = {}
-        self._dims: dict[str, int] = {}
+        self._before: dict[int, list[tuple[str, Tensor, Tensor]]] = {}
+        self.dims: dict[str, int] = {}
         self._probes: list[tuple[Tensor, Tensor, int]] = []
         self._left: list[Tensor] = []
 
@@ -42,43 +41,44 @@ class Updates:
         Args:
             optimizer: the one that steps.
         """
-        self._before = {name: self._parts.copy(value) for name, value in self.own(optimizer)}
+        self._before[id(optimizer)] = [
+            (name, value, self._parts.copy(value)) for name, value in self.own(optimizer)
+        ]
 
     @torch.no_grad()
-    def after(self, optimizer: Any, scalars: Scalars) -> None:
+    def after(self, optimizer: Any, scalars: Scalars) -> list[Tensor]:
         """Measures what the step changed.
 
         Args:
             optimizer: the one that stepped.
             scalars: where the norms go.
+
+        Returns:
+            The tensors that it may have changed.
         """
-        own = [(name, value) for name, value in self.own(optimizer) if name in self._before]
+        own = self._before.pop(id(optimizer), [])
         if not own:
-            return
-        values = [value for _, value in own]
-        before = [self._before[name] for name, _ in own]
-        changes = torch._foreach_sub([self._parts(value) for value in values], before)
-        gradients = [self._gradient(value) for value in values]
+            return []
+        before = [old for _, _, old in own]
+        changes = torch._foreach_sub([self._parts(value) for _, value, _ in own], before)
+        gradients = [self._gradient(value) for _, value, _ in own]
         known = [gradient for gradient in gradients if gradient is not None]
         norms = iter(torch._foreach_norm([*before, *changes, *known]))
         weights, moved = ([next(norms) for _ in own] for _ in range(2))
-        missing = values[0].new_tensor(math.nan) if len(known) < len(own) else values[0]
-        for (name, value), weight, update, gradient in zip(own, weights, moved, gradients, strict=True):
-            self._dims[name] = value.dim()
+        missing = before[0].new_tensor(math.nan) if len(known) < len(own) else before[0]
+        for (name, value, old), weight, update, gradient in zip(own, weights, moved, gradients, strict=True):
+            self.dims[name] = value.dim()
             felt = missing if gradient is None else next(norms)
-            scalars.add(("tensor", name), [weight, felt, update], self._before[name].numel())
-        self._probes = _smallest(values)
+            scalars.add(("tensor", name), [weight, felt, update], old.numel())
+        return [value for _, value, _ in own]
 
-    def stat(self, name: str, size: int, values: list[float]) -> TensorStat:
-        """One tensor's norms, read.
+    def probe(self, values: Iterable[Tensor]) -> None:
+        """Remembers some gradients, to look for them when the next backward pass begins.
 
         Args:
-            name: the tensor's.
-            size: how many of its numbers entered.
-            values: its norm, its gradient's and its change's.
+            values: the tensors that an optimizer has changed.
         """
-        weight, gradient, update = values
-        return TensorStat(weight, gradient, update, size, self._dims[name])
+        self._probes = _smallest(values)
 
     @torch.no_grad()
     def look_for_leftovers(self, scalars: Scalars) -> bool | None:

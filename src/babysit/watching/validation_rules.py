@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from babysit.records import Evidence, Severity
 from babysit.watching.evidence import ENOUGH, Seen, late
+from babysit.watching.inputs_seen import EpochPasses
 from babysit.watching.quantities import Epoch, Log, middle
 
 
@@ -14,11 +15,16 @@ def _told(epoch: Epoch) -> bool:
     return math.isfinite(epoch.val_accuracy) or math.isfinite(epoch.val_loss)
 
 
+def _looked_at(log: Log) -> list[tuple[Epoch, EpochPasses]]:
+    pairs = zip(log.epochs, log.passes.epochs, strict=False)
+    return [(epoch, passes) for epoch, passes in pairs if passes is not None]
+
+
 def validation_in_train_mode(log: Log) -> Seen | None:
     """Validation batches went through dropout and batch norm as training batches do."""
-    pairs = [pair for pair in zip(log.epochs, log.passes.epochs, strict=False) if _told(pair[0])]
+    pairs = [(epoch, passes) for epoch, passes in _looked_at(log) if _told(epoch)]
     wrong = [epoch for epoch, passes in pairs if passes.loose and not passes.evaluated]
-    if not log.setup.moody or len(pairs) < 2 or len(wrong) < len(pairs):
+    if not log.setup.moody or not wrong or len(wrong) < len(pairs):
         return None
     return Seen(
         Severity.WARNING,
@@ -90,13 +96,14 @@ def _over_one(values: list[float]) -> str:
 
 def _running_share(log: Log) -> str:
     """Hits and examples both pile up: k x the share is a whole number of hits, the share itself is not."""
-    pairs = list(zip(log.epochs, log.passes.epochs, strict=False))
+    passes = [passes for _, passes in _looked_at(log)]
     for rows, values in (
-        ([each.evaluated_rows for _, each in pairs], [epoch.val_accuracy for epoch, _ in pairs]),
-        ([each.trained_rows for _, each in pairs], [epoch.train_accuracy for epoch, _ in pairs]),
+        ({each.evaluated_rows for each in passes}, [epoch.val_accuracy for epoch in log.epochs]),
+        ({each.trained_rows for each in passes}, [epoch.train_accuracy for epoch in log.epochs]),
     ):
-        if len(values) >= ENOUGH and rows[0] and len(set(rows)) == 1 and _runs_on(rows[0], values):
-            return f"accuracies are running means over all epochs ({rows[0]} examples each)"
+        each = max(rows, default=0)
+        if len(values) >= ENOUGH and len(rows) == 1 and each and _runs_on(each, values):
+            return f"accuracies are running means over all epochs ({each} examples each)"
     return ""
 
 

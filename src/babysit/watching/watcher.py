@@ -1,14 +1,14 @@
 """The watcher: when to look, what to keep, and the log that comes of it.
 
 It looks at a step from its forward pass to its optimizer step, and waits for the next backward pass to see
-whether the gradients were zeroed. Between samples only a counter in the optimizer stays.
+whether the gradients were zeroed. Between samples none of its hooks stays in an optimizer that has stepped.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -17,19 +17,11 @@ from torch import Tensor, nn
 from babysit.watching.capture import Capture, Guard, Removable
 from babysit.watching.graph import LossGraph, read_loss
 from babysit.watching.history import History, Losses
-from babysit.watching.instruments import Instruments, noise_in, norms_in, telling_in
+from babysit.watching.instruments import Instruments
 from babysit.watching.measuring import Scalars
-from babysit.watching.quantities import (
-    Epoch,
-    Log,
-    Sample,
-    Setup,
-    TargetStat,
-    layer_stat,
-    middle,
-    output_stat,
-)
+from babysit.watching.quantities import Epoch, Log, Setup, middle
 from babysit.watching.schedule import looks_for_leftovers, next_sample
+from babysit.watching.taking import Taken
 from babysit.watching.updates import Updates, reached
 from babysit.watching.wiring import set_up
 
@@ -53,6 +45,9 @@ class Watcher:
         optimizers: those that train it.
         criterion: the loss, if it is a module.
         every: steps from sample to sample.
+
+    Attributes:
+        steps: steps done.
     """
 
     def __init__(
@@ -74,12 +69,14 @@ class Watcher:
         self._graphs = 0
         self._hooks: list[Removable] = []
         self._hooked: list[Any] = []
-        self._before_hooks: list[Removable] = []
+        self._step_hooks: list[Removable] = []
         self._taken = 0
         self._phase = _Phase.IDLE
         self._marked = (0, time.perf_counter())
         self._opened, self._at = 0, 0
         self._due: float = math.inf
+        self._attend_at: float = 0
+        self.steps = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -125,21 +122,31 @@ class Watcher:
             loss: its loss: the tensor that backward was called on, or a number.
         """
         self._losses.add(loss)
-        self.instruments.passes.stepped()
-        if self._phase is _Phase.IDLE and self.steps + 1 < self._due:
-            return
+        self.steps += 1
+        if self.steps >= self._attend_at:
+            self._attend(loss)
+
+    def _attend(self, loss: Tensor | float) -> None:
+        """What only some steps need: those of a sample, and those that passes are counted in."""
+        self.instruments.passes.stepped(self.steps)
         if self._phase is _Phase.SAMPLING:
             self._sampled(loss)
-            return
-        self._finish()
-        if self.steps + 1 >= self._due:
-            self._mark()
-            self._open()
+        elif self._phase is _Phase.TRAILING or self.steps + 1 >= self._due:
+            self._finish()
+            if self.steps + 1 >= self._due:
+                self._mark()
+                self._open()
+        self._wait()
 
-    @property
-    def steps(self) -> int:
-        """Steps done."""
-        return len(self._losses)
+    def _wait(self) -> None:
+        idle = self._phase is _Phase.IDLE
+        self._attend_at = min(self._due - 1, self.instruments.passes.due) if idle else 0
+
+    def epoch(self, train_accuracy: float, val_accuracy: float, val_loss: float) -> None:
+        """One epoch is done, with what the user tells of it."""
+        self.instruments.passes.epoch(self.steps)
+        self.epochs.append(Epoch(self.steps, train_accuracy, val_accuracy, val_loss))
+        self._wait()
 
     def _mark(self) -> None:
         step, then = self._marked
@@ -150,18 +157,20 @@ class Watcher:
         self._reset()
         self.instruments.open()
         self.capture.arm()
-        self._hook_before()
+        self._hook_steps()
         self._opened = self.steps
         self._phase = _Phase.SAMPLING
 
-    def _hook_before(self) -> None:
-        self._before_hooks = [each.register_step_pre_hook(self._before_step) for each in self._hooked]
+    def _hook_steps(self) -> None:
+        self._step_hooks = [each.register_step_pre_hook(self._before_step) for each in self._hooked]
+        if not self._hooks:
+            self._step_hooks += [each.register_step_post_hook(self._after_step) for each in self._hooked]
 
     def _close(self) -> None:
-        """Removes the hooks of a sample."""
-        for hook in self._before_hooks:
+        """Removes the hooks of a sample; with the first update those that waited for it, too."""
+        for hook in [*self._step_hooks, *(self._hooks if self.updates else [])]:
             hook.remove()
-        self._before_hooks = []
+        self._step_hooks, self._hooks = [], [] if self.updates else self._hooks
         self.capture.disarm()
         self.capture.forget()
 
@@ -174,7 +183,7 @@ class Watcher:
             self._close()
             if looks_for_leftovers(self._taken):
                 self.capture.arm(inside=False)
-                self._hook_before()
+                self._hook_steps()
             else:
                 self._finish()
 
@@ -186,46 +195,28 @@ class Watcher:
             self.graph = graph if self.graph is None or self.graph.cut else self.graph
 
     def _finish(self) -> None:
-        """Ends the sample, if there is one: one transfer for all its numbers."""
+        """Ends the sample, if there is one."""
         if self._phase is _Phase.TRAILING:
             self._close()
             self._phase = _Phase.IDLE
             self._taken += 1
-            self._history.keep(self._sample(), self._now)
+            self._history.keep(self._what_was_taken(), self._now)
             self._due = next_sample(self._at, self.every, self._history.stretch)
             self._reset()
             self._losses.flush()
             self._marked = (self.steps, time.perf_counter())
 
-    def _sample(self) -> Sample:
-        numbers, sizes = self._scalars.read(), self._scalars.sizes
-        layers = {
-            key[1]: layer_stat(sizes[key], *values) for key, values in numbers.items() if key[0] == "layer"
-        }
-        tensors = {
-            key[1]: self._changes.stat(key[1], sizes[key], values)
-            for key, values in numbers.items()
-            if key[0] == "tensor"
-        }
-        return Sample(
+    def _what_was_taken(self) -> Taken:
+        return Taken(
             step=self._at,
             stepped=self._stepped,
             rates=self._rates,
             training=self._training,
-            leftover=self._leftover_of(numbers.get(("leftover",))),
-            layers=layers,
-            tensors=tensors,
-            output=output_stat(numbers.get(("output",)), sizes.get(("output",), 0), self._examples),
-            targets=_target_stat(numbers),
-            noise=noise_in(numbers),
-            norms=norms_in(numbers),
-            telling=telling_in(numbers),
+            leftover=self._leftover,
+            scalars=self._scalars,
+            dims=self._changes.dims,
+            examples=self._examples,
         )
-
-    def _leftover_of(self, flags: list[float] | None) -> bool | None:
-        if flags is None:
-            return self._leftover
-        return True if flags[0] else None
 
     # What the hooks call.
 
@@ -264,9 +255,10 @@ class Watcher:
         self._now = reached(self.capture.layers, self._now)
 
     def _look_after(self, optimizer: Any) -> None:
-        self._changes.after(optimizer, self._scalars)
-        if looks_for_leftovers(self._taken):  # only then is the next step looked at, too
-            self.instruments.remember(value for _, value in self._changes.own(optimizer))
+        changed = self._changes.after(optimizer, self._scalars)
+        if changed and looks_for_leftovers(self._taken):  # only then is the next step looked at, too
+            self._changes.probe(changed)
+            self.instruments.remember(changed)
         self._stepped = True
 
     # What comes of it.
@@ -277,7 +269,7 @@ class Watcher:
             setup=self.setup,
             losses=self._losses.read(),
             updates=self.updates,
-            samples=tuple(self._history.samples),
+            samples=tuple(self._history.samples()),
             epochs=tuple(self.epochs),
             units=self._history.units(),
             graph=self.graph,
@@ -290,9 +282,3 @@ class Watcher:
 
 def _rates(optimizers: Sequence[Any]) -> tuple[float, ...]:
     return tuple(float(group.get("lr", math.nan)) for each in optimizers for group in each.param_groups)
-
-
-def _target_stat(numbers: Mapping[Any, list[float]]) -> TargetStat | None:
-    if ("moments",) in numbers:
-        return TargetStat((), *numbers[("moments",)])
-    return TargetStat(tuple(numbers[("classes",)])) if ("classes",) in numbers else None

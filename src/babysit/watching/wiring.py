@@ -29,6 +29,7 @@ def set_up(model: nn.Module, optimizers: Sequence[Any]) -> Setup:
     trainable = {name: id(value) for name, value in model.named_parameters() if value.requires_grad}
     return Setup(
         optimizers=tuple(type(optimizer).__name__ for optimizer in optimizers),
+        stepped=frozenset(held.intersection(trainable.values())),
         trainable=tuple(trainable),
         left_out=tuple(name for name, value in trainable.items() if value not in held),
         foreign=len(held - {id(value) for value in model.parameters()}),

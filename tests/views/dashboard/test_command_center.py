@@ -203,6 +203,22 @@ def test_an_empty_and_a_missing_store_have_a_page(tmp_path):
     serving.store.close()
 
 
+def test_a_store_that_was_deleted_or_replaced_is_not_read_on(tmp_path):
+    path = tmp_path / "runs.db"
+    serving = Serving(OpenStore(str(path)))
+    client = TestClient(create_app(serving), base_url="http://localhost")
+    with Writer(str(path)) as writer:
+        write_search(writer, "the first")
+    assert "the first" in client.get("/").text
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert "No study yet" in client.get("/").text
+    with Writer(str(path)) as writer:
+        write_search(writer, "the second")
+    assert "the second" in client.get("/").text
+    serving.store.close()
+
+
 def test_a_study_without_trials_and_one_without_a_search_have_a_page(tmp_path):
     path = str(tmp_path / "runs.db")
     with Writer(path) as writer:

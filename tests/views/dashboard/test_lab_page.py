@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
+from urllib.request import urlopen
 
 import pytest
 from starlette.testclient import TestClient
 
 from babysit.cli.lab import EXPERIMENTS
+from babysit.session.dashboard import make_server
 from babysit.session.laboratory import laboratory
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.laboratory import ANSWER, Card, Laboratory
@@ -118,5 +120,9 @@ def test_an_answer_that_is_damaged_is_no_answer(lab, client):
         assert client.get("/lab/quick").status_code == 200
 
 
-def test_every_experiment_of_the_catalogue_is_offered():
+def test_every_experiment_of_the_catalogue_is_offered(store):
     assert [card.name for card in laboratory().cards] == list(EXPERIMENTS)
+    server = make_server(store)
+    with server, urlopen(f"{server.url}lab") as answer:
+        page = answer.read().decode()
+    assert all(f'href="/lab/{name}"' in page for name in EXPERIMENTS)

@@ -23,6 +23,7 @@ from babysit.views.dashboard.asking import number
 from babysit.views.dashboard.rendering import environment, page
 from babysit.views.dashboard.security import STYLED
 from babysit.views.dashboard.serving import reader_of, serving_of
+from babysit.views.dashboard.touching import commands_data
 from babysit.views.first_layer import CHOSEN, weight_images
 from babysit.views.recorded import TrialView, load_trial_view
 from babysit.views.run_figures import KEYS, RunFigures, rate_changes, rate_pairs, rate_words, touch_words
@@ -63,13 +64,13 @@ class RunPage(NamedTuple):
         view: the run.
         quiet: seconds since its process gave a sign; NaN where it never did.
         interrupted: its process is gone.
-        requests: what was asked of it.
+        requests: what was asked of it, newest first, as plain data, and whether nobody may hear it.
     """
 
     view: TrialView
     quiet: float
     interrupted: bool
-    requests: tuple[Command, ...]
+    requests: Mapping[str, Any]
 
     @property
     def state(self) -> str:
@@ -140,14 +141,9 @@ def _weights(request: Request) -> Response:
 def _page_of(request: Request) -> RunPage:
     reader, serving = reader_of(request), serving_of(request)
     study, key = request.path_params["study"], key_of(request)
-    view = load_trial_view(reader, study, key)
-    requests = tuple(commands_of(reader, study, trial=key))
-    return RunPage(
-        _touched(view, requests),
-        silence(reader, study),
-        serving.is_interrupted(view.study),
-        requests,
-    )
+    requests = commands_data(serving, reader, study, key)
+    view = _touched(load_trial_view(reader, study, key), commands_of(reader, study, trial=key))
+    return RunPage(view, silence(reader, study), serving.is_interrupted(view.study), requests)
 
 
 def _touched(view: TrialView, requests: Sequence[Command]) -> TrialView:
@@ -192,7 +188,10 @@ def _parts(found: RunPage, figures: RunFigures) -> dict[str, str]:
             },
         ),
         "readings": _rendered("run_readings.html.j2", {"readings": view.result.run.readings}),
-        "requests": _rendered("run_requests.html.j2", {"requests": found.requests}),
+        "requests": _rendered(
+            "run_requests.html.j2",
+            {"requests": found.requests["list"], "silence": found.requests["silence"]},
+        ),
     }
     drawn = {shown.key: _figure(shown) for shown in figures.shown(causes)}
     return {**parts, **{key: drawn.get(key, "") for key in KEYS if key != "weights"}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -27,27 +28,46 @@ class OpenStore:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.text = locate(url).text
+        location = locate(url)
+        self.text, self._path = location.text, location.path
         self._reader: Reader | None = None
+        self._file: tuple[int, int] | None = None
         self._lock = threading.Lock()
 
     def reader(self) -> Reader:
         """The store, opened; the same one for every request and thread.
 
+        A file that was deleted, or replaced by another of its name, is not read on.
+
         Raises:
             StoreError: there is no such store yet, or it is none.
         """
         with self._lock:
+            file = _identity(self._path)
+            if self._reader is not None and file != self._file:
+                self._close()
             if self._reader is None:
-                self._reader = Reader(self.url)
+                self._reader, self._file = Reader(self.url), file
             return self._reader
 
     def close(self) -> None:
-        """Lets go of the store."""
+        """Lets go of the store; the next page opens it again, with whatever tables it has by then."""
         with self._lock:
-            if self._reader is not None:
-                self._reader.close()
-            self._reader = None
+            self._close()
+
+    def _close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = None
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    """Which file stands at a path; None where there is none, or the store is on a server."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def _never(study: Study) -> bool:

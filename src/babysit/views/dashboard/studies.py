@@ -38,19 +38,31 @@ class Card(NamedTuple):
 
 def _studies(request: Request) -> Response:
     serving = serving_of(request)
-    try:
-        reader = reader_of(request)
-    except StoreError as error:
-        return page(serving, "no_studies.html.j2", {"problem": error.problem})
-    contents = {"cursor": overview.cursor(reader), "cards": _cards(serving, reader)}
+    reader = _reader(request)
+    contents = {
+        "cursor": _cursor(reader),
+        "cards": _cards(serving, reader) if reader else [],
+    }
     return page(serving, "studies.html.j2", contents)
 
 
+def _reader(request: Request) -> Reader | None:
+    """The store; None while there is none, since a search may only be about to make it."""
+    try:
+        return reader_of(request)
+    except StoreError:
+        return None
+
+
+def _cursor(reader: Reader | None) -> int:
+    return overview.cursor(reader) if reader else 0
+
+
 def _changes(request: Request) -> Response:
-    serving, reader = serving_of(request), reader_of(request)
-    since, cursor = number(request, "since"), overview.cursor(reader)
+    serving, reader = serving_of(request), _reader(request)
+    since, cursor = number(request, "since"), _cursor(reader)
     news: dict[str, object] = {"cursor": cursor}
-    if since != cursor:
+    if reader and since != cursor:
         template = environment().get_template("study_cards.html.j2")
         news["html"] = template.render({"cards": _cards(serving, reader)})
     return JSONResponse(news, headers={"cache-control": "no-store"})

@@ -62,6 +62,7 @@ def _written(
         return JSONResponse({"problem": error.problem, "cure": error.cure}, 404)
     except InputError as error:
         return JSONResponse({"problem": error.problem, "cure": error.cure}, 409)
+    serving.store.close()  # an older store has only now got the table of requests
     return JSONResponse({"command": command_data(asked)}, 202)
 
 

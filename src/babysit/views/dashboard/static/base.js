@@ -32,6 +32,7 @@ help.addEventListener("click", (event) => {
 bind("?", openHelp);
 bind("t", switchTheme);
 bind("g s", () => location.assign("/"));
+bind("g l", () => location.assign("/lab"));
 
 document.addEventListener("click", async (event) => {
   const button = event.target instanceof Element ? event.target.closest("[data-copy]") : null;

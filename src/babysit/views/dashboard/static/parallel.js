@@ -2,7 +2,8 @@
 // Parallel coordinates: every hyperparameter is an upright axis, every trial a line across them, the score last.
 
 import { byId, svg } from "./dom.js";
-import { SHADES, scoreKnob, scorePlace } from "./scatter.js";
+import { SHADES } from "./scatter.js";
+import { scoreKnob, scorePlace } from "./score_axis.js";
 
 /**
  * @typedef {import("./model.js").Model} Model

@@ -1,7 +1,8 @@
 // @ts-check
 // The page of one run: it patches the parts that changed, turns the slider of the weights, and loads the explorer.
 
-import { byId, pageData } from "./dom.js";
+import { ask } from "./commands.js";
+import { byId, pageData, toast } from "./dom.js";
 import { poll } from "./polling.js";
 
 /** @type {{ address: string, cursor: number, live: boolean, weights: number[] }} */
@@ -18,7 +19,7 @@ function address(cursor) {
 
 /**
  * Puts the fragments that the server made in the place of the old ones; the rest of the page is not touched.
- * @param {{ parts: Record<string, string>, digests: Record<string, string>, weights: number[], state: string }} changes
+ * @param {{ parts: Record<string, string>, digests: Record<string, string>, weights: number[], state: string, live: boolean }} changes
  */
 function apply(changes) {
   for (const part of parts()) {
@@ -33,6 +34,7 @@ function apply(changes) {
     state.className = `state ${changes.state}`;
     state.textContent = changes.state;
   }
+  byId("touches").hidden = !changes.live;
   showSteps(changes.weights);
 }
 
@@ -82,6 +84,14 @@ function picture(step) {
 
 slider.addEventListener("input", showWeights);
 showSteps(run.weights);
+
+byId("touches").addEventListener("click", async (event) => {
+  const button = event.target instanceof Element ? event.target.closest("[data-kind]") : null;
+  if (!(button instanceof HTMLElement)) return;
+  const { kind, argument } = button.dataset;
+  const asked = await ask(`${run.address}/commands`, kind ?? "", argument ? Number(argument) : null);
+  if (asked) toast(`asked: ${button.textContent}`);
+});
 
 document.addEventListener("click", async (event) => {
   const button = event.target instanceof Element ? event.target.closest("[data-explore]") : null;

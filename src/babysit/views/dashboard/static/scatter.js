@@ -3,9 +3,9 @@
 // All points of one shade are one path, so ten thousand cost as much as ten.
 
 import { byId, html, svg } from "./dom.js";
-import { copy } from "./base.js";
+import { NextRange } from "./next_range.js";
 import { numberText, percentText } from "./numbers.js";
-import { command, rangeText, valueAt } from "./ranges.js";
+import { scoreKnob, scorePlace } from "./score_axis.js";
 
 /**
  * @typedef {import("./model.js").Model} Model
@@ -32,8 +32,7 @@ export class Scatter {
     this.tip = html("div", { class: "tip", hidden: true });
     /** @type {{x: number, y: number} | null} where a drag began */
     this.from = null;
-    /** @type {[number, number, number, number] | null} the box drawn: left, bottom, right, top as places */
-    this.box = null;
+    this.range = new NextRange(model, () => this.setBox(null));
     this.build();
     this.listen();
     model.on("rows", () => this.draw());
@@ -177,10 +176,6 @@ export class Scatter {
     });
     this.place.addEventListener("pointerup", (event) => this.released(event));
     this.place.addEventListener("pointercancel", () => (this.from = null));
-    byId("range-clear").addEventListener("click", () => this.setBox(null));
-    byId("range-copy").addEventListener("click", () => copy(byId("range-command").textContent ?? ""));
-    byId("bounds").addEventListener("input", () => this.typed());
-    byId("range").addEventListener("submit", (event) => event.preventDefault());
   }
 
   /** @param {PointerEvent} event the place in the figure's own units */
@@ -234,50 +229,20 @@ export class Scatter {
     for (const [name, value] of Object.entries({ x: left, y: top, width: right - left, height: bottom - top })) this.drag?.setAttribute(name, String(value));
   }
 
-  /** @param {[number, number, number, number] | null} box as places */
+  /** @param {[number, number, number, number] | null} box left, bottom, right, top as places; null for none */
   setBox(box) {
-    this.box = box;
-    byId("range").hidden = !box;
-    byId("plane-hint").hidden = Boolean(box);
     if (!box) {
-      this.drawDrag({ x: 0, y: 0 }, { x: 0, y: 0 });
       this.drag?.setAttribute("width", "0");
+      this.range.hide();
       return;
     }
-    this.drawDrag({ x: px(box[0]), y: py(box[1]) }, { x: px(box[2]), y: py(box[3]) });
-    const ends = [
-      { knob: this.knob(this.across), low: box[0], high: box[2] },
-      { knob: this.knob(this.up), low: box[1], high: box[3] },
-    ].filter(({ knob }, index, all) => knob.maker && all.findIndex((one) => one.knob === knob) === index);
-    byId("bounds").replaceChildren(...ends.flatMap(({ knob, low, high }) => bounds(knob, low, high)));
-    this.typed();
-  }
-
-  /** The command for the bounds as they now stand in their boxes. */
-  typed() {
-    const boxes = /** @type {HTMLInputElement[]} */ ([...byId("bounds").querySelectorAll("input")]);
-    /** @type {Record<string, string>} */
-    const ranges = {};
-    for (let index = 0; index + 1 < boxes.length; index += 2) {
-      const knob = this.model.board.knobs.find((one) => one.name === boxes[index].dataset.knob);
-      if (knob) ranges[knob.name] = rangeText(knob, boxes[index].value, boxes[index + 1].value);
-    }
-    byId("range-command").textContent = Object.keys(ranges).length ? command(this.model.board, ranges) : "a choice has no range";
-    byId("range-told").textContent = this.inside();
-  }
-
-  /** How many trials lie in the box, and the best of them. */
-  inside() {
-    if (!this.box) return "";
-    const [left, bottom, right, top] = this.box;
+    const [left, bottom, right, top] = box;
+    this.drawDrag({ x: px(left), y: py(bottom) }, { x: px(right), y: py(top) });
     const rows = [...this.model.rows.values()].filter((row) => {
       const [x, y] = [this.placeOf(row, this.across), this.placeOf(row, this.up)];
       return x !== null && y !== null && x >= left && x <= right && y >= bottom && y <= top;
     });
-    const scores = rows.flatMap((row) => (row.score === null ? [] : [row.score]));
-    const best = scores.length ? Math.max(...scores) : null;
-    const told = best === null ? "" : `, the best at ${this.model.board.accuracy ? percentText(best) : numberText(-best)}`;
-    return `${rows.length} ${rows.length === 1 ? "trial lies" : "trials lie"} in it${told}`;
+    this.range.show([{ knob: this.knob(this.across), low: left, high: right }, { knob: this.knob(this.up), low: bottom, high: top }], rows);
   }
 
   /** @param {string} key */
@@ -294,16 +259,6 @@ export class Scatter {
     this.tip.style.right = toLeft ? `${(100 * (WIDTH - at.x + 14)) / WIDTH}%` : "auto";
     this.tip.style.top = `${(100 * Math.min(at.y, HEIGHT * 0.7)) / HEIGHT}%`;
   }
-}
-
-/** Two boxes to type the bounds of a range in. @param {Knob} knob @param {number} low @param {number} high */
-function bounds(knob, low, high) {
-  const made = html("label", {}, html("span", {}, knob.name));
-  for (const [end, place] of /** @type {[string, number][]} */ ([["from", low], ["to", high]])) {
-    made.append(html("input", { type: "text", inputmode: "decimal", size: 8, "data-knob": knob.name, "aria-label": `${knob.name} ${end}`, value: valueAt(knob, place) }));
-    if (end === "from") made.append("to");
-  }
-  return [made];
 }
 
 /** @param {number} place */
@@ -334,29 +289,3 @@ function firstPair(knobs) {
   const second = names.findIndex((_, index) => index !== first);
   return [first, second >= 0 ? second : knobs.length];
 }
-
-/** The score as an axis. @param {Model} model @returns {Knob} */
-export function scoreKnob(model) {
-  const [low, high] = scoreEnds(model);
-  const ticks = /** @type {[number, string][]} */ (
-    [0, 0.25, 0.5, 0.75, 1].map((place) => {
-      const score = low + place * (high - low);
-      return [place, model.board.accuracy ? `${(100 * score).toFixed(0)} %` : numberText(-score, 2)];
-    })
-  );
-  return { name: model.board.accuracy ? "val acc" : "val loss", low, high, log: false, options: [], maker: "", ticks, boxes: model.board.stages.map(() => null) };
-}
-
-/** @param {Model} model @param {number} score */
-export function scorePlace(model, score) {
-  const [low, high] = scoreEnds(model);
-  return Math.min(1, Math.max(0, (score - low) / (high - low)));
-}
-
-/** The scores at the ends of their axis: accuracies from 0 to 1. @param {Model} model @returns {[number, number]} */
-function scoreEnds(model) {
-  if (model.board.accuracy) return [0, 1];
-  const [low, high] = model.shades;
-  return high > low ? [low, high] : [low - 1, high + 1];
-}
-

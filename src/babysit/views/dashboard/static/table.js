@@ -1,16 +1,14 @@
 // @ts-check
 // The table of trials: sorted, filtered, patched in place. Nothing moves under the reader's eyes unless asked for.
 
+import { columnsOf, write } from "./columns.js";
 import { byId, html, set } from "./dom.js";
 import { readFilter } from "./filter.js";
-import { MISSING, numberText, percentText } from "./numbers.js";
-import { drawSpark, makeSpark } from "./spark.js";
 
 /**
  * @typedef {import("./model.js").Model} Model
  * @typedef {import("./model.js").Row} Row
- * @typedef {{id: string, label: string, title: string, numeric: boolean, descending: boolean,
- *   value: (row: Row) => string | number | null, fill: (cell: HTMLElement, row: Row) => void}} Column
+ * @typedef {import("./columns.js").Column} Column
  */
 
 const BATCH = 150;
@@ -277,111 +275,6 @@ function keyAt(target) {
 function compare(left, right) {
   if (typeof left === "number" && typeof right === "number") return left - right;
   return String(left).localeCompare(String(right));
-}
-
-/**
- * @param {HTMLElement} cell
- * @param {string} text
- */
-function write(cell, text) {
-  if (cell.textContent !== text) cell.textContent = text;
-}
-
-/**
- * @param {Model} model
- * @returns {Column[]}
- */
-function columnsOf(model) {
-  const { board } = model;
-  /**
-   * @param {string} id @param {string} label @param {string} title @param {(row: Row) => number | null} value
-   * @param {(row: Row) => string} text @param {boolean} [descending]
-   * @returns {Column}
-   */
-  const number = (id, label, title, value, text, descending = true) => ({
-    id, label, title, numeric: true, descending, value, fill: (cell, row) => write(cell, text(row)),
-  });
-  const score = board.accuracy
-    ? number("score", "val acc", "best validation accuracy", (row) => row.score, (row) => percentText(row.score))
-    : number("score", "val loss", "lowest validation loss", (row) => row.score, (row) => numberText(row.score === null ? null : -row.score));
-  return [
-    { id: "pick", label: "", title: "Tick", numeric: false, descending: false, value: () => 0, fill: (cell, row) => fillPick(cell, row, model) },
-    { id: "name", label: "trial", title: "stage and number", numeric: false, descending: false, value: (row) => row.stage * 1e9 + row.number, fill: (cell, row) => fillName(cell, row, model) },
-    { id: "state", label: "state", title: "where it stands", numeric: false, descending: false, value: (row) => row.state, fill: fillState },
-    ...board.knobs.map((knob, index) => /** @type {Column} */ ({
-      id: `knob-${knob.name}`, label: knob.name, title: `hyperparameter ${knob.name}`, numeric: !knob.options.length, descending: false,
-      value: (row) => (row.values[index] === MISSING ? null : knob.options.length ? row.values[index] : Number(row.values[index])),
-      fill: (cell, row) => write(cell, row.values[index]),
-    })),
-    score,
-    ...(board.accuracy ? [number("gap", "gap", "training minus validation accuracy, after the last epoch", (row) => row.gap, (row) => gapText(row.gap))] : []),
-    number("cost", "cost", "the last mini-batch's cost", (row) => row.cost, (row) => numberText(row.cost), false),
-    { id: "spark", label: "cost by step", title: "the cost of every step, thinned; spikes are kept", numeric: false, descending: false, value: (row) => row.cost, fill: (cell, row) => fillSpark(cell, row, model) },
-    { id: "findings", label: "findings", title: "what the rules found", numeric: false, descending: true, value: (row) => row.findings, fill: fillFindings },
-    number("epochs", "epochs", "epochs done, of those of its stage", (row) => row.epochs, (row) => epochsText(row, board)),
-    number("steps", "steps", "update steps done", (row) => row.steps, (row) => String(row.steps)),
-  ];
-}
-
-/** @param {Row} row @param {import("./model.js").Board} board */
-function epochsText(row, board) {
-  const asked = board.stages[row.stage]?.epochs;
-  return asked ? `${row.epochs}/${asked}` : String(row.epochs);
-}
-
-/** @param {number | null} gap */
-function gapText(gap) {
-  return gap === null ? MISSING : `${gap < 0 ? "−" : ""}${Math.abs(100 * gap).toFixed(1)} %`;
-}
-
-/** @param {HTMLElement} cell @param {Row} row @param {Model} model */
-function fillPick(cell, row, model) {
-  if (cell.firstChild) return;
-  const box = /** @type {HTMLInputElement} */ (html("input", { type: "checkbox", "aria-label": `tick ${row.name}` }));
-  box.checked = model.ticked.has(row.key);
-  cell.append(box);
-}
-
-/** @param {HTMLElement} cell @param {Row} row @param {Model} model */
-function fillName(cell, row, model) {
-  if (!cell.firstChild) cell.append(html("a", { href: model.address(row) }, row.name), html("span", { class: "rank" }));
-  const rank = /** @type {HTMLElement} */ (cell.lastChild);
-  const [text, told] = row.best
-    ? ["★", "the best"]
-    : row.tied
-      ? ["≈", "within one standard error of the best: a tie"]
-      : row.factor !== null
-        ? ["✎", `its learning rate was multiplied with ${numberText(row.factor)} by hand: it counts for no range`]
-        : ["", undefined];
-  if (rank.textContent === text) return;
-  rank.textContent = text;
-  set(rank, { title: told, role: told && "img", "aria-label": told });
-}
-
-/** @param {HTMLElement} cell @param {Row} row */
-function fillState(cell, row) {
-  if (!cell.firstChild) cell.append(html("span", {}));
-  const word = /** @type {HTMLElement} */ (cell.firstChild);
-  write(word, row.state);
-  word.className = `state ${row.state}`;
-  set(word, { title: row.note || undefined });
-}
-
-/** @param {HTMLElement} cell @param {Row} row @param {Model} model */
-function fillSpark(cell, row, model) {
-  if (!cell.firstChild) cell.append(makeSpark());
-  const epochs = model.board.stages[row.stage]?.epochs ?? row.epochs;
-  const share = row.state === "complete" || !epochs ? 1 : Math.min(1, Math.max(0.06, (row.epochs + 0.5) / epochs));
-  drawSpark(/** @type {SVGElement} */ (cell.firstChild), row.spark, row.state === "exploded", share);
-}
-
-/** @param {HTMLElement} cell @param {Row} row */
-function fillFindings(cell, row) {
-  if (cell.dataset.told === `${row.findings} ${row.severity}`) return;
-  cell.dataset.told = `${row.findings} ${row.severity}`;
-  const told = `${row.findings} ${row.findings === 1 ? "finding" : "findings"}, the gravest of severity ${row.severity}`;
-  const mark = html("span", { class: `finding ${row.severity}`, title: told, role: "img", "aria-label": told }, String(row.findings));
-  cell.replaceChildren(...(row.findings ? [mark] : []));
 }
 
 const STATES = ["running", "complete", "exploded", "pruned", "stopped", "failed", "waiting"];
