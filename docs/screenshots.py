@@ -1,19 +1,22 @@
 """Takes the pictures of docs/dashboard.md: every page of the dashboard, light, dark and as wide as a phone.
 
-    python -m docs.screenshots
+    python -m docs.screenshots [--keep FOLDER]
 
 What they show is real: a small search of handwritten digits, and a training loop with two mistakes that
-``babysit.watch`` looked at. Needs a Chromium on this machine and the package playwright.
+``babysit.watch`` looked at. With ``--keep`` the store stays in a folder, and is shown again the next time.
+Needs a Chromium on this machine and the package playwright.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,9 @@ from babysit.store import overview
 from babysit.store.queries import Reader
 
 FIGURES = Path(__file__).parent / "figures" / "dashboard"
+STORE = "babysit-runs/babysit.sqlite"
+"""Where a search puts it by itself."""
+
 STAGES = "coarse:60x5,fine:40x10,final:1x30"
 EXPERIMENT = "zigzag"
 """Of the lab: the one that takes a second."""
@@ -57,12 +63,14 @@ LOOKS = (
 
 def main() -> None:
     """Searches, watches, and takes every picture."""
+    parser = argparse.ArgumentParser(prog="python -m docs.screenshots", description=__doc__)
+    parser.add_argument("--keep", type=Path, help="a folder for the store")
+    kept = parser.parse_args().keep
     if not chromium():
         sys.exit("there is no Chromium here: apt-get install chromium")
-    with tempfile.TemporaryDirectory() as folder:
-        store = str(Path(folder, "babysit.sqlite"))
-        search(folder, store)
-        watched(store)
+    with tempfile.TemporaryDirectory() as folder, chdir(kept or folder):
+        os.environ["XDG_CACHE_HOME"] = folder  # the lab shows what was measured now
+        store = made()
         FIGURES.mkdir(parents=True, exist_ok=True)
         with make_server(store) as server, browsing() as browser:
             take(browser, server.url.rstrip("/"), pages(store))
@@ -70,14 +78,21 @@ def main() -> None:
     print(f"{len(sizes)} pictures, {sum(sizes) / 1e6:.1f} MB, the largest {max(sizes) / 1e3:.0f} KB")
 
 
-def search(folder: str, store: str) -> None:
+def made() -> str:
+    """The store with both studies; one that is there already is taken as it is."""
+    if not Path(STORE).exists():
+        search()
+        watched()
+    return STORE
+
+
+def search() -> None:
     """A search as anybody would start it; study 1."""
-    command = [sys.executable, "-m", "babysit", "search", "digits", "--stages", STAGES]
-    asked = [*command, "--store", store, "--out", folder, "--json"]
-    subprocess.run(asked, check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "babysit", "search", "digits", "--stages", STAGES, "--json"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def watched(store: str) -> None:
+def watched() -> None:
     """A loop with two mistakes, sigmoids in a row and a softmax before the cross-entropy; study 2."""
     torch.manual_seed(0)
     digits = bs.data.digits()
@@ -86,7 +101,7 @@ def watched(store: str) -> None:
     layers = [layer for _ in range(3) for layer in (nn.Linear(64, 64), nn.Sigmoid())]
     model = nn.Sequential(*layers, nn.Linear(64, 10), nn.Softmax(dim=1))
     optimizer, criterion = torch.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss()
-    with bs.watch(model, optimizer, loss=criterion, name="three sigmoids", store=store) as watch:
+    with bs.watch(model, optimizer, loss=criterion, name="three sigmoids", store=STORE) as watch:
         for _ in range(12):
             for rows in torch.randperm(len(x)).split(50):
                 optimizer.zero_grad()
@@ -156,7 +171,9 @@ def save(picture: bytes, place: Path) -> None:
     image = Image.open(io.BytesIO(picture)).convert("RGB")
     for colours in COLOURS:
         packed = io.BytesIO()
-        image.quantize(colours, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+        image.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            packed, "PNG", optimize=True
+        )
         if packed.tell() <= LARGEST:
             break
     place.write_bytes(packed.getvalue())

@@ -3,7 +3,7 @@
     python -m benchmarks.peers.boards.author BOARD FOLDER RUNS
 
 It prints the seconds that writing took. Each line that it then reads, a number of seconds, makes it change
-the runs for so long, and print how many of them changed in each.
+the runs for so long, and print how many of them changed in a second.
 """
 
 from __future__ import annotations
@@ -27,20 +27,18 @@ def main(name: str, folder: str, count: str) -> None:
     print(f"{time.perf_counter() - started:.2f}", flush=True)
     coming = changes(runs)
     for line in sys.stdin:
-        print(*go_on(author, coming, int(line)), flush=True)
+        print(f"{go_on(author, coming, int(line)):.2f}", flush=True)
     author.close()
 
 
-def go_on(author: Author, coming: Iterator[list[News]], seconds: int) -> list[int]:
-    """How many runs changed, second for second; one that is late is not made up for."""
-    told = []
-    due = time.monotonic()
-    for news in islice(coming, seconds):
+def go_on(author: Author, coming: Iterator[list[News]], seconds: int) -> float:
+    """How many runs changed in a second; who is late has changed fewer."""
+    told, began = 0, time.monotonic()
+    for second, news in enumerate(islice(coming, seconds), start=1):
         author.change(news)
-        told.append(len(news))
-        due += 1
-        time.sleep(max(0.0, due - time.monotonic()))
-    return told
+        told += len(news)
+        time.sleep(max(0.0, began + second - time.monotonic()))
+    return told / (time.monotonic() - began)
 
 
 if __name__ == "__main__":

@@ -49,12 +49,11 @@ class Drawn:
 
 def drawn(count: int) -> list[Drawn]:
     """So many runs, always the same."""
-    generator = np.random.default_rng(0)
-    rates = 10 ** generator.uniform(*np.log10(RATES), count)
-    penalties = 10 ** generator.uniform(*np.log10(PENALTIES), count)
+    lows, highs = np.log10(np.array([RATES, PENALTIES])).T
+    chosen = 10 ** np.random.default_rng(0).uniform(lows, highs, (count, 2))
     return [
         Drawn(number, float(f"{rate:.4g}"), float(f"{l2:.4g}"), _state(number, rate))
-        for number, (rate, l2) in enumerate(zip(rates, penalties, strict=True))
+        for number, (rate, l2) in enumerate(chosen.tolist())
     ]
 
 
