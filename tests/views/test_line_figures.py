@@ -35,6 +35,12 @@ def test_a_long_label_takes_in_the_mark_that_it_would_cover():
     assert "<title>first; then</title>" in both
 
 
+def test_a_label_that_grew_takes_in_its_neighbour():
+    marks = (Mark(0.72, "lr × 0.9", "lower"), Mark(0.91, "1", "first"), Mark(1.0, "exploded", "then"))
+    assert labels(*marks[:2]) == ["lr × 0.9", "1"]
+    assert labels(*marks) == ["lr × 0.9, 1, exploded"]
+
+
 def test_a_label_is_red_where_one_of_its_marks_is():
     calm = Mark(0.5, "lr × 0.5", "halved", bad=False)
     assert "var(--bad" not in svg(calm)

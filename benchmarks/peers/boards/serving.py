@@ -82,11 +82,11 @@ class Served:
 
     def processor_seconds(self) -> float:
         """Of the server and the processes it has started."""
-        return sum(map(_seconds_of, _family(self._process.pid)))
+        return sum(map(_seconds_of, family_of(self._process.pid)))
 
     def memory(self) -> int:
         """Resident bytes of the same."""
-        return sum(map(_memory_of, _family(self._process.pid)))
+        return sum(map(_memory_of, family_of(self._process.pid)))
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def _wait(process: subprocess.Popen[bytes], done: object) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    family = _family(process.pid)
+    family = family_of(process.pid)
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=5)
@@ -148,7 +148,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _family(pid: int) -> list[int]:
+def family_of(pid: int) -> list[int]:
     """A process and its descendants."""
     parents: dict[int, list[int]] = {}
     for place in Path("/proc").glob("[0-9]*/stat"):

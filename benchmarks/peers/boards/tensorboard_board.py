@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 from benchmarks.peers.boards.runs import EPOCHS, POINTS, STEPS, Drawn, News
@@ -49,57 +50,66 @@ class TensorBoardBoard:
 
 
 class TensorBoardAuthor:
-    """tensorboardX begins each file; points are appended with TensorBoard's own record writer."""
+    """TensorBoard's own record writer; what its hyperparameters plugin reads is made by tensorboardX.
+
+    Every event is appended at once, as a run's writer would that flushes each second; a thousand writers that
+    stay open would be as many threads.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[int, Path] = {}
-        self._end = b""
 
     def write(self, runs: list[Drawn]) -> None:
         """All runs, those that have ended as ended."""
         for run in runs:
-            self._begin(run)
-            self._append(run, _points(run, 1, POINTS, range(1, EPOCHS + 1)), ended=run.state != "running")
+            self._place(run).parent.mkdir(parents=True)
+            begun, ended = _session(run)
+            points = _points(run, 1, POINTS, range(1, EPOCHS + 1))
+            self._append(run, [*begun, *points, *(ended if run.state != "running" else ())])
 
     def change(self, news: list[News]) -> None:
         """One more epoch each."""
         for one in news:
-            self._append(one.run, _points(one.run, one.first, one.last, [one.epoch]), ended=False)
+            self._append(one.run, _points(one.run, one.first, one.last, [one.epoch]))
 
     def close(self) -> None:
         """Every file is closed already."""
 
-    def _begin(self, run: Drawn) -> None:
-        from tensorboardX import SummaryWriter
-        from tensorboardX.summary import hparams
+    def _place(self, run: Drawn) -> Path:
+        return self._folder / f"{run.number:05d}" / "events.out.tfevents.1000000000.benchmark"
 
-        place = self._folder / f"{run.number:05d}"
-        with SummaryWriter(str(place)) as writer:
-            chosen = {"learning_rate": run.learning_rate, "l2": run.l2}
-            experiment, session, end = hparams(chosen, {"cost": 0.0, "val_accuracy": 0.0})
-            writer.file_writer.add_summary(experiment)
-            writer.file_writer.add_summary(session)
-        self._end = end.SerializeToString()
-        (self._files[run.number],) = place.iterdir()
-
-    def _append(self, run: Drawn, points: Iterable[tuple[str, int, float]], *, ended: bool) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
+    def _append(self, run: Drawn, events: Iterable[Any]) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        with self._files[run.number].open("ab") as file:
+        with self._place(run).open("ab") as file:
             records = RecordWriter(file)
-            for tag, step, value in points:
-                told = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-                records.write(Event(wall_time=1e9 + step, step=step, summary=told).SerializeToString())
-            if ended:
-                told = Summary.FromString(self._end)
-                records.write(Event(wall_time=1e9 + POINTS, summary=told).SerializeToString())
+            for event in events:
+                records.write(event.SerializeToString())
 
 
-def _points(run: Drawn, first: int, last: int, epochs: Iterable[int]) -> Iterable[tuple[str, int, float]]:
+def _session(run: Drawn) -> tuple[list[Any], list[Any]]:
+    """What stands at the beginning of a run's file, and at its end."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboardX.summary import hparams
+
+    chosen = {"learning_rate": run.learning_rate, "l2": run.l2}
+    told = hparams(chosen, {"cost": 0.0, "val_accuracy": 0.0})
+    experiment, start, end = (
+        Event(wall_time=1e9, summary=Summary.FromString(one.SerializeToString())) for one in told
+    )
+    return [Event(wall_time=1e9, file_version="brain.Event:2"), experiment, start], [end]
+
+
+def _points(run: Drawn, first: int, last: int, epochs: Iterable[int]) -> Iterable[Any]:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    def event(tag: str, step: int, value: float) -> Any:
+        told = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+        return Event(wall_time=1e9 + step, step=step, summary=told)
+
     for step, cost in enumerate(run.costs(first, last).tolist(), start=first):
-        yield "cost", step, cost
+        yield event("cost", step, cost)
     for epoch in epochs:
-        yield "val_accuracy", min(epoch * STEPS, last), run.accuracy(epoch)
+        yield event("val_accuracy", min(epoch * STEPS, last), run.accuracy(epoch))

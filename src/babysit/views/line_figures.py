@@ -114,8 +114,9 @@ def _marks(frame: Frame, marks: Sequence[Mark]) -> list[str]:
     for mark in sorted(marks, key=lambda mark: mark.place):
         line = frame.vertical(mark.place, stroke=_mark_colour([mark]), stroke_dasharray="3 3")
         parts.append(element("g", title(mark.title) + line) if mark.title else line)
-        near = groups and _label_ends(frame, groups[-1])[1] + 6 > _label_ends(frame, [mark])[0]
-        groups[-1].append(mark) if near else groups.append([mark])
+        groups.append([mark])
+        while len(groups) > 1 and _label_ends(frame, groups[-2])[1] + 6 > _label_ends(frame, groups[-1])[0]:
+            groups[-2:] = [groups[-2] + groups[-1]]
     return [*parts, *(_mark_label(frame, group) for group in groups)]
 
 
@@ -139,9 +140,9 @@ def _label_place(group: Sequence[Mark]) -> tuple[float, str]:
 
 
 def _label_ends(frame: Frame, group: Sequence[Mark]) -> tuple[float, float]:
-    """From where to where a label reaches, by the width of a usual letter."""
+    """From where to where a label reaches, in letters as wide as a phone draws them."""
     place, anchor = _label_place(group)
-    width = 7.2 * len(_label_words(group))
+    width = 11 * len(_label_words(group))
     left = frame.x(place) - {"start": 0.0, "middle": width / 2, "end": width}[anchor]
     return left, left + width
 
