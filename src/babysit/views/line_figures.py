@@ -39,9 +39,9 @@ def lines_svg(data: Lines, label: str, width: float = 560, height: float = 300) 
     parts = [_band(frame, data.band), *frame.axes(data.x, data.y)]
     parts += [_area(frame, line) for line in data.lines]
     parts += [_line(frame, line) for line in data.lines]
-    parts += _levels(frame, data.levels)
     parts.append(_broken(frame, data.broken))
-    parts += [_mark(frame, mark) for mark in data.marks if 0 <= mark.place <= 1]
+    parts += _marks(frame, [mark for mark in data.marks if 0 <= mark.place <= 1])
+    parts += _levels(frame, data.levels)
     return document(width, height, label, parts)
 
 
@@ -108,13 +108,47 @@ def _level_label(frame: Frame, group: Sequence[Level]) -> str:
     return text(words, frame.right - 4, place, "end", fill=MUTED, font_size=11, **halo)
 
 
-def _mark(frame: Frame, mark: Mark) -> str:
-    """A dashed line where something happened, its label above."""
-    colour = BAD if mark.bad else ACCENT
-    line = frame.vertical(mark.place, stroke=colour, stroke_dasharray="3 3")
-    anchor = "end" if mark.place > 0.8 else "start" if mark.place < 0.2 else "middle"
-    word = text(mark.label, frame.x(mark.place), frame.top - 6, anchor, fill=colour, font_weight=700)
-    return element("g", title(mark.title) + line + word) if mark.title else line + word
+def _marks(frame: Frame, marks: Sequence[Mark]) -> list[str]:
+    """Dashed lines where something happened; labels above that would overlap are one."""
+    parts, groups = [], list[list[Mark]]()
+    for mark in sorted(marks, key=lambda mark: mark.place):
+        line = frame.vertical(mark.place, stroke=_mark_colour([mark]), stroke_dasharray="3 3")
+        parts.append(element("g", title(mark.title) + line) if mark.title else line)
+        groups.append([mark])
+        while len(groups) > 1 and _label_ends(frame, groups[-2])[1] + 6 > _label_ends(frame, groups[-1])[0]:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [*parts, *(_mark_label(frame, group) for group in groups)]
+
+
+def _mark_label(frame: Frame, group: Sequence[Mark]) -> str:
+    place, anchor = _label_place(group)
+    words = text(
+        _label_words(group), frame.x(place), frame.top - 6, anchor, fill=_mark_colour(group), font_weight=700
+    )
+    told = "; ".join(mark.title for mark in group if mark.title)
+    return element("g", title(told) + words) if told else words
+
+
+def _label_words(group: Sequence[Mark]) -> str:
+    return ", ".join(dict.fromkeys(mark.label for mark in group))
+
+
+def _label_place(group: Sequence[Mark]) -> tuple[float, str]:
+    if group[-1].place > 0.8:
+        return group[-1].place, "end"
+    return group[0].place, "start" if group[0].place < 0.2 else "middle"
+
+
+def _label_ends(frame: Frame, group: Sequence[Mark]) -> tuple[float, float]:
+    """From where to where a label reaches, in letters as wide as a phone draws them."""
+    place, anchor = _label_place(group)
+    width = 11 * len(_label_words(group))
+    left = frame.x(place) - {"start": 0.0, "middle": width / 2, "end": width}[anchor]
+    return left, left + width
+
+
+def _mark_colour(group: Sequence[Mark]) -> str:
+    return BAD if any(mark.bad for mark in group) else ACCENT
 
 
 def _area(frame: Frame, line: Line) -> str:
