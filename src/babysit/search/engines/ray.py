@@ -383,11 +383,13 @@ def _connect(address: str, workers: int) -> bool:
     own = {"num_cpus": workers or default_workers(), "include_dashboard": False} if address == _LOCAL else {}
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False, **own)
-    except (RayError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a start that takes too long is a bare one
+        ray.shutdown()
         raise InputError(
             f"the Ray cluster at {address!r} cannot be used: {str(error).strip().splitlines()[0]}",
             cure="see that it runs (`ray status`) with the Ray and Python of this machine; "
-            "--address auto finds the cluster that this machine is part of",
+            "--address auto finds the cluster that this machine is part of; "
+            "on a busy machine it may be too slow to start: try again",
         ) from error
     return True
 
