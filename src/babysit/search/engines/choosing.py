@@ -27,7 +27,7 @@ def check_engine(name: str, address: str = "") -> None:
         >>> check_engine("rey")
         Traceback (most recent call last):
         babysit.errors.InputError: there is no engine 'rey'
-          cure: choose with --engine; did you mean 'ray'? There are: local, ray.
+          cure: choose with --engine; did you mean 'ray'?
     """
     if name not in ENGINES:
         raise InputError(
