@@ -15,7 +15,7 @@ Each dashboard is fed with the same runs of 1000 points (benchmarks/peers/boards
 
 Of babysit also the store's two queries, and 100,000 points in a run with a spike of one of them, which every
 zoom must show. ``--urgent`` gives browser and server the processor before everybody else (SCHED_FIFO, for
-root) where a machine is shared, for two minutes a dashboard at most. A dashboard that is not installed, or not
+root) where a machine is shared, for two minutes a dashboard at most. One that is not installed, or not
 of use within a minute, is named with the reason.
 """
 
