@@ -45,9 +45,11 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.population
 	$(BIN)/python -m benchmarks.watch
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.dashboard
 
 docs: $(STAMP)
 	$(BIN)/python -m docs.build
+	$(BIN)/python -m docs.screenshots
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
