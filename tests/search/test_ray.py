@@ -78,9 +78,8 @@ def prepared_of(folder, widths="10, 20", pause=0.0):
 
 @pytest.fixture(scope="module")
 def nodes():
-    own = {"num_cpus": 1, "node_ip_address": "127.0.0.1"}
-    two = TwoNodes(initialize_head=True, head_node_args={**own, "include_dashboard": False})
-    two.add_node(**own)
+    two = TwoNodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    two.add_node(num_cpus=1)
     yield two
     ray.shutdown()
     two.shutdown()

@@ -380,11 +380,9 @@ def _connect(address: str, workers: int) -> bool:
         return False
     logging.getLogger("ray").setLevel(logging.ERROR)
     address = address or os.environ.get("RAY_ADDRESS", "") or _LOCAL
-    # A cluster of our own listens on this machine alone.
-    ours = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address == _LOCAL else {}
-    size = {"num_cpus": workers or default_workers()} if address == _LOCAL else {}
+    own = {"num_cpus": workers or default_workers(), "include_dashboard": False} if address == _LOCAL else {}
     try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False, **size, **ours)
+        ray.init(address=address, log_to_driver=False, configure_logging=False, **own)
     except Exception as error:  # a start that takes too long is a bare one
         ray.shutdown()
         raise InputError(
