@@ -5,11 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babysit.store.points import to_spark
+from babysit.store.points import Spark
 from babysit.views.series import spark
 from babysit.views.sparks import LETTERS, spark_texts
 
 costs = st.lists(st.floats(0.0078125, 128, width=32), min_size=2, max_size=200)
+
+
+def to_spark(costs):
+    """What a store keeps of a run's costs."""
+    kept = Spark()
+    kept.add(costs)
+    return kept.to_bytes()
 
 
 def heights(text):
