@@ -63,6 +63,11 @@ class Command:
         out, err = (path.read_text() if path.exists() else "" for path in self._files)
         return out, err
 
+    @property
+    def errors(self) -> str:
+        """What it has printed as errors so far."""
+        return self._files[1].read_text() if self._files[1].exists() else ""
+
 
 def _run(
     words: tuple[str, ...],
