@@ -18,9 +18,14 @@ pytest.importorskip("ray")
 import ray
 from ray.cluster_utils import Cluster as TwoNodes
 
+import babysit as bs
+from babysit.data.sources import digits
 from babysit.errors import InputError
+from babysit.nn.networks import two_layer
 from babysit.recipe.building import prepare
 from babysit.recipe.loading import load_recipe
+from babysit.recipe.recipe import Recipe
+from babysit.recipe.space import log_uniform
 from babysit.records import Command, CommandKind, CommandState, State
 from babysit.search.engines import ray as engine_module
 from babysit.search.engines.ending import Ending
@@ -273,3 +278,20 @@ def test_a_trial_that_ends_its_worker_twice_has_failed_and_the_others_have_not(n
     assert deadly <= set(again)
     assert all("lost its worker twice" in ended[key][5] for key in deadly)
     assert len(ended) == len(trials)
+
+
+def test_a_recipe_that_no_file_holds_trains_on_the_cluster(nodes, tmp_path):
+    def model(hp):
+        (tmp_path / str(os.getpid())).touch()
+        return two_layer(64, hp.hidden)
+
+    space = {"learning_rate": log_uniform(1e-4, 1e-2), "hidden": 5}
+    recipe = Recipe(digits, model, space=space, name="mine")
+    asked = {"stages": "coarse:4x2", "population": 2}
+    found = bs.search(
+        recipe, engine="ray", address=nodes.address, workers=2, folder=tmp_path / "a", **asked
+    )
+    assert {int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()} - {os.getpid()}
+    here = bs.search(recipe, folder=tmp_path / "b", **asked)
+    scores = [row["val_loss"] for row in here.rows()]  # of other groups, which may change the last bits
+    assert [row["val_loss"] for row in found.rows()] == pytest.approx(scores, rel=1e-4)

@@ -46,20 +46,22 @@ def search(
     The trials are those of ``babysit search`` with the same seed. Nothing is printed unless asked for.
 
     Args:
-        recipe: a recipe, a built-in one's name, or a file. A recipe object trains in this process.
+        recipe: a recipe, a built-in one's name, or a file. A recipe object trains in this process, or with
+            ``engine="ray"`` on a cluster.
         stages: the budget, ``"coarse:100x5,fine:50x10,final:1x30"``; default the recipe's own.
         trials: how many in all the last stage before the final one has; default as the stages say.
         seed: the one seed, default 0.
         store: a path or URL; default a SQLite file in ``folder``.
         folder: where weights go, default ``babysit-runs``.
-        workers: processes that train, default 1: this one. More need a recipe that has a name or a file.
+        workers: processes that train, default 1: this one. More need a recipe that has a name or a file, or
+            ``engine="ray"``, where 0 takes as many as the cluster has room for.
         resume: go on with the earlier search of the same call, or extend it.
         settings: hyperparameters to fix, name -> value.
         enqueue: points to try first, e.g. ``[{"learning_rate": 1e-3}]``.
         name: what to call the study; default the recipe's name.
         checks: ask the checks first and keep their answers; default no.
         progress: print how far it is; default no.
-        options: further ones of a search (population, boxes, observe, details) and of a
+        options: further ones of a search (population, boxes, observe, details, engine, address) and of a
             job (precision, device, way).
 
     Returns:
@@ -76,6 +78,7 @@ def search(
         ...     len(study.rows()), study.state.value, sorted(study.best.hyperparameters)[:2]
         (4, 'complete', ['batch_size', 'hidden'])
     """
+    from babysit.search.engines.choosing import LOCAL
     from babysit.session import job as jobs
     from babysit.session.searching import Ask, run_search
 
@@ -83,17 +86,18 @@ def search(
     points = tuple(",".join(f"{key}={value}" for key, value in point.items()) for point in enqueue)
     job = _job(recipe, settings, seed, store, folder, name, {**for_job, "enqueue": points})
     prepared = _prepared(recipe, job)
-    if isinstance(recipe, Recipe) and workers > 1:
+    ask = Ask(stages, workers=workers, resume=resume, trials=trials, identity=identity_of(recipe))
+    ask = replace(ask, **for_ask)
+    if isinstance(recipe, Recipe) and workers > 1 and ask.engine == LOCAL:
         warnings.warn(
             "a recipe object cannot be sent to worker processes: it trains in this process, with threads; "
-            "put it in a file and give its path to use workers",
+            "put it in a file and give its path to use workers, or use engine='ray'",
             stacklevel=2,
         )
-        workers = 1
-    ask = Ask(stages, workers=workers, resume=resume, trials=trials, identity=identity_of(recipe))
+        ask = replace(ask, workers=1)
     answers = list(jobs.check(prepared)) if checks and not resume else []
     with _progress(progress) as hooks:
-        found = run_search(job, prepared, replace(ask, **for_ask), checks=answers, hooks=hooks)
+        found = run_search(job, prepared, ask, checks=answers, hooks=hooks)
     return Study(job.store_url, found.study)
 
 
