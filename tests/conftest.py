@@ -22,7 +22,8 @@ _CACHE = tempfile.mkdtemp(prefix="babysit-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE
 atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 
-# The daemons of a Ray cluster listen on every address: whoever connects must know this. Ray reads it once.
+# The daemons of the tests' clusters of two nodes listen on every address: whoever connects must know this.
+# Ray reads it once.
 os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
 
 

@@ -20,3 +20,23 @@ def test_without_ray_the_cure_is_told(monkeypatch):
 def test_an_address_is_for_a_cluster():
     with pytest.raises(InputError, match="add --engine ray"):
         Ask(address="auto")
+
+
+def test_a_cluster_of_our_own_listens_on_this_machine_alone(monkeypatch):
+    pytest.importorskip("ray")
+    from ray._private import services
+
+    from babysit.search.engines.ray import _connect, ray
+
+    listened = {}
+
+    def init(address, **_):
+        listened[address] = services.get_node_ip_address()
+
+    usual = services.get_node_ip_address()
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert _connect("", 1)
+    assert _connect("auto", 1)
+    assert listened == {"local": "127.0.0.1", "auto": usual}

@@ -288,9 +288,7 @@ def test_a_recipe_that_no_file_holds_trains_on_the_cluster(nodes, tmp_path):
     space = {"learning_rate": log_uniform(1e-4, 1e-2), "hidden": 5}
     recipe = Recipe(digits, model, space=space, name="mine")
     asked = {"stages": "coarse:4x2", "population": 2}
-    found = bs.search(
-        recipe, engine="ray", address=nodes.address, workers=2, folder=tmp_path / "a", **asked
-    )
+    found = bs.search(recipe, engine="ray", address=nodes.address, workers=2, folder=tmp_path / "a", **asked)
     assert {int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()} - {os.getpid()}
     here = bs.search(recipe, folder=tmp_path / "b", **asked)
     scores = [row["val_loss"] for row in here.rows()]  # of other groups, which may change the last bits

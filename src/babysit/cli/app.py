@@ -194,7 +194,7 @@ AddressOption = Annotated[
     str,
     typer.Option(
         metavar="HOST:PORT",
-        help="The Ray cluster, or auto for this machine's; without it Ray is started here.",
+        help="The Ray cluster, or auto for this machine's; without it Ray is started for this machine alone.",
     ),
 ]
 SamplerOption = Annotated[

@@ -7,6 +7,7 @@ put once into Ray's object store: all workers of a node share one copy, and no n
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -24,6 +25,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import RayError, RayTaskError
 
 from babysit.errors import InputError, WorkerError
@@ -380,9 +382,11 @@ def _connect(address: str, workers: int) -> bool:
         return False
     logging.getLogger("ray").setLevel(logging.ERROR)
     address = address or os.environ.get("RAY_ADDRESS", "") or _LOCAL
-    own = {"num_cpus": workers or default_workers(), "include_dashboard": False} if address == _LOCAL else {}
+    is_ours = address == _LOCAL
+    own = {"num_cpus": workers or default_workers(), "include_dashboard": False} if is_ours else {}
     try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False, **own)
+        with _this_machine_alone() if is_ours else contextlib.nullcontext():
+            ray.init(address=address, log_to_driver=False, configure_logging=False, **own)
     except Exception as error:  # a start that takes too long is a bare one
         ray.shutdown()
         raise InputError(
@@ -392,6 +396,21 @@ def _connect(address: str, workers: int) -> bool:
             "on a busy machine it may be too slow to start: try again",
         ) from error
     return True
+
+
+@contextlib.contextmanager
+def _this_machine_alone() -> Iterator[None]:
+    """The daemons of a cluster that is started meanwhile listen on 127.0.0.1, not on every address.
+
+    Whoever can connect to them can run code here. ``ray.init(_node_ip_address="127.0.0.1")`` does not help:
+    it takes the machine's own address instead. This is the switch by which Ray does it on macOS and Windows.
+    """
+    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _room(device: str, workers: int) -> int:
