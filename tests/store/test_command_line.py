@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import NullPool, create_engine, make_url
 
+from babysit.session.liveness import PROCESS, this_process
 from babysit.store import queries
 from babysit.store.queries import Reader
+from babysit.store.schema import metadata
+from babysit.store.writer import Writer
 from cli.conftest import Answer
 from cli.conftest import babysit as babysit
 
@@ -18,7 +23,9 @@ SMALL = ("digits", "--stages", "coarse:4x2,final:1x2", "--population", "4", "--w
 def test_a_search_on_a_server_from_its_beginning_to_its_report(
     babysit: Callable[..., Answer], postgres_url: str
 ) -> None:
-    here = ("--store", postgres_url)
+    secret, told = make_url(postgres_url).password or "s3cr3t", []
+    here = ("--store", make_url(postgres_url).set(password=secret).render_as_string(hide_password=False))
+    run, babysit = babysit, lambda *words: told.append(run(*words)) or told[-1]
     begun = babysit("search", *SMALL, *here, "--json")
     assert begun.code == 0, begun.err
     study = begun.data["study"]
@@ -36,6 +43,24 @@ def test_a_search_on_a_server_from_its_beginning_to_its_report(
     assert (whole.code, whole.out[:5]) == (0, "whole")
     assert babysit("store", "migrate", *here).code == 0
     assert babysit("store", "compact", *here).code == 0
+    with Writer(postgres_url) as writer:
+        writer.reopen_study(study)
+        writer.note_study(study, {PROCESS: {**this_process(), "started": "before"}})
+    interrupted = babysit("runs", *here).out
+    assert "go on, with the password in PGPASSWORD or ~/.pgpass, with: babysit search" in interrupted
+    again = babysit(*shlex.split(interrupted.partition("with: babysit ")[2]), "--json")
+    assert (again.code, again.data["study"]) == (0, study)
+    assert not any(secret in text for answer in told for text in (answer.out, answer.err))
+    assert secret not in everything(postgres_url)
+
+
+def everything(url: str) -> str:
+    """All that a store holds, as text."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        rows = [connection.execute(table.select()).all() for table in metadata.sorted_tables]
+    engine.dispose()
+    return repr(rows)
 
 
 def test_a_server_that_is_not_there_is_told_without_a_traceback(babysit: Callable[..., Answer]) -> None:

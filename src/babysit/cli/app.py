@@ -26,6 +26,7 @@ from babysit.search.engines.choosing import ENGINES
 from babysit.search.pruning import PRUNERS
 from babysit.search.samplers import SAMPLERS
 from babysit.session.touching import GOES_ON, StudyStopped
+from babysit.store.addresses import PASSWORD_PLACE, without_password
 from babysit.training.precision import PRECISION_NAMES, remark
 
 
@@ -63,12 +64,15 @@ def going_on(words: Sequence[str]) -> str:
         "go on with: babysit search 'my net.py' --stages coarse:9x2 --resume"
         >>> going_on(["demo"])
         '--resume goes on from there'
+        >>> print(going_on(["train", "digits", "--store", "postgresql://ann:secret@host/runs"]))
+        go on, with the password in PGPASSWORD or ~/.pgpass, with: babysit train digits --store
+        postgresql://ann@host/runs --resume
     """
     if words[:1] not in (["search"], ["train"]):
         return "--resume goes on from there"
-    return (
-        f"go on with: {shlex.join(['babysit', *(word for word in words if word != '--resume'), '--resume'])}"
-    )
+    told = [without_password(word) for word in words if word != "--resume"]
+    left_out = f", with {PASSWORD_PLACE}," if told != [word for word in words if word != "--resume"] else ""
+    return f"go on{left_out} with: {shlex.join(['babysit', *told, '--resume'])}"
 
 
 app = typer.Typer(
@@ -106,7 +110,12 @@ EnqueueOption = Annotated[
     ),
 ]
 SeedOption = Annotated[int, typer.Option(help="The one seed that everything random is derived from.")]
-StoreOption = Annotated[str, typer.Option(help="Where studies are kept: a path or a database URL.")]
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        help="Where studies are kept: a path, or a database URL; its password is better in PGPASSWORD."
+    ),
+]
 DashboardOption = Annotated[
     bool, typer.Option("--dashboard", help="Show it in a browser meanwhile; needs babysit\\[dashboard].")
 ]

@@ -15,6 +15,7 @@ from rich.markup import escape
 from babysit.cli.app import OutOption, StoreOption, app, console_for
 from babysit.session.dashboard import make_server
 from babysit.session.job import DEFAULT_FOLDER, Job
+from babysit.store.addresses import shown
 
 
 @app.command(epilog="Example: babysit dashboard --store sqlite:///babysit-runs/babysit.sqlite")
@@ -33,7 +34,7 @@ def dashboard(
     url = Job("", store=store, folder=out).store_url
     server = make_server(url, host, port)
     console = console_for(False)
-    console.print(f"dashboard of {escape(url)}", soft_wrap=True, highlight=False)
+    console.print(f"dashboard of {escape(shown(url))}", soft_wrap=True, highlight=False)
     console.print(f"  [bold]{escape(server.url)}[/bold]   Ctrl-C ends it", soft_wrap=True, highlight=False)
     if opening and _has_windows():
         webbrowser.open(server.url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +23,7 @@ from babysit.session.job import DEFAULT_FOLDER, Job, file_stem
 from babysit.session.liveness import is_interrupted, resume_command
 from babysit.session.references import near
 from babysit.store import queries
+from babysit.store.addresses import PASSWORD_PLACE, shown, without_password
 from babysit.store.queries import Reader
 from babysit.views import terminal
 from babysit.views.report import write_report
@@ -43,7 +43,7 @@ def report(
         found = queries.latest_study(reader) if study is None else queries.study(reader, study)
     if found is None:
         raise InputError(
-            f"the store {url} holds no study", cure="run `babysit demo` or `babysit search` first"
+            f"the store {shown(url)} holds no study", cure="run `babysit demo` or `babysit search` first"
         )
     path = out / f"{file_stem(found.name, found.id, found.fingerprint)}.html"
     write_report(load_study_view(url, found.id), path)
@@ -97,7 +97,8 @@ def runs(
     console = console_for(as_json)
     console.print(terminal.studies_table(studies, trials, [study.id for study in lost]))
     for study in lost:
-        going_on = f"go on with: {escape(_command_in(study, store, out))}"
+        hint = f", with {PASSWORD_PLACE}," if without_password(url) != url else ""
+        going_on = f"go on{hint} with: {escape(resume_command(study, url, out))}"
         if "identity" in study.settings:  # a recipe of a Python program: no command knows it
             going_on = "go on with babysit.search(..., resume=True) in the program that began it"
         console.print(f"study {study.id} was interrupted; {going_on}", soft_wrap=True)
@@ -113,13 +114,6 @@ def _is_wanted(study: Study, interrupted: bool, state: str, recipe: str) -> bool
         raise InputError(f"there is no state {state!r}", cure=near(state, _STATES))
     told = terminal.INTERRUPTED if interrupted else study.state.value
     return state in ("", told) and recipe in ("", study.recipe, study.name)
-
-
-def _command_in(study: Study, store: str, out: Path) -> str:
-    """How to go on with a study in the store that was asked for."""
-    words = ["--store", store] if store else []
-    words += ["--out", str(out)] if out != DEFAULT_FOLDER else []
-    return " ".join([resume_command(study), *map(shlex.quote, words)])
 
 
 def _study_data(study: Study, interrupted: bool) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from babysit.session.job import DEFAULT_FOLDER, Job
 from babysit.session.optuna_studies import PREFIX, export_to_optuna, import_from_optuna, split_address
 from babysit.session.references import resolve
 from babysit.session.trial_files import write_trials
+from babysit.store.addresses import shown
 from babysit.store.queries import Reader
 from babysit.views.study import load_study_view
 
@@ -35,7 +36,7 @@ def export_study(
     if to.startswith(PREFIX):
         address, name = split_address(to)
         name, count = export_to_optuna(view, address, name)
-        where = f"{address}, study {name}"
+        where, to = f"{shown(address)}, study {name}", shown(to)
     else:
         where, count = to, write_trials(view, Path(to))
     console_for(as_json).print(f"{count} trials of study {found.id}: {escape(where)}", soft_wrap=True)

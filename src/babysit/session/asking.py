@@ -49,15 +49,19 @@ def ask(
     """
     with Reader(url) as reader:
         found = resolve(reader, text)
-        refuse_lost(found.study)
+        refuse_lost(found.study, url)
         wanted, trial = _meant(reader, found, kind, text)
     with Commands(url) as commands:
         who = this_user() if by is None else by
         return commands.ask(found.study.id, wanted, trial=trial, argument=argument, by=who)
 
 
-def refuse_lost(study: Study) -> None:
+def refuse_lost(study: Study, url: str) -> None:
     """Refuses a study whose process was killed: it is called running, but nobody is there.
+
+    Args:
+        study: the study.
+        url: of its store.
 
     Raises:
         InputError: naming the command that goes on with it.
@@ -65,7 +69,7 @@ def refuse_lost(study: Study) -> None:
     if is_interrupted(study):
         raise InputError(
             f"study {study.id} was interrupted: its process is gone, and nobody would hear a request",
-            cure=f"go on with it first: {resume_command(study)}",
+            cure=f"go on with it first: {resume_command(study, url)}",
         )
 
 

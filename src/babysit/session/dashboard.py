@@ -89,8 +89,8 @@ def _require_packages() -> None:
 
 
 def _start(url: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "babysit.session.dashboard", url],
+    process = subprocess.Popen(
+        [sys.executable, "-m", "babysit.session.dashboard"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -98,6 +98,10 @@ def _start(url: str) -> subprocess.Popen[str]:
         # Ctrl-C at the terminal is meant for the run, which ends this when it has ended itself.
         start_new_session=True,
     )
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):  # it has ended already, which the run does not notice
+        print(url, file=process.stdin, flush=True)  # every user of a machine may read its command lines
+    return process
 
 
 def _tell_address(process: subprocess.Popen[str], tell: Callable[[str], None]) -> None:
@@ -135,4 +139,4 @@ def _serve_until_closed(url: str, lifeline: IO[str]) -> None:
 
 
 if __name__ == "__main__":
-    _serve_until_closed(sys.argv[1], sys.stdin)
+    _serve_until_closed(sys.stdin.readline().rstrip("\n"), sys.stdin)

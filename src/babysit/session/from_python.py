@@ -15,13 +15,12 @@ from babysit.errors import InputError
 from babysit.recipe.recipe import Recipe
 from babysit.records import Value
 from babysit.session.study import Study
+from babysit.store.addresses import USUAL_FOLDER, shown, store_in
 
 if TYPE_CHECKING:
     from babysit.recipe.building import Prepared
     from babysit.session.job import Job
     from babysit.session.searching import Hooks
-
-_FOLDER = "babysit-runs"
 
 
 def search(
@@ -31,7 +30,7 @@ def search(
     trials: int = 0,
     seed: int = 0,
     store: str = "",
-    folder: str | Path = _FOLDER,
+    folder: str | Path = USUAL_FOLDER,
     workers: int = 1,
     resume: bool = False,
     settings: Mapping[str, Value] | None = None,
@@ -106,7 +105,7 @@ def train(
     *,
     seed: int = 0,
     store: str = "",
-    folder: str | Path = _FOLDER,
+    folder: str | Path = USUAL_FOLDER,
     name: str = "",
     precision: str = "float32",
     device: str = "cpu",
@@ -158,11 +157,11 @@ def open(store: str | Path = "", study: int | str | None = None) -> Study:
     from babysit.session.references import resolve
     from babysit.store import queries
 
-    url = str(store) or f"sqlite:///{_FOLDER}/babysit.sqlite"
+    url = str(store) or store_in(USUAL_FOLDER)
     with queries.Reader(url) as reader:
         found = queries.latest_study(reader) if study is None else resolve(reader, str(study)).study
     if found is None:
-        raise InputError(f"the store {url} holds no study", cure="run babysit.search(...) first")
+        raise InputError(f"the store {shown(url)} holds no study", cure="run babysit.search(...) first")
     return Study(url, found.id)
 
 

@@ -19,10 +19,12 @@ from babysit.recipe.loading import apply_settings, load_recipe
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import Fixed, as_data, middle
 from babysit.records import CheckResult, Value
+from babysit.store.addresses import USUAL_FOLDER, store_in
+from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32, PRECISIONS
 from babysit.verdict.report import Report
 
-DEFAULT_FOLDER = Path("babysit-runs")
+DEFAULT_FOLDER = Path(USUAL_FOLDER)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,18 @@ class Job:
     @property
     def store_url(self) -> str:
         """Where the study is kept."""
-        return self.store or f"sqlite:///{self.folder / 'babysit.sqlite'}"
+        return self.store or store_in(self.folder)
+
+
+def words_of(job: Job) -> list[str]:
+    """What the command line says of how a job is done, which decides no result.
+
+    Example:
+        >>> words_of(Job("digits", device="cpu", way="vmap")), words_of(Job("digits", device="auto"))
+        (['--device', 'cpu', '--way', 'vmap'], [])
+    """
+    device = [] if job.device == AUTO else ["--device", job.device]
+    return [*device, *(["--way", str(job.way)] if job.way else [])]
 
 
 def open_job(job: Job) -> Prepared:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from babysit.records import State, Study
+from babysit.store.addresses import USUAL_FOLDER, store_in, without_password
 from babysit.views.command_lines import study_words
 
 PROCESS = "process"
@@ -68,15 +69,25 @@ def running_elsewhere(study: Study) -> int:
     return pid if known and isinstance(pid, int) and pid != os.getpid() else 0
 
 
-def resume_command(study: Study) -> str:
-    """The command that goes on with a study, as far as the store knows it.
+def resume_command(study: Study, url: str = "", folder: Path = Path(USUAL_FOLDER)) -> str:
+    """The command that goes on with a study, without the password of its store.
+
+    Args:
+        study: the study.
+        url: of the store it is in; empty, the default, for the one in its folder.
+        folder: where its reports and weights go, if the study does not say so itself.
 
     Example:
         >>> settings = {"settings": ["l2=1e-3"], "stages": [["coarse", 20, 3], ["final", 1, 9]]}
         >>> resume_command(Study(1, "digits", "digits", "search", 3, "f", settings, State.RUNNING, 0.0))
         'babysit search digits --seed 3 -s l2=1e-3 --stages coarse:20x3,final:1x9 --resume'
     """
-    return shlex.join([*study_words(study), "--resume"])
+    words, told = study_words(study), study.settings.get("out")
+    if told is None and folder != Path(USUAL_FOLDER):  # a study of an earlier version
+        words += ["--out", str(folder)]
+    if url and url != store_in(told or folder):
+        words += ["--store", without_password(url)]
+    return shlex.join([*words, "--resume"])
 
 
 def _machine() -> str:

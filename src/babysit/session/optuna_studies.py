@@ -15,6 +15,7 @@ from typing import Any
 from babysit.errors import InputError
 from babysit.records import Reading, Result, Run, Stage, State, Trial, Value
 from babysit.session.training import best_data
+from babysit.store.addresses import shown
 from babysit.store.failures import store_errors
 from babysit.store.writer import Writer
 from babysit.views.study import StudyView
@@ -165,7 +166,7 @@ def import_from_optuna(url: str, study: str, store: str) -> tuple[int, int]:
     box = {name: _box(one) for trial in kept for name, one in trial.distributions.items()}
     stage = Stage(0, "imported", box, len(kept), max(epochs, 1), f"as Optuna searched ({found.study_name})")
     fingerprint = hashlib.sha256(f"{url} {found.study_name}".encode()).hexdigest()
-    settings = {"imported": url, "direction": found.direction.name.lower()}
+    settings = {"imported": shown(url), "direction": found.direction.name.lower()}
     with Writer(store) as writer:
         number = writer.begin_study(
             name=found.study_name,
@@ -187,8 +188,12 @@ def _chosen(names: Sequence[str], study: str, url: str) -> str:
     if not study and len(names) == 1:
         return names[0]
     what = f"no study {study!r}" if study else f"{len(names)} studies" if names else "no study"
-    cure = f"name one of {', '.join(sorted(names)[:8])}: {PREFIX}{url}:NAME" if names else "check the address"
-    raise InputError(f"{url} holds {what}", cure=cure)
+    cure = (
+        f"name one of {', '.join(sorted(names)[:8])}: {PREFIX}{shown(url)}:NAME"
+        if names
+        else "check the address"
+    )
+    raise InputError(f"{shown(url)} holds {what}", cure=cure)
 
 
 def _are_accuracies(trials: Sequence[Any], maximize: bool) -> bool:
@@ -268,7 +273,8 @@ def split_address(text: str) -> tuple[str, str]:
     """
     if not text.startswith(PREFIX) or "://" not in text:
         raise InputError(
-            f"cannot read the address {text!r}", cure="write e.g. optuna:sqlite:///trials.db or ...:STUDY"
+            f"cannot read the address {shown(text)!r}",
+            cure="write e.g. optuna:sqlite:///trials.db or ...:STUDY",
         )
     url = text.removeprefix(PREFIX)
     head, _, tail = url.rpartition(":")
@@ -307,13 +313,17 @@ def _errors(optuna: Any, url: str) -> Iterator[None]:
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        with store_errors(url, None):
+        with store_errors(shown(url), None):
             yield
     except InputError:
         raise
     except optuna.exceptions.DuplicatedStudyError as error:
-        raise InputError(f"{url}: {error}", cure="give another name with --name, or another file") from None
+        raise InputError(
+            f"{shown(url)}: {error}", cure="give another name with --name, or another file"
+        ) from None
     except (optuna.exceptions.OptunaError, KeyError, ValueError, ImportError) as error:
-        raise InputError(f"Optuna cannot use {url}: {error}", cure="check the address") from error
+        raise InputError(
+            f"Optuna cannot use {shown(url)}: {shown(str(error))}", cure="check the address"
+        ) from error
     finally:
         optuna.logging.set_verbosity(level)

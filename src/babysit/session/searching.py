@@ -29,7 +29,7 @@ from babysit.session.extending import earlier_search
 from babysit.session.finalizing import Retrained, Retraining, finalists_of, finalize, retrain
 from babysit.session.first_weights import first_weights
 from babysit.session.interrupting import Interruption
-from babysit.session.job import Job, file_stem, fingerprint_of, writable
+from babysit.session.job import Job, file_stem, fingerprint_of, words_of, writable
 from babysit.session.onnx_files import require_onnx
 from babysit.session.recording import DiagnosingRecorder, closing, note_retraining
 from babysit.session.summary import summary
@@ -204,12 +204,14 @@ def run_search(
         earlier = earlier_search(job, prepared, fingerprint, asked) if ask.resume else None
         done = {} if earlier is None else earlier[1]
         if earlier is None:
-            study = begin(writer, job, prepared, "search", fingerprint, {**asked, **_of_the_final(ask)})
+            asked_too = {**_of_the_final(ask), "how": how_words(job, ask)}
+            study = begin(writer, job, prepared, "search", fingerprint, {**asked, **asked_too})
             writer.checks(study, checks)
         else:
             study = earlier[0].id
             writer.reopen_study(study)
-            writer.extend_study(study, fingerprint, {**earlier[0].settings, **asked})
+            anew = {**asked, "how": how_words(job, ask), "out": str(job.folder)}
+            writer.extend_study(study, fingerprint, {**earlier[0].settings, **anew})
             hooks.resumed(earlier[0], len(done))
         request = Request(
             study,
@@ -288,6 +290,23 @@ def _in_folds(prepared: Prepared, count: int) -> Prepared:
 def _of_the_final(ask: Ask) -> dict[str, Any]:
     """What was asked of the last stage beyond the usual; it decides no trial before it."""
     return {**({"seeds": ask.seeds} if ask.seeds > 1 else {}), **({"onnx": True} if ask.onnx else {})}
+
+
+def how_words(job: Job, ask: Ask) -> list[str]:
+    """What the command line says of how a search is done, which decides no result.
+
+    Example:
+        >>> how_words(Job("digits", device="auto"), Ask(engine="local", workers=2, timeout=90))
+        ['--workers', '2', '--timeout', '90']
+    """
+    said = {
+        "--engine": "" if ask.engine == LOCAL else ask.engine,
+        "--address": ask.address,
+        "--workers": str(ask.workers) if ask.workers > 1 or (ask.workers and ask.engine != LOCAL) else "",
+        "--population": str(ask.population or ""),
+        "--timeout": f"{math.ceil(ask.timeout)}" if ask.timeout else "",
+    }
+    return [*words_of(job), *(word for name, value in said.items() if value for word in (name, value))]
 
 
 def _pictures(prepared: Prepared, chosen: Retrained) -> Details:

@@ -25,6 +25,7 @@ from babysit.session.job import (
     fingerprint_of,
     other_fingerprints,
     refuse_to_mix,
+    words_of,
     writable,
 )
 from babysit.session.recording import DiagnosingRecorder, Series, closing
@@ -217,6 +218,8 @@ def begin(
         "chance_loss": prepared.chance_loss,
         "precision": prepared.precision,
         "environment": environment(),
+        "out": str(job.folder),
+        "how": words_of(job),
         **({"name": job.name} if job.name else {}),
         **({"enqueued": list(job.enqueue)} if job.enqueue else {}),  # the command's own words
         **({"enqueue": list(recipe.enqueue)} if recipe.enqueue and kind == "search" else {}),

@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from babysit.errors import StoreError
+from babysit.store.addresses import shown, without_stars
 from babysit.store.schema import ADDED, SCHEMA_VERSION, meta, metadata
 from babysit.store.server import require_unicode, server_engine
 
@@ -63,14 +64,14 @@ def locate(url: str) -> Location:
         return _file(url, url)
     try:
         parts = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise StoreError(
-            f"{url!r} is not a store's address",
+            f"{shown(url)!r} is not a store's address",
             cure="give a path, or postgresql+psycopg://user@host/database",
         ) from error
     if parts.get_backend_name() == "sqlite":
         return _file(url, parts.database or "")
-    return Location(parts.render_as_string(hide_password=True), None, url)
+    return Location(shown(url), None, without_stars(url))
 
 
 def _file(text: str, path: str) -> Location:

@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from babysit.errors import StoreError
+from babysit.store.addresses import PASSWORD_PLACE
 
 
 class OutageError(StoreError):
@@ -98,6 +99,9 @@ def server_failure(error: DBAPIError, text: str, where: str) -> StoreError:
         return StoreError(f"the store {where} failed: {problem} ({text})", cure=f"{cure}; {KEPT}")
     # What fails before there is a connection has no state.
     unconnected = not state and isinstance(error, OperationalError)
+    if unconnected and "password" in text:
+        cure = f"give the user's name in the address, and {PASSWORD_PLACE}"
+        return StoreError(f"the store {where} refuses its user ({text})", cure=f"{cure}; {KEPT}")
     if error.connection_invalidated or unconnected or state.startswith("08") or state in _PASSING:
         return OutageError(
             f"the store {where} cannot be reached ({text})",

@@ -6,6 +6,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from babysit.records import Study, Value
+from babysit.store.addresses import USUAL_FOLDER
+
+_DECIDING = {"sampler": "--sampler", "round_size": "--round", "pruner": "--pruner", "patience": "--patience"}
 
 
 def study_words(study: Study, *, without: Sequence[str] = ()) -> list[str]:
@@ -33,8 +36,15 @@ def study_words(study: Study, *, without: Sequence[str] = ()) -> list[str]:
     words += ["--folds", str(told["folds"])] if "folds" in told else []
     words += ["--seeds", str(told["seeds"])] if "seeds" in told else []
     words += ["--onnx"] if told.get("onnx") else []
+    for name, option in _DECIDING.items():
+        words += [option, str(told[name])] if name in told else []
+    if "until_stable" in told:
+        words += ["--until-stable", "--extra-stages", str(told["until_stable"])]
     precision = told.get("precision", "float32")
-    return words + (["--precision", str(precision)] if precision != "float32" else [])
+    words += ["--precision", str(precision)] if precision != "float32" else []
+    words += [str(word) for word in told.get("how") or ()]
+    out = told.get("out", USUAL_FOLDER)
+    return words + (["--out", str(out)] if out != USUAL_FOLDER else [])
 
 
 def searched_again(study: Study, ranges: Mapping[str, str]) -> str:

@@ -1,0 +1,74 @@
+"""A store's address as it may be shown, or be in a command to copy: without its password."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+USUAL_FOLDER = "babysit-runs"
+"""Where reports, weights and the store lie if nothing else is asked for."""
+
+STARS = "***"
+"""What is shown in the place of a password, and means, where it is given as one, that there is none."""
+
+PASSWORD_PLACE = "the password in PGPASSWORD or ~/.pgpass"
+"""Where PostgreSQL's driver looks for what an address leaves out."""
+
+_IN_FRONT = re.compile(r"(?<=://)([^:/@]*):([^@]*)@")
+_BEHIND = re.compile(r"([?&])((?:ssl)?password)=([^&\s]*)", re.IGNORECASE)
+
+
+def store_in(folder: str | Path) -> str:
+    """The address of a folder's own store.
+
+    Example:
+        >>> store_in("babysit-runs")
+        'sqlite:///babysit-runs/babysit.sqlite'
+    """
+    return f"sqlite:///{Path(folder) / 'babysit.sqlite'}"
+
+
+def shown(text: str) -> str:
+    """Every address in a text with stars in the place of its password.
+
+    Args:
+        text: an address, which need not be a good one, or a text that names some.
+
+    Example:
+        >>> shown("postgresql+psycopg://ann:secret@host/runs"), shown("runs.sqlite")
+        ('postgresql+psycopg://ann:***@host/runs', 'runs.sqlite')
+        >>> shown("postgresql+psycopg:///runs?user=ann&password=secret&host=/tmp")
+        'postgresql+psycopg:///runs?user=ann&password=***&host=/tmp'
+    """
+    return _BEHIND.sub(rf"\1\2={STARS}", _IN_FRONT.sub(rf"\1:{STARS}@", text))
+
+
+def without_password(text: str) -> str:
+    """Every address in a text with no password: the server's driver then asks PGPASSWORD and ~/.pgpass.
+
+    Example:
+        >>> without_password("postgresql+psycopg://ann:secret@host/runs")
+        'postgresql+psycopg://ann@host/runs'
+        >>> without_password("postgresql+psycopg:///runs?password=secret&host=/tmp")
+        'postgresql+psycopg:///runs?host=/tmp'
+    """
+    return _without(text, lambda _: True)
+
+
+def without_stars(text: str) -> str:
+    """An address that was copied from where its password was hidden, without the stars.
+
+    Example:
+        >>> without_stars("postgresql+psycopg://ann:***@host/runs")
+        'postgresql+psycopg://ann@host/runs'
+        >>> without_stars("postgresql+psycopg://ann:secret@host/runs")
+        'postgresql+psycopg://ann:secret@host/runs'
+    """
+    return _without(text, lambda password: password == STARS)
+
+
+def _without(text: str, wanted: Callable[[str], bool]) -> str:
+    left = _IN_FRONT.sub(lambda found: f"{found[1]}@" if wanted(found[2]) else found[0], text)
+    cut = _BEHIND.sub(lambda found: found[1] if wanted(found[3]) else found[0], left)
+    return cut if cut == left else cut.replace("?&", "?").replace("&&", "&").rstrip("?&")
