@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -15,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from sqlalchemy.exc import DBAPIError
 
 from babysit.errors import StoreError
-from babysit.records import Result, Run, State
+from babysit.records import CommandKind, Result, Run, State
 from babysit.store import queries
+from babysit.store.commands import Commands, silence
 from babysit.store.queries import Reader
 from babysit.store.schema import studies
 from babysit.store.writer import Writer
@@ -42,6 +44,27 @@ def execute(url: str, statement: str) -> None:
 
 class TestPostgres(StoreContract, SharingContract):
     """Every store's tests."""
+
+
+def test_machines_that_disagree_on_the_time_hear_each_other(
+    commands: Commands, reader: Reader, study: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's clock alone counts: this machine is a day ahead, then a day behind."""
+    true = time.time()
+    for wrong in (true + 86400, true - 86400):
+        monkeypatch.setattr(time, "time", lambda wrong=wrong: wrong)
+        commands.beat(study)
+        asked = commands.ask(study, CommandKind.STOP_STUDY)
+        assert abs(asked.asked - true) < 60
+        monkeypatch.undo()
+        assert 0 <= silence(reader, study) < 60
+        assert commands.expire_unheard(study) == 0
+        monkeypatch.setattr(time, "time", lambda wrong=wrong: 2 * true - wrong)
+        assert 0 <= silence(reader, study) < 60
+        assert commands.expire_unheard(study) == 0
+        commands.refused(asked.id, "no")
+        assert abs(commands.find(asked.id).answered - true) < 60
+        monkeypatch.undo()
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

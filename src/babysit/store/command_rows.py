@@ -7,7 +7,6 @@ no request slips in between a study's end and the answer to those that were stil
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, insert, select, update
 from babysit.errors import InputError, StoreError
 from babysit.records import Command, CommandKind, CommandState, State
 from babysit.store.active import next_versions
+from babysit.store.clock import now
 from babysit.store.rows import command_from
 from babysit.store.schema import commands, run_summary, studies, trials
 
@@ -56,7 +56,7 @@ def insert_command(
         "kind": kind.value,
         "argument": argument,
         "asked_by": by,
-        "asked": time.time(),
+        "asked": now(connection),
         "state": CommandState.ASKED.value,
         "step": 0,
         "detail": "",
@@ -122,7 +122,7 @@ def answer(
     """
     values: dict[str, Any] = {"state": state.value, "detail": detail, "version": take_turn(connection)}
     values |= {} if step is None else {"step": step}
-    values |= {} if state.is_open else {"answered": time.time()}
+    values |= {} if state.is_open else {"answered": now(connection)}
     return connection.execute(update(commands).where(wanted).values(values)).rowcount
 
 

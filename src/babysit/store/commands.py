@@ -8,7 +8,6 @@ and seen stands one conditional update, and nothing but a seen request is ever a
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self
@@ -17,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, insert, select, 
 
 from babysit.errors import InputError
 from babysit.records import Command, CommandKind, CommandState
+from babysit.store.clock import now
 from babysit.store.command_rows import (
     OPEN,
     answer,
@@ -166,9 +166,10 @@ class Commands:
     def beat(self, study: int) -> None:
         """Leaves the heartbeat of a running study: somebody is there to hear a request."""
         with self._transaction() as connection:
-            mine = update(heartbeats).where(heartbeats.c.study == study).values(time=time.time())
+            time = now(connection)
+            mine = update(heartbeats).where(heartbeats.c.study == study).values(time=time)
             if not connection.execute(mine).rowcount:
-                connection.execute(insert(heartbeats).values(study=study, time=time.time()))
+                connection.execute(insert(heartbeats).values(study=study, time=time))
 
     def silence(self, study: int) -> float:
         """Seconds since a study's last heartbeat; NaN if there was none."""
@@ -182,16 +183,12 @@ class Commands:
         Returns:
             How many there were.
         """
-        late = and_(
-            commands.c.study == study,
-            commands.c.state.in_(OPEN),
-            commands.c.asked < time.time() - SILENT_SECONDS,
-        )
-        if not self._reader.rows(select(commands.c.id).where(late).limit(1)):
-            return 0
+        with self._reader.connect() as connection:
+            if connection.execute(select(commands.c.id).where(_late(connection, study))).first() is None:
+                return 0
         with self._transaction() as connection:
             take_turn(connection)
-            quiet = _silence(connection.execute(_heartbeat(study)).scalar())
+            quiet, late = _silence(connection, study), _late(connection, study)
             told = "no heartbeat was ever left" if math.isnan(quiet) else f"no heartbeat for {quiet:.0f} s"
             return 0 if quiet <= SILENT_SECONDS else expire_open(connection, late, f"nobody listened: {told}")
 
@@ -236,16 +233,22 @@ def silence(reader: Reader, study: int) -> float:
     A running study whose silence is longer than ``SILENT_SECONDS`` hears nothing: its process is
     gone or hangs.
     """
-    rows = reader.rows(_heartbeat(study)) if reader.has(heartbeats) else []
-    return _silence(rows[0].time if rows else None)
+    if not reader.has(heartbeats):
+        return math.nan
+    with reader.connect() as connection:
+        return _silence(connection, study)
 
 
-def _heartbeat(study: int) -> Select[Any]:
-    return select(heartbeats.c.time).where(heartbeats.c.study == study)
+def _silence(connection: Connection, study: int) -> float:
+    passed = select(now(connection) - heartbeats.c.time).where(heartbeats.c.study == study)
+    seconds = connection.execute(passed).scalar()
+    return math.nan if seconds is None else max(0.0, float(seconds))
 
 
-def _silence(last: float | None) -> float:
-    return math.nan if last is None else max(0.0, time.time() - last)
+def _late(connection: Connection, study: int) -> ColumnElement[bool]:
+    """The open requests that were made so long ago that somebody who listens would have answered."""
+    long_ago = commands.c.asked < now(connection) - SILENT_SECONDS
+    return and_(commands.c.study == study, commands.c.state.in_(OPEN), long_ago)
 
 
 def _refuse_malformed(kind: CommandKind, trial: Key | None, argument: float) -> None:

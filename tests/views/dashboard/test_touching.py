@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 import pytest
 from starlette.testclient import TestClient
 
-from babysit.store import commands
 from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.security import Rules
 from babysit.views.dashboard.serving import OpenStore, Serving
 from browser.stores import living, write_search
+from store.records import let_pass
 
 HOST = "http://localhost"
 HEADERS = {"origin": HOST, "x-babysit-token": "t", "content-type": "application/json"}
@@ -94,15 +93,14 @@ def test_what_makes_no_sense_is_refused_with_the_reason(client, address, body, s
         assert answer.json()["problem"]
 
 
-def test_nobody_listens(client, path, monkeypatch):
+def test_nobody_listens(client, path):
     ask(client, "/r/1/1/6/commands", kind="stop")
     assert log(client)["silence"] == "no heartbeat was ever left, the request will expire"
     with living(path, 1):
         assert log(client)["silence"] == ""
-    now = time.time
-    monkeypatch.setattr(commands.time, "time", lambda: now() + 14)
+    let_pass(path, 14)
     assert re.fullmatch(r"no heartbeat for \d+ s, the request will expire", log(client)["silence"])
-    monkeypatch.setattr(commands.time, "time", lambda: now() + 100)
+    let_pass(path, 100)
     [told] = log(client)["list"]
     assert told["state"] == "expired"
     assert "nobody listened" in told["detail"]
