@@ -148,3 +148,11 @@ def living(path: str, study: int):
     with Commands(path) as commands:
         commands.beat(study)
         yield commands
+
+
+def written(url: str) -> str:
+    """A store with a finished and a running search."""
+    with Writer(url) as writer:
+        write_search(writer)
+        write_search(writer, EVIL, running=3)
+    return url

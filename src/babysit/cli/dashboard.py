@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from babysit.cli.app import OutOption, StoreOption, app, console_for
+from babysit.errors import InputError
 from babysit.session.dashboard import make_server
 from babysit.session.job import DEFAULT_FOLDER, Job
 from babysit.store.addresses import shown
@@ -20,6 +21,9 @@ from babysit.store.addresses import shown
 
 @app.command(epilog="Example: babysit dashboard --store sqlite:///babysit-runs/babysit.sqlite")
 def dashboard(
+    where: Annotated[
+        str, typer.Argument(metavar="[STORE]", help="The store, as for --store.", show_default=False)
+    ] = "",
     store: StoreOption = "",
     out: OutOption = DEFAULT_FOLDER,
     port: Annotated[
@@ -31,7 +35,9 @@ def dashboard(
     opening: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = True,
 ) -> None:
     """See every study in a browser, live: a hundred runs at once, and touch them."""
-    url = Job("", store=store, folder=out).store_url
+    if where and store:
+        raise InputError("two stores are named", cure="leave --store out")
+    url = Job("", store=where or store, folder=out).store_url
     server = make_server(url, host, port)
     console = console_for(False)
     console.print(f"dashboard of {escape(shown(url))}", soft_wrap=True, highlight=False)

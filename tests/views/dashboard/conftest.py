@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from starlette.testclient import TestClient
 
-from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.security import Rules
 from babysit.views.dashboard.serving import OpenStore, Serving
-from browser.stores import EVIL, write_search
+from browser.stores import written
+from store.conftest import database as database
+from store.conftest import server as server
+from store.postgres import drop, fresh
 
 HOST = "http://127.0.0.1:8265"
 TOKEN = "the token of this start"
@@ -17,11 +21,24 @@ TOKEN = "the token of this start"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    path = str(tmp_path_factory.mktemp("store") / "runs.db")
-    with Writer(path) as writer:
-        write_search(writer)
-        write_search(writer, EVIL, running=3)
-    return path
+    return written(str(tmp_path_factory.mktemp("store") / "runs.db"))
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def new_address(request, tmp_path_factory):
+    """Addresses of stores that are still to be made: files, then schemas on a real server."""
+    made = []
+
+    def make():
+        name = f"babysit_{uuid.uuid4().hex}"
+        if request.param == "sqlite":
+            return str(tmp_path_factory.mktemp("store") / "runs.db")
+        made.append(name)
+        return fresh(request.getfixturevalue("database"), name)
+
+    yield make
+    for name in made:
+        drop(request.getfixturevalue("database"), name)
 
 
 @pytest.fixture(scope="module")

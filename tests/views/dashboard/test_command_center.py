@@ -16,7 +16,12 @@ from babysit.views.dashboard.board import COLUMNS, read_board
 from babysit.views.dashboard.serving import OpenStore, Serving
 from babysit.views.dashboard.standing import standing
 from babysit.views.words import exponent_text
-from browser.stores import FINE, begin, finished, trial, write_epochs, write_search
+from browser.stores import FINE, begin, finished, trial, write_epochs, write_search, written
+
+
+@pytest.fixture(scope="module")
+def store(new_address):
+    return written(new_address())
 
 
 def page_data(answer):
@@ -130,9 +135,9 @@ def test_a_finished_search_says_its_own_judgement(tmp_path):
 
 
 @pytest.fixture
-def live(tmp_path):
+def live(new_address):
     """A search under way, its writer, and a client."""
-    path = str(tmp_path / "runs.db")
+    path = new_address()
     with Writer(path) as writer:
         study = write_search(writer, running=3)
         writer.flush()

@@ -102,8 +102,8 @@ def write_run(writer, name="a run", ended=True):
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    path = str(tmp_path_factory.mktemp("runs") / "runs.db")
+def path(new_address):
+    path = new_address()
     with Writer(path) as writer:
         write_run(writer)
         write_run(writer, EVIL, ended=False)
