@@ -70,6 +70,7 @@ RECIPE = """
     )
 """
 POPULATION = 3
+NODE = {"num_cpus": 1, "num_gpus": 1}  # a GPU that is not there: who gets it is decided all the same
 
 
 def prepared_of(folder, widths="10, 20", pause=0.0):
@@ -83,8 +84,8 @@ def prepared_of(folder, widths="10, 20", pause=0.0):
 
 @pytest.fixture(scope="module")
 def nodes():
-    two = TwoNodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    two.add_node(num_cpus=1)
+    two = TwoNodes(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    two.add_node(**NODE)
     yield two
     ray.shutdown()
     two.shutdown()
@@ -245,7 +246,7 @@ def test_the_trials_of_a_killed_node_train_again_elsewhere(nodes, engine, tmp_pa
         # Who trains again may do so in another company, which may change the last bits.
         for reading, theirs in zip(readings, expected[key][1], strict=True):
             assert reading.cost == pytest.approx(theirs.cost, rel=1e-3)
-    nodes.add_node(num_cpus=1)
+    nodes.add_node(**NODE)
 
 
 def every_third(rung):
@@ -293,3 +294,23 @@ def test_a_recipe_that_no_file_holds_trains_on_the_cluster(nodes, tmp_path):
     here = bs.search(recipe, folder=tmp_path / "b", **asked)
     scores = [row["val_loss"] for row in here.rows()]  # of other groups, which may change the last bits
     assert [row["val_loss"] for row in found.rows()] == pytest.approx(scores, rel=1e-4)
+
+
+def test_each_worker_that_needs_a_gpu_gets_one_of_its_own(nodes, prepared):
+    ray.init(nodes.address, log_to_driver=False, configure_logging=False)
+    try:
+        assert engine_module._room("cuda", 0) == 2
+        material = engine_module._put(replace(prepared, device="cuda:0"))
+        assert ray.get(material).device == "cuda"  # whichever the worker sees
+        workers = [engine_module._start("cuda", ray.put(prepared), False) for _ in range(2)]
+        told = ray.get([worker.actor.__ray_call__.remote(where_it_is) for worker in workers])
+        assert {devices for _, devices in told} == {"0"}  # the first of its machine
+        assert len({node for node, _ in told}) == 2
+        for worker in workers:
+            ray.kill(worker.actor)
+    finally:
+        ray.shutdown()
+
+
+def where_it_is(actor):
+    return ray.get_runtime_context().get_node_id(), os.environ.get("CUDA_VISIBLE_DEVICES")
