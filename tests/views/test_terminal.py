@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from babysit.records import Reading, Result, Stage, Status, Trial
+from babysit.search.search import Progress
 from babysit.views import terminal
 from babysit.views.table import tied_with_best
 from babysit.views.terminal import SearchProgress, epoch_line, trial_line
@@ -120,11 +121,25 @@ def ticking(seconds: float) -> Callable[[], float]:
     return lambda: next(times) * seconds
 
 
+def now(
+    stage: str,
+    done: int,
+    trials: int,
+    epochs_done: int,
+    epochs: int,
+    best: Result | None = None,
+    exploded: int = 0,
+    pruned: int = 0,
+) -> Progress:
+    named = Stage(0, stage, {}, trials, 5)
+    return Progress(named, done, trials, epochs_done, epochs, best, exploded, pruned)
+
+
 def run_search(console: Console, seconds: float = 0.001) -> str:
     with SearchProgress(console, ticking(seconds)) as progress:
         for stage, best in (("coarse", None), ("fine", complete(0, 0.531))):
             for done in range(101):
-                progress.update(done, 100, done * 5, 500, best, done // 10, stage)
+                progress.update(now(stage, done, 100, done * 5, 500, best, done // 10))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
 
@@ -142,7 +157,7 @@ def test_a_pipe_gets_plain_lines_at_every_tenth() -> None:
 def test_the_pruned_are_counted_where_there_are_any() -> None:
     console = Console(file=StringIO(), width=80)
     with SearchProgress(console) as progress:
-        progress.update(10, 10, 50, 50, None, 1, "coarse", 6)
+        progress.update(now("coarse", 10, 10, 50, 50, exploded=1, pruned=6))
     assert isinstance(console.file, StringIO)
     assert console.file.getvalue() == "coarse: 10/10 trials, best –, 1 exploded, 6 pruned\n"
 
@@ -151,7 +166,7 @@ def test_the_last_line_of_a_stage_comes_when_all_trials_are_done() -> None:
     console = Console(file=StringIO(), width=80)
     with SearchProgress(console) as progress:
         for done in range(4):  # the last epoch is known before any trial of it has ended
-            progress.update(done, 3, 15, 15, None, 0, "coarse")
+            progress.update(now("coarse", done, 3, 15, 15))
     assert isinstance(console.file, StringIO)
     assert console.file.getvalue() == "coarse: 3/3 trials, best –, 0 exploded\n"
 
@@ -172,6 +187,6 @@ def test_a_terminal_gets_a_live_line() -> None:
 def test_a_search_of_nothing() -> None:
     console = Console(file=StringIO(), width=80)
     with SearchProgress(console) as progress:
-        progress.update(0, 0, 0, 0, None, 0, "[red]")
+        progress.update(now("[red]", 0, 0, 0, 0))
     assert isinstance(console.file, StringIO)
     assert console.file.getvalue().startswith("[red]: 0/0 trials")

@@ -61,7 +61,6 @@ from babysit.search.engines.choosing import LOCAL
 from babysit.search.engines.local import default_workers
 from babysit.search.pruning import NONE, parse_seconds
 from babysit.search.samplers import RANDOM
-from babysit.search.search import Progress
 from babysit.session.dashboard import dashboard_beside
 from babysit.session.job import DEFAULT_FOLDER, Job, open_job
 from babysit.session.onnx_files import require_onnx
@@ -205,25 +204,13 @@ def _chosen_workers(prepared: Prepared, ask: Ask) -> int:
 
 
 def _hooks(progress: terminal.SearchProgress, console: Console) -> Hooks:
-    def stage(now: Progress) -> None:
-        progress.update(
-            now.done,
-            now.trials,
-            now.epochs_done,
-            now.epochs,
-            now.best,
-            now.exploded,
-            now.stage.name,
-            now.pruned,
-        )
-
     def final(reading: Reading, epochs: int) -> None:
         console.print(terminal.epoch_line(reading, epochs), highlight=False, soft_wrap=True)
 
     def resumed(study: Study, done: int) -> None:
         console.print(f"going on with study {study.id}: {done} finished trials are kept")
 
-    return Hooks(stage, final, resumed, _tell_interruption)
+    return Hooks(progress.update, final, resumed, _tell_interruption)
 
 
 def _tell_interruption() -> None:

@@ -45,7 +45,7 @@ def stop(
 
     Exit code 1 if the request was refused, expired, or not answered in time.
     """
-    _request(what, CommandKind.STOP, wait, Job("", store=store, folder=out).store_url, as_json)
+    _request(what, CommandKind.STOP, wait, Job("", store=store, folder=out), as_json)
 
 
 @app.command(epilog="Example: babysit touch 3/0/12 --learning-rate x0.5")
@@ -63,8 +63,8 @@ def touch(
 
     Exit code 1 if the request was refused, expired, or not answered in time.
     """
-    url = Job("", store=store, folder=out).store_url
-    _request(what, CommandKind.SCALE_LEARNING_RATE, wait, url, as_json, factor_of(learning_rate))
+    job = Job("", store=store, folder=out)
+    _request(what, CommandKind.SCALE_LEARNING_RATE, wait, job, as_json, factor_of(learning_rate))
 
 
 @app.command(epilog="Example: babysit extend 3 --trials 60")
@@ -82,15 +82,13 @@ def extend(
 
     Exit code 1 if the request was refused, expired, or not answered in time.
     """
-    _request(
-        what, CommandKind.EXTEND_STUDY, wait, Job("", store=store, folder=out).store_url, as_json, trials
-    )
+    _request(what, CommandKind.EXTEND_STUDY, wait, Job("", store=store, folder=out), as_json, trials)
 
 
 def _request(
-    what: str, kind: CommandKind, wait: str, url: str, as_json: bool, argument: float = float("nan")
+    what: str, kind: CommandKind, wait: str, job: Job, as_json: bool, argument: float = float("nan")
 ) -> None:
-    seconds, console = parse_seconds(wait), console_for(as_json)
+    seconds, console, url = parse_seconds(wait), console_for(as_json), job.store_url
     command = ask(url, what, kind, argument=argument)
     console.print(f"asked: {escape(request_text(command))} (request {command.id})", highlight=False)
 

@@ -240,22 +240,8 @@ def _progress(wanted: bool) -> Iterator[Hooks | None]:
         return
     from rich.console import Console
 
-    from babysit.search.search import Progress
     from babysit.session.searching import Hooks
     from babysit.views.progress import SearchProgress
 
     with SearchProgress(Console()) as shown:
-
-        def stage(now: Progress) -> None:
-            shown.update(
-                now.done,
-                now.trials,
-                now.epochs_done,
-                now.epochs,
-                now.best,
-                now.exploded,
-                now.stage.name,
-                now.pruned,
-            )
-
-        yield Hooks(stage)
+        yield Hooks(shown.update)

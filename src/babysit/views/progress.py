@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
 
-from babysit.records import Result
 from babysit.views.words import MISSING, duration_text, score_text
+
+if TYPE_CHECKING:  # a search is not loaded to show one
+    from babysit.search.search import Progress
 
 PLAIN_SECONDS = 10.0
 """The longest silence where there is no terminal, in seconds."""
@@ -40,69 +43,49 @@ class SearchProgress:
         self._stage = ""
         self._printed_at = self._begun
         self._printed_share = 0.0
-        self._progress: Progress | None = None
+        self._bar: Bar | None = None
         if console.is_terminal:
             columns = (
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.fields[status]}"),
             )
-            self._progress = Progress(*columns, console=console, expand=True)
-            self._task = self._progress.add_task("search", total=None, status="")
+            self._bar = Bar(*columns, console=console, expand=True)
+            self._task = self._bar.add_task("search", total=None, status="")
 
     def __enter__(self) -> Self:
-        if self._progress is not None:
-            self._progress.start()
+        if self._bar is not None:
+            self._bar.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        if self._bar is not None:
+            self._bar.stop()
 
-    def update(
-        self,
-        done_trials: int,
-        total_trials: int,
-        epochs_done: int,
-        total_epochs: int,
-        best: Result | None,
-        exploded_count: int,
-        stage_name: str,
-        pruned_count: int = 0,
-    ) -> None:
-        """Shows the newest numbers.
-
-        Args:
-            done_trials, total_trials: finished trials of the stage, and all of them.
-            epochs_done, total_epochs: epochs of all trials together, by which the time left is judged.
-            best: the best result so far; None before the first.
-            exploded_count: how many trials exploded.
-            stage_name: "coarse", "fine", ...
-            pruned_count: how many trials were given up; told where there are any.
-        """
-        if stage_name != self._stage:  # each stage has its own pace, so its own estimate
-            self._stage, self._begun, self._printed_share = stage_name, self._clock(), 0.0
-        share = epochs_done / total_epochs if total_epochs else 1.0
-        ended = {"exploded": exploded_count, **({"pruned": pruned_count} if pruned_count else {})}
-        status = self._status(done_trials, total_trials, share, best, ended)
-        if self._progress is None:
-            self._print_when_due(f"{stage_name}: {status}", share, done_trials >= total_trials)
+    def update(self, now: Progress) -> None:
+        """Shows the newest numbers; the time left is judged by the epochs of all trials together."""
+        name = now.stage.name
+        if name != self._stage:  # each stage has its own pace, so its own estimate
+            self._stage, self._begun, self._printed_share = name, self._clock(), 0.0
+        share = now.epochs_done / now.epochs if now.epochs else 1.0
+        status = self._status(now, share)
+        if self._bar is None:
+            self._print_when_due(f"{name}: {status}", share, now.done >= now.trials)
         else:
-            self._progress.update(
+            self._bar.update(
                 self._task,
-                completed=epochs_done,
-                total=total_epochs,
-                description=stage_name[:16],
+                completed=now.epochs_done,
+                total=now.epochs,
+                description=name[:16],
                 status=status,
             )
 
-    def _status(
-        self, done: int, total: int, share: float, best: Result | None, ended: Mapping[str, int]
-    ) -> str:
+    def _status(self, now: Progress, share: float) -> str:
         parts = [
-            f"{done}/{total} trials",
-            f"best {score_text(best) if best else MISSING}",
-            *(f"{count} {how}" for how, count in ended.items()),
+            f"{now.done}/{now.trials} trials",
+            f"best {score_text(now.best) if now.best else MISSING}",
+            f"{now.exploded} exploded",
+            *([f"{now.pruned} pruned"] if now.pruned else []),
         ]
         return ", ".join(parts if share >= 1 else [*parts, f"{self._time_left(share)} left"])
 

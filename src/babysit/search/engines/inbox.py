@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from babysit.records import Command, Touch
 from babysit.search.engines.ending import Key
+from babysit.search.engines.events import Event
 from babysit.training.requests import Request
 
 
@@ -28,6 +29,35 @@ Answered = Callable[[Answer], None]
 
 def nobody_asks(_: Answer) -> None:
     """Where no command comes in, no answer goes out."""
+
+
+def passed_on(
+    told: Iterator[Event | Answer],
+    answered: Answered,
+    taken: Callable[[Event | Answer], None],
+    given_up: Callable[[], None],
+) -> Iterator[Event]:
+    """What workers tell: events to whoever listens to this, answers to whoever asked.
+
+    Args:
+        told: by the workers.
+        answered: gets the answers.
+        taken: called with each once it was passed on.
+        given_up: called if it ends before the workers do: they are in the middle of something that nobody
+            waits for.
+    """
+    finished = False
+    try:
+        for one in told:
+            if isinstance(one, Answer):
+                answered(one)
+            else:
+                yield one
+            taken(one)
+        finished = True
+    finally:
+        if not finished:
+            given_up()
 
 
 class Inbox:

@@ -29,7 +29,7 @@ from babysit.search.engines.crews import Crews
 from babysit.search.engines.ending import NEVER, Ending, Judge, Key, nobody
 from babysit.search.engines.events import Event, TrialDone
 from babysit.search.engines.grouping import SizeFor, grouped
-from babysit.search.engines.inbox import Answer, Answered, Inbox, nobody_asks
+from babysit.search.engines.inbox import Answer, Answered, Inbox, nobody_asks, passed_on
 from babysit.training.precision import FLOAT32
 
 _UNMEASURED = 16
@@ -189,18 +189,8 @@ class Processes:
         wanted = min(self._workers, len(groups))
         with self._lock:
             self._started += _start(self._source, wanted - len(self._started), self._touching.values())
-        finished = False
-        try:
-            for event in _collect(self._started[:wanted], groups, epochs, ending, judge, self._stop):
-                if isinstance(event, Answer):
-                    self._answered(event)
-                else:
-                    yield event
-                self._forget(event)
-            finished = True
-        finally:
-            if not finished:  # they are in the middle of something that nobody waits for
-                self.close()
+        told = _collect(self._started[:wanted], groups, epochs, ending, judge, self._stop)
+        yield from passed_on(told, self._answered, self._forget, self.close)
 
     def _forget(self, event: Event | Answer) -> None:
         """Drops the commands that no worker needs to be told any more."""

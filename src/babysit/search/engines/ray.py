@@ -36,7 +36,7 @@ from babysit.search.engines.actor import Actor, Reasons, Told, versions
 from babysit.search.engines.ending import NEVER, Ending, Judge, Key, nobody
 from babysit.search.engines.events import BegunAgain, Event, TrialDone, failed
 from babysit.search.engines.grouping import grouped
-from babysit.search.engines.inbox import Answer, Answered, nobody_asks
+from babysit.search.engines.inbox import Answer, Answered, nobody_asks, passed_on
 from babysit.search.engines.local import default_workers, end_if, measured_size, never
 
 START_SECONDS = 300.0
@@ -127,18 +127,7 @@ class Cluster:
             return
         self._start(min(self._workers, len(groups)) - len(self._started))
         stage = _Stage(self._started, self._lose, groups, epochs, ending, self._stop)
-        finished = False
-        try:
-            for event in stage.run(judge):
-                if isinstance(event, Answer):
-                    self._answered(event)
-                else:
-                    yield event
-                    self._forget(event)
-            finished = True
-        finally:
-            if not finished:  # they are in the middle of something that nobody waits for
-                self._end_workers()
+        yield from passed_on(stage.run(judge), self._answered, self._forget, self._end_workers)
 
     def _end_workers(self) -> None:
         with self._lock:
@@ -161,7 +150,7 @@ class Cluster:
         if worker.is_ready or not self._started:
             self._start(1)
 
-    def _forget(self, event: Event) -> None:
+    def _forget(self, event: Event | Answer) -> None:
         """Drops the commands that no worker needs to be told any more."""
         if isinstance(event, TrialDone) and self._touching:
             with self._lock:
