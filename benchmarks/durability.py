@@ -37,7 +37,8 @@ from babysit.errors import StoreError
 from babysit.records import Reading, Result, Run, State, Trial
 from babysit.session import training
 from babysit.session.job import Job, open_job
-from babysit.session.searching import Ask, run_search
+from babysit.session.search_ask import Ask
+from babysit.session.searching import run_search
 from babysit.store import queries
 from babysit.store.queries import Reader
 from babysit.store.verifying import verify

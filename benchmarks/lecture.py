@@ -29,7 +29,8 @@ from babysit.records import CheckResult, Finding, Run, Value
 from babysit.search.engines.local import default_workers
 from babysit.session.job import Job
 from babysit.session.recording import context_of
-from babysit.session.searching import Ask, Searched, run_search
+from babysit.session.search_ask import Ask
+from babysit.session.searching import Searched, run_search
 from babysit.watching.rules import diagnose
 
 

@@ -26,7 +26,8 @@ from babysit.search.engines.crews import Crew
 from babysit.search.engines.events import EpochDone
 from babysit.search.stages import draw_trials
 from babysit.session.job import Job
-from babysit.session.searching import Ask, run_search
+from babysit.session.search_ask import Ask
+from babysit.session.searching import run_search
 
 CASES = (("cifar10", ()), ("digits", ()))
 

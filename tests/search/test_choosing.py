@@ -6,7 +6,7 @@ import pytest
 
 from babysit.errors import InputError
 from babysit.search.engines import choosing
-from babysit.session.searching import Ask
+from babysit.session.search_ask import Ask
 
 
 def test_without_ray_the_cure_is_told(monkeypatch):

@@ -12,7 +12,8 @@ from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import log_uniform
 from babysit.session.job import Job
 from babysit.session.liveness import PROCESS, this_process
-from babysit.session.searching import Ask, budgets_of, run_search
+from babysit.session.search_ask import Ask, budgets_of
+from babysit.session.searching import run_search
 from babysit.store import queries
 from babysit.store.queries import Reader
 from babysit.store.writer import Writer

@@ -24,7 +24,8 @@ from babysit.search.stages import Budget
 from babysit.session import searching
 from babysit.session.finalizing import Retraining, finalize, retrain
 from babysit.session.job import Job
-from babysit.session.searching import Ask, run_search
+from babysit.session.search_ask import Ask
+from babysit.session.searching import run_search
 
 RECIPE = Recipe(
     digits,

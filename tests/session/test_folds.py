@@ -17,7 +17,8 @@ from babysit.recipe.space import choice, log_uniform
 from babysit.records import State
 from babysit.search.stages import ties
 from babysit.session.job import Job
-from babysit.session.searching import Ask, run_search
+from babysit.session.search_ask import Ask
+from babysit.session.searching import run_search
 from babysit.store import queries
 from babysit.store.queries import Reader
 

@@ -15,7 +15,8 @@ from babysit.recipe.space import log_uniform
 from babysit.records import State
 from babysit.session.interrupting import Interruption
 from babysit.session.job import Job
-from babysit.session.searching import Ask, Hooks, run_search
+from babysit.session.search_ask import Ask
+from babysit.session.searching import Hooks, run_search
 from babysit.store import queries
 from babysit.store.queries import Reader
 

@@ -9,7 +9,8 @@ from babysit.errors import InputError
 from babysit.recipe.space import log_uniform
 from babysit.records import State
 from babysit.session.job import Job, open_job
-from babysit.session.searching import Ask, run_search
+from babysit.session.search_ask import Ask
+from babysit.session.searching import run_search
 from babysit.session.study import Study
 from babysit.session.training import train
 from babysit.store import queries

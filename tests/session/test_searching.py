@@ -17,7 +17,8 @@ from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import choice, log_uniform, uniform, when
 from babysit.records import State
 from babysit.session.job import Job
-from babysit.session.searching import Ask, budgets_of, run_search
+from babysit.session.search_ask import Ask, budgets_of
+from babysit.session.searching import run_search
 from babysit.store import queries
 from babysit.store.queries import Reader
 

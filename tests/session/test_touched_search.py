@@ -16,7 +16,8 @@ from babysit.recipe.space import log_uniform
 from babysit.records import CommandKind, CommandState, State, Touch
 from babysit.session import listening
 from babysit.session.job import Job
-from babysit.session.searching import Ask, Hooks, run_search
+from babysit.session.search_ask import Ask
+from babysit.session.searching import Hooks, run_search
 from babysit.session.touching import StudyStopped
 from babysit.session.training import train
 from babysit.store import queries

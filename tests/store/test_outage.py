@@ -17,7 +17,8 @@ import babysit
 from babysit.errors import StoreError
 from babysit.records import State
 from babysit.session.job import Job, open_job
-from babysit.session.searching import Ask, Hooks, run_search
+from babysit.session.search_ask import Ask
+from babysit.session.searching import Hooks, run_search
 from babysit.store import outage, queries
 from babysit.store.queries import Reader
 from babysit.store.writer import FLUSH_READINGS, Writer

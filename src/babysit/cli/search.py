@@ -64,7 +64,8 @@ from babysit.search.samplers import RANDOM
 from babysit.session.dashboard import dashboard_beside
 from babysit.session.job import DEFAULT_FOLDER, Job, open_job
 from babysit.session.onnx_files import require_onnx
-from babysit.session.searching import Ask, Hooks, Searched, budgets_of, check_ask, run_search
+from babysit.session.search_ask import Ask, budgets_of, check_ask
+from babysit.session.searching import Hooks, Searched, run_search
 from babysit.store import queries
 from babysit.store.queries import Reader
 from babysit.training.devices import AUTO

@@ -79,7 +79,8 @@ def search(
     """
     from babysit.search.engines.choosing import LOCAL
     from babysit.session import job as jobs
-    from babysit.session.searching import Ask, run_search
+    from babysit.session.search_ask import Ask
+    from babysit.session.searching import run_search
 
     for_job, for_ask = _options(options, ("precision", "device", "way"), Ask)
     points = tuple(",".join(f"{key}={value}" for key, value in point.items()) for point in enqueue)

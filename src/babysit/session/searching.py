@@ -6,112 +6,47 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from babysit.data.folds import folds
 from babysit.errors import InputError
 from babysit.recipe.building import Prepared
-from babysit.recipe.recipe import Recipe
-from babysit.recipe.space import Space, middle
-from babysit.records import CheckResult, Details, Reading, State, Study
+from babysit.recipe.space import middle
+from babysit.records import CheckResult, Details, Reading, Result, State, Study
 from babysit.search.engines.calibration import calibrate
-from babysit.search.engines.choosing import LOCAL, RAY, check_engine
+from babysit.search.engines.choosing import RAY
+from babysit.search.engines.ending import Key
 from babysit.search.engines.inbox import Inbox
 from babysit.search.engines.local import Engine, InProcess, Processes, Source
 from babysit.search.growth import Growth
-from babysit.search.pruning import NONE, check_pruner
-from babysit.search.samplers import RANDOM, check_sampler
-from babysit.search.search import Progress, Request, search
-from babysit.search.stages import FINAL, Budget, parse_stages
+from babysit.search.search import Outcome, Progress, Request, search
+from babysit.search.stages import FINAL, Budget
 from babysit.session.extending import earlier_search
 from babysit.session.finalizing import Retrained, Retraining, finalists_of, finalize, retrain
 from babysit.session.first_weights import first_weights
 from babysit.session.interrupting import Interruption
-from babysit.session.job import Job, file_stem, fingerprint_of, words_of, writable
-from babysit.session.onnx_files import require_onnx
+from babysit.session.job import Job, file_stem, fingerprint_of, writable
 from babysit.session.recording import DiagnosingRecorder, closing, note_retraining
+from babysit.session.search_ask import (
+    Ask,
+    asked_of,
+    boxes_of,
+    budgets_of,
+    check_final,
+    how_words,
+    in_folds,
+    of_the_final,
+)
 from babysit.session.summary import summary
 from babysit.session.touching import SearchDesk
 from babysit.session.training import begin
 from babysit.store import queries
 from babysit.store.queries import Reader
 from babysit.store.writer import Writer
-from babysit.training.folds import refuse_mixing
 
 FOR_THE_FINAL = 0.2
 """The share of the time limit that the stages leave for retraining the best."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What a search is asked to do beside its job.
-
-    Attributes:
-        stages: "name:TRIALSxEPOCHS,..."; empty for the recipe's own.
-        boxes: prescribed boxes of stages, by name.
-        workers: worker processes; 0 trains in this process.
-        resume: go on with the interrupted search of the same command.
-        population: trials that train together; 0 measures what is fastest here.
-        observe: look at layers and updates, for findings and for the dashboard; default yes.
-        until_stable: further stages at most, of the last one's budget, until no edge alarm remains and the
-            best stays; default none.
-        details: also keep histograms and first-layer weights of the best trials' retraining, in the store
-            under "final/" names of their trials; default no.
-        trials: how many in all the last stage before the final one has; 0 leaves what the stages say.
-        identity: what tells a recipe that no file holds from another of its name; default nothing.
-        seeds: trainings of each of the best, from initial weights of their own; default 1.
-        onnx: also write the chosen network as ONNX; default no.
-        folds: score every trial on K folds of the training and validation rows; 0, the default, on the
-            validation split. The last stage trains on the training split again.
-        sampler: where trials come from: random, grid, qmc, tpe, gp or cmaes; default random.
-        round_size: trials that are drawn and judged at once; 0, the default, for 16 where the sampler
-            learns, else for all.
-        pruner: who is given up at rungs: none, median or asha; default none.
-        patience: epochs without a better validation score after which a trial is complete; default 0, never.
-        timeout: seconds after which no epoch begins; the last fifth of them is kept for retraining the best.
-            Default 0, no limit.
-        engine: who trains: local, the default, or ray.
-        address: of the Ray cluster; default a new one on this machine.
-
-    Raises:
-        InputError: for a sampler, pruner or engine that does not exist, or needs what is not installed.
-    """
-
-    stages: str = ""
-    boxes: Mapping[str, Space] = field(default_factory=dict)
-    workers: int = 0
-    resume: bool = False
-    population: int = 0
-    observe: bool = True
-    details: bool = False
-    until_stable: int = 0
-    trials: int = 0
-    identity: str = ""
-    seeds: int = 1
-    onnx: bool = False
-    folds: int = 0
-    sampler: str = RANDOM
-    round_size: int = 0
-    pruner: str = NONE
-    patience: int = 0
-    timeout: float = 0.0
-    engine: str = LOCAL
-    address: str = ""
-
-    def __post_init__(self) -> None:
-        check_sampler(self.sampler)
-        check_pruner(self.pruner)
-        check_engine(self.engine, self.address)
-
-    def deciding(self) -> dict[str, Any]:
-        """What beside stages and boxes decides which results there are, where it is not as usual."""
-        names = (
-            *("sampler", "round_size", "pruner", "patience"),
-            *("until_stable", "identity", "folds"),
-        )
-        return {name: getattr(self, name) for name in names if getattr(self, name) != getattr(Ask, name)}
 
 
 @dataclass(frozen=True)
@@ -141,29 +76,28 @@ class Searched:
     report: Path
 
 
-def budgets_of(recipe: Recipe, ask: Ask) -> list[Budget]:
-    """The stages that are asked for, else the recipe's, else 100 coarse and 50 fine trials.
+@dataclass(frozen=True)
+class _Plan:
+    """A search that is about to begin.
 
-    Example:
-        >>> from babysit.recipe.loading import load_recipe
-        >>> [budget.trials for budget in budgets_of(load_recipe("digits"), Ask())]
-        [100, 50, 1]
+    Attributes:
+        job, prepared, ask, hooks: as they were given, with folds where they were asked for.
+        deadline: when no epoch may begin any more, in seconds since 1970.
+        budgets, asked, fingerprint: its stages, and all that decides which results there are.
     """
-    usual = f"coarse:100x{recipe.epochs},fine:50x{recipe.epochs}"
-    budgets = _extended(parse_stages(ask.stages or recipe.stages or usual), ask.trials)
-    if len(recipe.enqueue) > budgets[0].trials:
-        raise InputError(
-            f"{len(recipe.enqueue)} points are enqueued, but the stage {budgets[0].name!r} has only "
-            f"{budgets[0].trials} trials",
-            cure="enqueue fewer points or give the first stage more trials, e.g. --stages coarse:40x5",
-        )
-    return budgets
 
+    job: Job
+    prepared: Prepared
+    ask: Ask
+    hooks: Hooks
+    deadline: float
+    budgets: list[Budget]
+    asked: Mapping[str, Any]
+    fingerprint: str
 
-def _extended(budgets: list[Budget], trials: int) -> list[Budget]:
-    last = max(index for index, budget in enumerate(budgets) if budget.name != FINAL)
-    changed = budgets[last]._replace(trials=trials or budgets[last].trials)
-    return [*budgets[:last], changed, *budgets[last + 1 :]]
+    def stem(self, study: int) -> str:
+        """What the files of the search are called."""
+        return file_stem(self.job.name or self.prepared.recipe.name, study, self.fingerprint)
 
 
 def run_search(
@@ -190,123 +124,99 @@ def run_search(
         WorkerError: when a worker process dies; finished trials are kept.
         KeyboardInterrupt: after Ctrl-C, at the end of the running epoch, or at once after the second.
     """
-    hooks = hooks or Hooks()
-    deadline = time.time() + (ask.timeout or math.inf)
-    _check_final(ask)
-    if ask.folds:
-        prepared = _in_folds(prepared, ask.folds)
-    budgets = budgets_of(prepared.recipe, ask)
-    boxes, asked = _boxes(prepared, ask), _asked(prepared, ask)
-    fingerprint = fingerprint_of(job, prepared.recipe, "search", prepared.precision, **asked)
+    plan = _planned(job, prepared, ask, hooks or Hooks())
     writable(job.folder)
     with Writer(job.store_url) as writer:
-        # After the writer, which makes the tables: a search killed while it made them can be resumed too.
-        earlier = earlier_search(job, prepared, fingerprint, asked) if ask.resume else None
-        done = {} if earlier is None else earlier[1]
-        if earlier is None:
-            asked_too = {**_of_the_final(ask), "how": how_words(job, ask)}
-            study = begin(writer, job, prepared, "search", fingerprint, {**asked, **asked_too})
-            writer.checks(study, checks)
-        else:
-            study = earlier[0].id
-            writer.reopen_study(study)
-            anew = {**asked, "how": how_words(job, ask), "out": str(job.folder)}
-            writer.extend_study(study, fingerprint, {**earlier[0].settings, **anew})
-            hooks.resumed(earlier[0], len(done))
-        request = Request(
-            study,
-            prepared.recipe.full_space(),
-            budgets,
-            job.seed,
-            len(prepared.dataset.val),
-            boxes,
-            done,
-            prepared.recipe.enqueue,
-            ask.until_stable,
-            ask.sampler,
-            ask.round_size,
-            ask.pruner,
-            ask.patience,
-            deadline - FOR_THE_FINAL * ask.timeout,
-            growth := _growth(budgets),
-        )
-        extend = _extension(growth, job, prepared, ask, writer, study)
+        study, done = _begun(plan, writer, checks)
+        growth = _growth(plan.budgets)
         with (
             closing(writer, study),
-            Interruption(hooks.interrupted) as interruption,
-            SearchDesk(job.store_url, study, extend) as desk,
+            Interruption(plan.hooks.interrupted) as interruption,
+            SearchDesk(job.store_url, study, _extension(plan, growth, writer, study)) as desk,
         ):
-            recorder = DiagnosingRecorder(writer, prepared)
-            # Nobody looks at the layers of folds.
-            how_to_train = replace(ask, observe=ask.observe and not ask.folds)
-            with contextlib.closing(_engine(job, prepared, how_to_train, interruption, desk)) as engine:
-                desk.pass_to(engine.touch)
-                found = search(request, engine, recorder, hooks.stage)
+            found = _searched(plan, writer, _request(plan, study, done, growth), interruption, desk)
             interruption.at_once()
             desk.end_if_stopped()
-            inbox = Inbox(desk.answered)
-            desk.pass_to(inbox.put)
-            note_retraining(writer, study, finalists_of(found, budgets)[1])
-            stem = file_stem(job.name or prepared.recipe.name, study, fingerprint)
-            how = Retraining(ask.seeds, ask.observe, ask.details, deadline)
-            each_epoch = _each_epoch(hooks, desk)
-            finalists = retrain(replace(prepared, folds=0), found, budgets, how, each_epoch, inbox=inbox)
-            if finalists and ask.details:
-                writer.details(study, finalists[0].trial, finalists[0].details)
-            final, weights = finalize(job, prepared, stem, finalists, onnx=ask.onnx)
+            finalists = _retrained(plan, writer, study, found, desk)
+            final, weights = finalize(job, plan.prepared, plan.stem(study), finalists, onnx=ask.onnx)
             if weights is not None:
-                writer.details(study, finalists[0].trial, _pictures(prepared, finalists[0]))
-            outcome = summary(prepared, found, final)
+                writer.details(study, finalists[0].trial, _pictures(plan.prepared, finalists[0]))
+            outcome = summary(plan.prepared, found, final)
             writer.finish_study(study, State.COMPLETE, outcome)
-    return Searched(study, outcome, weights, job.folder / f"{stem}.html")
+    return Searched(study, outcome, weights, job.folder / f"{plan.stem(study)}.html")
 
 
-def check_ask(prepared: Prepared, ask: Ask) -> None:
-    """Refuses what cannot be done, before anybody waits for checks.
-
-    Raises:
-        InputError: for stages, seeds, folds or a form of export that cannot be.
-    """
-    _check_final(ask)
-    budgets_of(prepared.recipe, ask)
-    if ask.folds:
-        _in_folds(prepared, ask.folds)
+def _planned(job: Job, prepared: Prepared, ask: Ask, hooks: Hooks) -> _Plan:
+    deadline = time.time() + (ask.timeout or math.inf)
+    check_final(ask)
+    prepared = in_folds(prepared, ask.folds) if ask.folds else prepared
+    asked = asked_of(prepared, ask)
+    fingerprint = fingerprint_of(job, prepared.recipe, "search", prepared.precision, **asked)
+    return _Plan(job, prepared, ask, hooks, deadline, budgets_of(prepared.recipe, ask), asked, fingerprint)
 
 
-def _check_final(ask: Ask) -> None:
-    if ask.seeds < 1:
-        raise InputError(f"seeds = {ask.seeds} is no whole number above 0", cure="use e.g. --seeds 3")
-    if ask.onnx:
-        require_onnx()
+def _begun(plan: _Plan, writer: Writer, checks: Sequence[CheckResult]) -> tuple[int, Mapping[Key, Result]]:
+    """The number of the search's study, begun or gone on with, and its finished trials."""
+    job, prepared, asked, how = plan.job, plan.prepared, plan.asked, how_words(plan.job, plan.ask)
+    # After the writer, which makes the tables: a search killed while it made them can be resumed too.
+    earlier = earlier_search(job, prepared, plan.fingerprint, asked) if plan.ask.resume else None
+    if earlier is None:
+        told = {**asked, **of_the_final(plan.ask), "how": how}
+        study = begin(writer, job, prepared, "search", plan.fingerprint, told)
+        writer.checks(study, checks)
+        return study, {}
+    before, done = earlier
+    writer.reopen_study(before.id)
+    told = {**before.settings, **asked, "how": how, "out": str(job.folder)}
+    writer.extend_study(before.id, plan.fingerprint, told)
+    plan.hooks.resumed(before, len(done))
+    return before.id, done
 
 
-def _in_folds(prepared: Prepared, count: int) -> Prepared:
-    """The same with folds, once it is known that they can be made and the model can be trained on them."""
-    folds(prepared.dataset, count, prepared.seed)
-    refuse_mixing(prepared.model(middle(prepared.recipe.full_space()), ("folds",)))
-    return replace(prepared, folds=count)
+def _request(plan: _Plan, study: int, done: Mapping[Key, Result], growth: Growth) -> Request:
+    prepared, ask = plan.prepared, plan.ask
+    return Request(
+        study,
+        prepared.recipe.full_space(),
+        plan.budgets,
+        plan.job.seed,
+        len(prepared.dataset.val),
+        boxes_of(prepared, ask),
+        done,
+        prepared.recipe.enqueue,
+        ask.until_stable,
+        ask.sampler,
+        ask.round_size,
+        ask.pruner,
+        ask.patience,
+        plan.deadline - FOR_THE_FINAL * ask.timeout,
+        growth,
+    )
 
 
-def _of_the_final(ask: Ask) -> dict[str, Any]:
-    """What was asked of the last stage beyond the usual; it decides no trial before it."""
-    return {**({"seeds": ask.seeds} if ask.seeds > 1 else {}), **({"onnx": True} if ask.onnx else {})}
+def _searched(
+    plan: _Plan, writer: Writer, request: Request, interruption: Interruption, desk: SearchDesk
+) -> Outcome:
+    """All stages but the final one."""
+    recorder = DiagnosingRecorder(writer, plan.prepared)
+    # Nobody looks at the layers of folds.
+    how_to_train = replace(plan.ask, observe=plan.ask.observe and not plan.ask.folds)
+    with contextlib.closing(_engine(plan.job, plan.prepared, how_to_train, interruption, desk)) as engine:
+        desk.pass_to(engine.touch)
+        return search(request, engine, recorder, plan.hooks.stage)
 
 
-def how_words(job: Job, ask: Ask) -> list[str]:
-    """What the command line says of how a search is done, which decides no result.
-
-    Example:
-        >>> how_words(Job("digits", device="auto"), Ask(engine="local", workers=2, timeout=90))
-        ['--workers', '2', '--timeout', '90']
-    """
-    said = {
-        "--engine": "" if ask.engine == LOCAL else ask.engine,
-        "--address": ask.address,
-        "--workers": str(ask.workers) if ask.workers > 1 or (ask.workers and ask.engine != LOCAL) else "",
-        "--population": str(ask.population or ""),
-        "--timeout": f"{math.ceil(ask.timeout)}" if ask.timeout else "",
-    }
-    return [*words_of(job), *(word for name, value in said.items() if value for word in (name, value))]
+def _retrained(plan: _Plan, writer: Writer, study: int, found: Outcome, desk: SearchDesk) -> list[Retrained]:
+    """The best, trained once more on the training split."""
+    inbox = Inbox(desk.answered)
+    desk.pass_to(inbox.put)
+    note_retraining(writer, study, finalists_of(found, plan.budgets)[1])
+    how = Retraining(plan.ask.seeds, plan.ask.observe, plan.ask.details, plan.deadline)
+    each_epoch, whole = _each_epoch(plan.hooks, desk), replace(plan.prepared, folds=0)
+    finalists = retrain(whole, found, plan.budgets, how, each_epoch, inbox=inbox)
+    if finalists and plan.ask.details:
+        writer.details(study, finalists[0].trial, finalists[0].details)
+    return finalists
 
 
 def _pictures(prepared: Prepared, chosen: Retrained) -> Details:
@@ -332,45 +242,29 @@ def _growth(budgets: Sequence[Budget]) -> Growth:
     return Growth(len(given) - 1, given[-1].trials)
 
 
-def _extension(
-    growth: Growth, job: Job, prepared: Prepared, ask: Ask, writer: Writer, study: int
-) -> Callable[[int], str]:
+def _extension(plan: _Plan, growth: Growth, writer: Writer, study: int) -> Callable[[int], str]:
     """What answers who asks a running search for more trials: the larger command, begun early."""
+    ask = plan.ask
 
     def extend(trials: int) -> str:
         if ask.sampler == "grid":
             return "a grid of more trials is another grid: search anew with a larger budget"
         if ask.until_stable:
             return "repetitions of the last stage have its size: search anew with a larger budget"
-        reason = growth.ask(
-            trials, lambda: _write_down(replace(ask, trials=trials), job, prepared, writer, study)
-        )
+        reason = growth.ask(trials, lambda: _write_down(plan, trials, writer, study))
         return f"the last stage does not grow: {reason}" if reason else ""
 
     return extend
 
 
-def _write_down(ask: Ask, job: Job, prepared: Prepared, writer: Writer, study: int) -> None:
+def _write_down(plan: _Plan, trials: int, writer: Writer, study: int) -> None:
     """Keeps in the store that a study was extended, so that the larger command goes on with it."""
-    asked = _asked(prepared, ask)
-    fingerprint = fingerprint_of(job, prepared.recipe, "search", prepared.precision, **asked)
-    with Reader(job.store_url) as reader:
+    recipe, precision = plan.prepared.recipe, plan.prepared.precision
+    asked = asked_of(plan.prepared, replace(plan.ask, trials=trials))
+    fingerprint = fingerprint_of(plan.job, recipe, "search", precision, **asked)
+    with Reader(plan.job.store_url) as reader:
         settings = queries.study(reader, study).settings
     writer.extend_study(study, fingerprint, {**settings, **asked})
-
-
-def _asked(prepared: Prepared, ask: Ask) -> dict[str, Any]:
-    """What decides, beside the recipe, its settings and the seed, which results there are."""
-    budgets = budgets_of(prepared.recipe, ask)
-    return {
-        "stages": [list(budget) for budget in budgets],
-        "boxes": repr(sorted(_boxes(prepared, ask).items())),
-        **ask.deciding(),
-    }
-
-
-def _boxes(prepared: Prepared, ask: Ask) -> dict[str, Space]:
-    return {name: {**prepared.recipe.full_space(), **box} for name, box in ask.boxes.items()}
 
 
 def _engine(job: Job, prepared: Prepared, ask: Ask, interruption: Interruption, desk: SearchDesk) -> Engine:
