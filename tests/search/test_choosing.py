@@ -26,7 +26,7 @@ def test_a_cluster_of_our_own_listens_on_this_machine_alone(monkeypatch):
     pytest.importorskip("ray")
     from ray._private import services
 
-    from babysit.search.engines.ray import _connect, ray
+    from babysit.search.engines.joining import connect, ray
 
     listened = {}
 
@@ -37,6 +37,6 @@ def test_a_cluster_of_our_own_listens_on_this_machine_alone(monkeypatch):
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert _connect("", 1)
-    assert _connect("auto", 1)
+    assert connect("", 1)
+    assert connect("auto", 1)
     assert listened == {"local": "127.0.0.1", "auto": usual}

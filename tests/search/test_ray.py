@@ -27,6 +27,7 @@ from babysit.recipe.loading import load_recipe
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import log_uniform
 from babysit.records import Command, CommandKind, CommandState, State
+from babysit.search.engines import joining
 from babysit.search.engines import ray as engine_module
 from babysit.search.engines.ending import Ending
 from babysit.search.engines.events import BegunAgain, EpochDone, TrialDone
@@ -166,6 +167,9 @@ def test_a_cluster_finds_what_this_process_finds_to_the_last_bit(engine, prepare
     assert {ended[0] for ended in found[0].values()} >= {State.COMPLETE}
     assert len({worker["NodeID"] for worker in ray.nodes() if worker["Alive"]}) == 2
     assert len(engine._started) == 2
+    ours = ray.get_runtime_context().get_job_id()
+    told = {job["JobID"]: job["Entrypoint"] for job in ray._private.state.jobs()}
+    assert told[ours] == "babysit"  # and no word of the command, in which there may be a password
 
 
 def test_the_same_workers_prune_at_rungs_as_this_process_does(engine, prepared):
@@ -205,14 +209,14 @@ def test_workers_of_other_versions_are_refused(engine, monkeypatch):
 
 def test_an_address_for_rays_client_is_refused():
     with pytest.raises(InputError, match="--address auto"):
-        engine_module._connect("ray://somewhere:10001", 0)
+        joining.connect("ray://somewhere:10001", 0)
 
 
 def test_a_recipe_that_holds_a_lock_cannot_be_sent(engine, prepared):
     lock = threading.Lock()
     held = replace(prepared, recipe=replace(prepared.recipe, data=lambda: lock))
     with pytest.raises(InputError, match="cannot be sent to other machines: cannot pickle"):
-        engine_module._put(held)
+        joining.put(held)
 
 
 def test_ctrl_c_ends_the_workers_and_nothing_that_others_started(nodes, engine, prepared):
@@ -299,8 +303,8 @@ def test_a_recipe_that_no_file_holds_trains_on_the_cluster(nodes, tmp_path):
 def test_each_worker_that_needs_a_gpu_gets_one_of_its_own(nodes, prepared):
     ray.init(nodes.address, log_to_driver=False, configure_logging=False)
     try:
-        assert engine_module._room("cuda", 0) == 2
-        material = engine_module._put(replace(prepared, device="cuda:0"))
+        assert joining.room("cuda", 0) == 2
+        material = joining.put(replace(prepared, device="cuda:0"))
         assert ray.get(material).device == "cuda"  # whichever the worker sees
         workers = [engine_module._start("cuda", ray.put(prepared), False) for _ in range(2)]
         told = ray.get([worker.actor.__ray_call__.remote(where_it_is) for worker in workers])

@@ -7,37 +7,23 @@ put once into Ray's object store: all workers of a node share one copy, and no n
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from pickle import PicklingError
+from dataclasses import dataclass, field
 from typing import Any
-
-# What Ray would print into our output, or send home, is decided when it is imported.
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
-import ray
-from ray._private import ray_constants
-from ray.exceptions import RayError, RayTaskError
 
 from babysit.errors import InputError, WorkerError
 from babysit.recipe.building import Prepared
-from babysit.recipe.loading import FILE_MODULE
 from babysit.records import Command, Trial
 from babysit.search.engines.actor import Actor, Reasons, Told, versions
 from babysit.search.engines.ending import NEVER, Ending, Judge, Key, nobody
 from babysit.search.engines.events import BegunAgain, Event, TrialDone, failed
 from babysit.search.engines.grouping import grouped
 from babysit.search.engines.inbox import Answer, Answered, nobody_asks, passed_on
-from babysit.search.engines.local import default_workers, end_if, measured_size, never
+from babysit.search.engines.joining import RayError, RayTaskError, connect, put, ray, room
+from babysit.search.engines.local import end_if, measured_size, never
 
 START_SECONDS = 300.0
 """So long no worker may be there before a search gives up; a cluster may be bringing up a machine."""
@@ -45,7 +31,6 @@ START_SECONDS = 300.0
 _LOOK_SECONDS = 0.5
 """How often Ctrl-C is looked for while no worker tells anything."""
 
-_LOCAL = "local"
 _BY_HAND = "by hand"
 
 
@@ -84,10 +69,10 @@ class Cluster:
         self._lock = threading.Lock()  # the threads that train and that touch both know the workers
         self._started: list[_Worker] = []
         self._touching: dict[int, Command] = {}
-        self._connected = _connect(address, workers)
+        self._connected = connect(address, workers)
         try:
-            self._workers = _room(prepared.device, workers)
-            self._material = _put(prepared)
+            self._workers = room(prepared.device, workers)
+            self._material = put(prepared)
         except BaseException:
             self.close()
             raise
@@ -358,77 +343,6 @@ def _compare(worker: _Worker) -> None:
                 cure="install the same versions on every machine of the cluster; "
                 "the same seed would not give the same results",
             )
-
-
-def _connect(address: str, workers: int) -> bool:
-    """Connects to a cluster, or starts one; False where this process has a connection already."""
-    if address.startswith("ray://"):
-        raise InputError(
-            f"{address} is an address for Ray's client, which cannot stream what workers tell",
-            cure="run babysit on a machine of the cluster, with --address auto",
-        )
-    if ray.is_initialized():
-        return False
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    address = address or os.environ.get("RAY_ADDRESS", "") or _LOCAL
-    is_ours = address == _LOCAL
-    own = {"num_cpus": workers or default_workers(), "include_dashboard": False} if is_ours else {}
-    try:
-        with _this_machine_alone() if is_ours else contextlib.nullcontext():
-            ray.init(address=address, log_to_driver=False, configure_logging=False, **own)
-    except Exception as error:  # a start that takes too long is a bare one
-        ray.shutdown()
-        raise InputError(
-            f"the Ray cluster at {address!r} cannot be used: {str(error).strip().splitlines()[0]}",
-            cure="see that it runs (`ray status`) with the Ray and Python of this machine; "
-            "--address auto finds the cluster that this machine is part of; "
-            "on a busy machine it may be too slow to start: try again",
-        ) from error
-    return True
-
-
-@contextlib.contextmanager
-def _this_machine_alone() -> Iterator[None]:
-    """The daemons of a cluster that is started meanwhile listen on 127.0.0.1, not on every address.
-
-    Whoever can connect to them can run code here. ``ray.init(_node_ip_address="127.0.0.1")`` does not help:
-    it takes the machine's own address instead. This is the switch by which Ray does it on macOS and Windows.
-    """
-    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-
-
-def _room(device: str, workers: int) -> int:
-    """As many workers as are asked for, which may have to wait for a machine, or as there is room for."""
-    resource = "CPU" if device == "cpu" else "GPU"
-    found = workers or int(ray.cluster_resources().get(resource, 0))
-    if not found:
-        raise InputError(
-            f"the Ray cluster has no {resource}",
-            cure="add a machine that has one, or say with --workers for how many to wait",
-        )
-    return found
-
-
-def _put(prepared: Prepared) -> Any:
-    """The recipe and its data in the object store, the code of a recipe's file with it."""
-    device = prepared.device if prepared.device == "cpu" else "cuda"  # each worker sees its own GPU alone
-    for function in (prepared.recipe.data, prepared.recipe.model):
-        module = sys.modules.get(getattr(function, "__module__", ""))
-        if module is not None and module.__name__.startswith(FILE_MODULE):
-            ray.cloudpickle.register_pickle_by_value(module)
-    try:
-        ray.cloudpickle.dumps(prepared.recipe)
-    except (TypeError, ValueError, AttributeError, PicklingError) as error:
-        raise InputError(
-            f"the recipe {prepared.recipe.name} cannot be sent to other machines: {error}",
-            cure="let model(hp) and data() use no open file, lock or connection of the module around them",
-        ) from error
-    return ray.put(replace(prepared, device=device))
 
 
 def _start(device: str, material: Any, observe: bool) -> _Worker:
