@@ -16,6 +16,9 @@ from benchmarks.killing.looking import Counts, Place, Runs, Tell, changed, check
 from benchmarks.killing.processes import PATIENCE, Ended, Process, strike
 from benchmarks.killing.working import WRITTEN, Work, made, read, write
 
+UNKILLED = 4
+"""So many processes in a row came to their end before they were killed: they are faster than measured."""
+
 NOTICED = "WorkerError"
 """How a search ends one of whose workers was killed."""
 
@@ -45,13 +48,19 @@ class Killing:
         self._work, self._root, self._store, self._chance = work, root, store, chance
         self._tell, self._kill, self._kind = tell, kill, work.__name__
         self._tag = f"{os.getpid()}-{self._kind}"
-        undisturbed = self._place("undisturbed")
+        self._measured = self._unkilled = 0
+        self._states = self._undisturbed()
+
+    def _undisturbed(self) -> list[State]:
+        """Measures how long the process takes that nobody kills; the states of its trials."""
+        place = self._place(f"undisturbed-{self._measured}")
         before = time.monotonic()
-        ended = strike(Process(work, undisturbed), 600)
+        ended = strike(Process(self._work, place), 600)
         self._seconds = time.monotonic() - before
+        self._measured, self._unkilled = self._measured + 1, 0
         if ended.killed or ended.code:
-            raise SystemExit(f"{self._kind} fails undisturbed: {_errors(undisturbed)}")
-        self._states = sorted(Runs(undisturbed).states.values())
+            raise SystemExit(f"{self._kind} fails undisturbed: {_errors(place)}")
+        return sorted(Runs(place).states.values())
 
     def _place(self, name: str) -> Place:
         folder = self._root / f"{self._tag}-{name}"
@@ -63,6 +72,10 @@ class Killing:
             if self.counts.kills >= kills:
                 break
             self.counts.rounds += self._round(self._place(str(number)), kills)
+            if (
+                self._unkilled >= UNKILLED
+            ):  # or kills would come too late, on a machine that was busy, for ever
+                self._undisturbed()
         return self.counts
 
     def _round(self, place: Place, kills: int) -> bool:
@@ -72,6 +85,7 @@ class Killing:
             ended = self._kill(Process(self._work, place), self._chance.uniform(0, self._seconds))
             now = Runs(place)
             self.counts.kills += ended.killed
+            self._unkilled = 0 if ended.killed else self._unkilled + 1
             self._check(place, before, now, ended.told)
             if ended.wrong:
                 self._break(ended.wrong)
