@@ -47,7 +47,7 @@ class Visitor:
         """One question.
 
         Args:
-            word: what is asked, for the times.
+            word: what is asked, for the times; what begins with "page" is asked for as a person does.
             path: where.
             given: what is posted, as JSON; default nothing, a GET.
 
@@ -58,7 +58,7 @@ class Visitor:
         started = time.perf_counter()
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._patience)
         try:
-            headers = {"accept": "application/json"} if word != "page" else {}
+            headers = {} if word.startswith("page") else {"accept": "application/json"}
             if given is not None:
                 origin = f"http://127.0.0.1:{self._port}"
                 headers |= {"content-type": "application/json", "origin": origin}
@@ -75,9 +75,9 @@ class Visitor:
             raise RefusedError(path, reply.status, found)
         return found
 
-    def page(self, path: str) -> tuple[bytes, dict[str, Any]]:
+    def page(self, path: str, word: str = "page") -> tuple[bytes, dict[str, Any]]:
         """A page, and the data that it holds for its scripts, by name."""
-        text = self.ask("page", path)
+        text = self.ask(word, path)
         token = TOKEN.search(text)
         if token:
             self._token = token[1].decode()

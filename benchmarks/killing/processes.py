@@ -116,7 +116,7 @@ def strike_worker(process: Process, seconds: float) -> Ended:
             struck = sorted(now)[int(1e6 * seconds) % len(now)]
             with suppress(ProcessLookupError):
                 os.kill(struck, signal.SIGKILL)
-        time.sleep(0.005)
+        time.sleep(0.02)
     wrong = ""
     if not process.wait(PATIENCE):
         wrong = f"a search did not notice in {PATIENCE:.0f} s that its worker was killed"
