@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import tempfile
 import time
@@ -36,6 +35,7 @@ from babysit.session.searching import Ask, run_search
 from babysit.session.training import train
 from babysit.store import queries
 from babysit.store.queries import Reader
+from benchmarks.loading.looking import resident
 
 RECIPE = str(Path(__file__).parent / "recipes" / "tiny.py")
 STEPS_OF_AN_EPOCH = 1000
@@ -130,14 +130,6 @@ def _steps(store: str) -> int:
     with suppress(StoreError), Reader(store) as reader:
         return max((one.steps for one in queries.changes(reader, 0).summaries), default=0)
     return 0
-
-
-def resident(pid: int) -> float:
-    """The resident memory of a process, in MiB; 0 of one that is gone."""
-    with suppress(OSError):
-        if found := re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{pid}/status").read_text()):
-            return int(found[1]) / 1024
-    return 0.0
 
 
 def main() -> None:

@@ -2,15 +2,15 @@
 
     python -m benchmarks.store [--trials 1000] [--points 100000] [--writers 8] [--store URL] [--json]
 
-Each writer is a process that writes its share of the trials, one after the other: a reading and a cost for
-every step of each of 20 epochs. Meanwhile `babysit dashboard` serves the store, in a process of its own, to
-somebody who has a study's page, a run's page and the list of all studies open: each asks once a second what is
-new, and every ten seconds all are opened anew, with the curve of the run that trains by then. Beside them a
-bare reader asks for changes ten times a second. After the last writer has ended, both must have seen the last
-version of every trial. Told are the points per second of all writers together, how long every kind of answer
-took, how large the store is per point, how much memory writers and dashboard took in the beginning, in the end
-and at their largest, and whether ``babysit store verify`` finds the store whole. Exit code 1 if a change was
-missed, an answer was an error, or the store is not whole.
+Each writer is a process that writes its share of the trials, one after the other: a cost for every step, a
+reading for each of 20 epochs. Meanwhile `babysit dashboard` serves the store, in a process of its own, to
+somebody who has a study's page, a run's page and the list of all studies open: each asks once a second what
+is new, and every ten seconds all are opened anew, with the curve of the run that trains by then. Beside them
+a bare reader asks for changes ten times a second. After the last writer has ended, both must have seen the
+last version of every trial. Told are the points per second of all writers together, how long every kind of
+answer took, how large the store is per point, how much memory writers and dashboard took in the beginning,
+in the end and at their largest, and whether ``babysit store verify`` finds the store whole. Exit code 1 if a
+change was missed, an answer was an error, or the store is not whole.
 """
 
 from __future__ import annotations
@@ -178,8 +178,8 @@ def _bytes(reader: Reader, store: str) -> int:
 def told(load: Load) -> str:
     """What was measured, as text."""
     lines = [
-        f"{load.trials:,} trials of {load.points:,} points by {load.writers} processes in {load.seconds:.0f} s: "
-        f"{load.points_per_second / 1e6:.2f} million points a second",
+        f"{load.trials:,} trials of {load.points:,} points by {load.writers} processes in "
+        f"{load.seconds:.0f} s: {load.points_per_second / 1e6:.2f} million points a second",
         f"{'answers of the dashboard':26}{'count':>7}{'median':>10}{'p99':>10}{'worst':>10}",
     ]
     for word, one in {**load.answers, "(a bare reader's poll)": load.poll}.items():

@@ -131,7 +131,7 @@ class Watching(threading.Thread):
 
 
 def resident(pid: int, what: str = "VmRSS") -> float:
-    """The resident memory of a process in MiB, or with VmHWM the largest that it had; 0 of one that is gone."""
+    """The resident memory of a process in MiB, with VmHWM the largest it had; 0 of one that is gone."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

@@ -14,7 +14,7 @@ BOX = {"learning_rate": {"kind": "log_uniform", "low": 1e-5, "high": 1e-1, "log"
 
 
 def write(store: str, index: int, trials: int, points: int) -> None:
-    """A writer's share: a study, one trial after the other, a reading and a cost for each step of each epoch."""
+    """A writer's share: a study, one trial after the other, a cost a step and a reading an epoch."""
     steps = np.arange(1, points + 1, dtype=np.int32)
     costs = (2.3 / np.sqrt(steps)).astype(np.float32)
     each = points // EPOCHS
