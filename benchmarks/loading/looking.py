@@ -108,7 +108,8 @@ class Watching(threading.Thread):
             address = f"/r/{self._study}/{stage}/{number}"
             page, found = self.visitor.page(address, "page of a run")
             self._run = {"address": address, "have": digests(page), **found["run-data"]}
-            ask("series of a run", f"{address}/series?key=cost&from=0&to=2147483647&px=800")
+            if "cost" in self.visitor.data("names of a run's series", f"{address}/series/names")["names"]:
+                ask("series of a run", f"{address}/series?key=cost&from=0&to=2147483647&px=800")
 
     def _ask(self) -> None:
         board, data = self._board, self.visitor.data

@@ -39,6 +39,7 @@ def test_what_a_page_was_told_and_what_it_missed(tmp_path: Path) -> None:
         "page of all studies": 1,
         "page of a study": 1,
         "page of a run": 1,
+        "names of a run's series": 1,
         "series of a run": 1,
         "news of a study": 2,
         "news of all studies": 2,
