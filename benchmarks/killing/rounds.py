@@ -16,8 +16,9 @@ from benchmarks.killing.looking import Counts, Place, Runs, Tell, changed, check
 from benchmarks.killing.processes import PATIENCE, Ended, Process, strike
 from benchmarks.killing.working import WRITTEN, Work, made, read, write
 
-UNKILLED = 4
-"""So many processes in a row came to their end before they were killed: they are faster than measured."""
+UNKILLED, KILLED = 4, 8
+"""After so many ends, or kills, in a row it is measured anew how long a process takes: the machine may be
+busier or less busy than it was, and kills would come too late, or never in the last part of a process's life."""
 
 NOTICED = "WorkerError"
 """How a search ends one of whose workers was killed."""
@@ -48,7 +49,7 @@ class Killing:
         self._work, self._root, self._store, self._chance = work, root, store, chance
         self._tell, self._kill, self._kind = tell, kill, work.__name__
         self._tag = f"{os.getpid()}-{self._kind}"
-        self._measured = self._unkilled = 0
+        self._measured = self._unkilled = self._killed = 0
         self._states = self._undisturbed()
 
     def _undisturbed(self) -> list[State]:
@@ -57,7 +58,8 @@ class Killing:
         before = time.monotonic()
         ended = strike(Process(self._work, place), 600)
         self._seconds = time.monotonic() - before
-        self._measured, self._unkilled = self._measured + 1, 0
+        self._measured += 1
+        self._unkilled = self._killed = 0
         if ended.killed or ended.code:
             raise SystemExit(f"{self._kind} fails undisturbed: {_errors(place)}")
         return sorted(Runs(place).states.values())
@@ -72,20 +74,19 @@ class Killing:
             if self.counts.kills >= kills:
                 break
             self.counts.rounds += self._round(self._place(str(number)), kills)
-            if (
-                self._unkilled >= UNKILLED
-            ):  # or kills would come too late, on a machine that was busy, for ever
-                self._undisturbed()
         return self.counts
 
     def _round(self, place: Place, kills: int) -> bool:
         """Kills until the process comes to its end; whether it did."""
         before = Runs(place)
         while self.counts.kills < kills:
+            if self._unkilled >= UNKILLED or self._killed >= KILLED:
+                self._undisturbed()
             ended = self._kill(Process(self._work, place), self._chance.uniform(0, self._seconds))
             now = Runs(place)
             self.counts.kills += ended.killed
             self._unkilled = 0 if ended.killed else self._unkilled + 1
+            self._killed = self._killed + 1 if ended.killed else 0
             self._check(place, before, now, ended.told)
             if ended.wrong:
                 self._break(ended.wrong)
