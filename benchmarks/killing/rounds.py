@@ -17,8 +17,8 @@ from benchmarks.killing.processes import PATIENCE, Ended, Process, strike
 from benchmarks.killing.working import WRITTEN, Work, made, read, write
 
 UNKILLED, KILLED = 4, 8
-"""After so many ends, or kills, in a row it is measured anew how long a process takes: the machine may be
-busier or less busy than it was, and kills would come too late, or never in the last part of a process's life."""
+"""After so many ends, or kills, in a row it is measured anew how long a process takes: on a machine that is
+now less busy kills would come too late, on a busier one never in the last part of a process's life."""
 
 NOTICED = "WorkerError"
 """How a search ends one of whose workers was killed."""
