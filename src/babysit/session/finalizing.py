@@ -23,6 +23,7 @@ from babysit.session.recording import Watched
 from babysit.session.touching import members_of, requests_of
 from babysit.training.population import Tensors
 from babysit.training.trainer import Candidate, Trainer
+from babysit.views.final_costs import costs_data
 from babysit.watching.own_loop import EVERY
 from babysit.watching.population import EVERY_IN_SEARCH, PopulationObserver
 from babysit.watching.trace import joined
@@ -171,7 +172,7 @@ def finalize(
         **_held_out(prepared, best, finalists),
         "finalists": [each.as_data() for each in finalists],
         "readings": [asdict(entry) for entry in member.run.readings],
-        "costs": list(member.watched.costs),
+        **costs_data(member.watched.costs),
         "findings": [asdict(finding) for finding in findings],
         "weights": str(path),
         "recipe": str(recipe),
