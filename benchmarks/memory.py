@@ -90,10 +90,11 @@ def measure(kind: str, steps: int) -> dict[str, Any]:
         largest = dict.fromkeys(marks, 0.0)
         before = done = 0
         while not _ended(child, folder):
-            now = _steps(store)
-            done, before = now or done, done
+            done, before = _steps(store) or done, done
             mark = next((one for one in marks if before < one), marks[-1])
             largest[mark] = max(largest[mark], resident(child))
+            if before < mark <= done:
+                print(f"{kind}: {largest[mark]:.1f} MiB to step {mark:,}", file=sys.stderr, flush=True)
             time.sleep(0.2)
         return {
             "kind": kind,
