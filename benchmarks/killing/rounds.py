@@ -100,7 +100,19 @@ class Killing:
             before = now
             if self._work is write:  # it begins anew each time
                 return False
-        return False
+        if self._work is not write:
+            self._come_to_its_end(place, before)
+        return self._work is not write
+
+    def _come_to_its_end(self, place: Place, before: Runs) -> None:
+        """After the last kill nobody kills any more: what was interrupted can be finished."""
+        ended = strike(Process(self._work, place), 600)
+        now = Runs(place)
+        self._check(place, before, now, ended.told)
+        if ended.killed or ended.code:
+            self._break(f"it does not come to its end after the last kill: {_errors(place)}")
+        else:
+            self._check_end(now)
 
     def _expected(self, ended: Ended, place: Place) -> bool:
         """Whether a process ended as one does that was killed, or whose worker was."""
