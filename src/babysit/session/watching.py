@@ -231,12 +231,14 @@ class RecordedWatch(Watch):
 
     def _write(self) -> None:
         started = time.monotonic()
-        log = self._watcher.log()
-        self._write_layers(log)
-        self._write_losses(log)
+        self._write_news(self._watcher.log())  # let go before the report makes one of its own
         self._writer.findings(self._study, self._trial, self.report().findings)
         now = time.monotonic()
         self._due = now + max(_SECONDS, _SHARE * (now - started))
+
+    def _write_news(self, log: Log) -> None:
+        self._write_layers(log)
+        self._write_losses(log)
 
     def _write_layers(self, log: Log) -> None:
         series: dict[str, tuple[list[int], list[float]]] = {}
