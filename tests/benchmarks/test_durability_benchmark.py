@@ -8,29 +8,36 @@ import subprocess
 import sys
 
 import pytest
-from benchmarks.durability import Killing, Place, Runs, checked_files, write
+from benchmarks.killing.dashboards import _Round as DashboardRound
+from benchmarks.killing.looking import Counts, Place, Runs, checked_files
+from benchmarks.killing.rounds import Killing
+from benchmarks.killing.working import write
 
-from babysit.records import State
+from babysit.records import CommandKind, State, Trial
 from babysit.store import queries
+from babysit.store.commands import Commands
 from babysit.store.queries import Reader
 from babysit.store.writer import Writer
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments_nothing_is_lost_or_done_twice():
-    command = [sys.executable, "-m", "benchmarks.durability", "--kills", "10", "--json"]
+    command = [sys.executable, "-m", "benchmarks.durability", "--kills", "8", "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     counts = json.loads(done.stdout)
     assert {kind: (one["kills"], one["broken"]) for kind, one in counts.items()} == {
-        "search": (3, []),
-        "train": (3, []),
-        "write": (2, []),
-        "read": (2, []),
+        "search": (2, []),
+        "crew": (2, []),
+        "train": (1, []),
+        "write": (1, []),
+        "read": (1, []),
+        "dashboard": (1, []),
     }
     assert counts["write"]["finished"] + counts["read"]["finished"] > 0
     assert counts["train"]["files"] > 0
+    assert "dashboard: 1 of 1 kills, 0 broken promises" in done.stderr
 
 
 @pytest.fixture
@@ -73,3 +80,19 @@ def test_it_would_notice_a_file_that_cannot_be_read(tmp_path):
     told: list[str] = []
     assert checked_files(tmp_path, told) == 1
     assert "a.safetensors cannot be loaded" in told[0]
+
+
+def test_it_would_notice_a_request_that_is_lost_or_written_twice(tmp_path):
+    place = Place(tmp_path, str(tmp_path / "runs.sqlite"), "round")
+    with Writer(place.store) as writer, Commands(place.store) as commands:
+        study = writer.begin_study(name="", recipe="", kind="search", seed=0, fingerprint="", settings={})
+        writer.begin_trials(study, [Trial(0, 0, {})])
+        for _ in range(2):
+            asked = commands.ask(study, CommandKind.SCALE_LEARNING_RATE, trial=(0, 0), argument=1.5)
+    looked = DashboardRound.__new__(DashboardRound)
+    looked._place, looked._study, looked._counts = place, study, Counts()
+    looked._asked, looked._acknowledged = {1.5, 1.75}, {1.75: asked.id + 1}
+    looked._look_at_requests()
+    told = " ".join(looked._counts.broken)
+    assert "the request 1.5 was written 2 times" in told
+    assert "the request 1.75 was acknowledged and is lost" in told

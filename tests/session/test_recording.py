@@ -57,6 +57,7 @@ def test_a_training_keeps_series_histograms_and_first_layer_weights(tmp_path):
 
 def test_a_training_is_judged_while_it_runs(tmp_path, monkeypatch):
     monkeypatch.setattr("babysit.session.recording.JUDGE_SECONDS", 0.0)
+    monkeypatch.setattr("babysit.session.recording.JUDGE_SHARE", 0.0)
     seen = []
     watched = Writer.findings
     monkeypatch.setattr(

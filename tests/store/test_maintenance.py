@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from babysit.errors import StoreError
 from babysit.records import CommandKind
@@ -147,6 +148,35 @@ def test_what_is_wrong_is_told(url: str, full: int, execute: Execute, statement:
         return
     found = faults(url)
     assert any(told in fault for fault in found), found
+
+
+class Disturbed(Reader):
+    """A reader beside a writer that finishes a trial whenever the reader has looked."""
+
+    def __init__(self, url: str, disturb: Callable[[], None]) -> None:
+        self._disturb: Callable[[], None] = lambda: None
+        super().__init__(url)
+        self._disturb = disturb
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        with super().connect() as connection:
+            yield connection
+        self._disturb()
+
+
+def test_a_store_that_is_being_written_is_whole(url: str, full: int) -> None:
+    numbers = iter(range(10, 1000))
+    with Writer(url) as writer:
+
+        def finish_another() -> None:
+            result = complete(next(numbers), epochs=3)
+            feed(writer, full, result)
+            writer.finish_trials(full, [result])
+
+        with Disturbed(url, finish_another) as reader:
+            assert verify(reader) == []
+    assert next(numbers) > 15
 
 
 def test_compacting_loses_nothing_and_gives_back_room(url: str, full: int) -> None:

@@ -48,7 +48,7 @@ def test_losses_are_numbers_however_they_come():
         torch.tensor([1.0, 2.0]),
     ):
         losses.add(loss)
-    assert losses.read() == (1.0, 0.5, 2.0, 3.0, 1.5)
+    assert list(losses.read()) == [1.0, 0.5, 2.0, 3.0, 1.5]
     with pytest.raises(ValueError, match="word"):
         losses.add("word")
     assert len(losses) == 5
@@ -60,7 +60,7 @@ def test_losses_on_a_device_are_read_in_their_places(monkeypatch):
     losses._wait(torch.tensor(2.0))
     losses.add(3.0)
     losses._wait(torch.tensor(4.0))
-    assert losses.read() == (1.0, 2.0, 3.0, 4.0)
+    assert list(losses.read()) == [1.0, 2.0, 3.0, 4.0]
     for number in range(2000):
         losses._wait(torch.tensor(float(number)))
         assert len(losses._waiting) < 512

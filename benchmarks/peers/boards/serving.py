@@ -80,6 +80,11 @@ class Served:
     def __init__(self, process: subprocess.Popen[bytes], url: str, to_port: float, to_data: float) -> None:
         self._process, self.url, self.to_port, self.to_data = process, url, to_port, to_data
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     def processor_seconds(self) -> float:
         """Of the server and the processes it has started."""
         return sum(map(_seconds_of, family_of(self._process.pid)))

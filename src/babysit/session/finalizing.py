@@ -23,8 +23,10 @@ from babysit.session.recording import Watched
 from babysit.session.touching import members_of, requests_of
 from babysit.training.population import Tensors
 from babysit.training.trainer import Candidate, Trainer
+from babysit.views.final_costs import costs_data
 from babysit.watching.own_loop import EVERY
-from babysit.watching.population import EVERY_IN_SEARCH, Look, PopulationObserver
+from babysit.watching.population import EVERY_IN_SEARCH, PopulationObserver
+from babysit.watching.trace import joined
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def finalize(
         **_held_out(prepared, best, finalists),
         "finalists": [each.as_data() for each in finalists],
         "readings": [asdict(entry) for entry in member.run.readings],
-        "costs": [cost for costs in member.watched.costs for cost in costs.tolist()],
+        **costs_data(member.watched.costs),
         "findings": [asdict(finding) for finding in findings],
         "weights": str(path),
         "recipe": str(recipe),
@@ -289,18 +291,18 @@ def _together(
         trainer.requests = requests_of(inbox, members_of([trial for trial, _ in asked]))
     rule = prepared.recipe.update
     watched = [Watched(str(trial.hyperparameters.get("update", rule))) for trial, _ in asked]
-    looks: list[list[Look]] = [[] for _ in asked]
+    pieces: list[list[Details]] = [[] for _ in asked]
     for report in prepared.reports(trainer):
         for index, values in report.costs.items():
-            watched[index].costs.append(values)
+            watched[index].add_costs(values)
         for index, seen in observer.take().items():
-            looks[index] += seen
+            pieces[index].append(watched[index].trace.add(seen))
         if report.readings:
             told(max(report.readings.values(), key=score), epochs)
         if time.time() > how.deadline:
             break
     return [
-        Member(seed, trainer, index, one, _renamed(one.trace.add(looks[index])))
+        Member(seed, trainer, index, one, _renamed(joined(pieces[index])))
         for index, ((_, seed), one) in enumerate(zip(asked, watched, strict=True))
     ]
 

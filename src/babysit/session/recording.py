@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ from babysit.recipe.building import Prepared
 from babysit.records import Finding, Reading, Result, Run, Stage, State, Trial, Value
 from babysit.session.liveness import PROCESS, this_process
 from babysit.store.command_rows import RETRAINING
+from babysit.store.points import to_single
 from babysit.store.writer import Writer
 from babysit.watching.examination import examine
 from babysit.watching.population import Look
@@ -22,6 +24,8 @@ from babysit.watching.trace import Trace
 
 JUDGE_SECONDS = 2.0
 """The least time between two judgements of an unfinished run."""
+JUDGE_SHARE = 100
+"""Judging may take one part in so many of the time: some rules read the cost of every step."""
 
 Key = tuple[int, int]
 Series = tuple[np.ndarray, np.ndarray]
@@ -37,29 +41,36 @@ class Watched:
 
     Args:
         update: the update rule, by name.
+
+    Attributes:
+        costs: of every step.
     """
 
     def __init__(self, update: str) -> None:
         self.trace = Trace(update)
-        self.costs: list[np.ndarray] = []
         self.readings: list[Reading] = []
-        self._judged = -math.inf
+        self.costs = array("f")  # four bytes a step, all that grows with them
+        self._due = -math.inf
+
+    def add_costs(self, costs: np.ndarray) -> None:
+        """Takes in the costs of the next steps."""
+        self.costs.frombytes(np.asarray(costs, np.float32).tobytes())
 
     @property
     def run(self) -> Run:
         """The run as far as it has come."""
-        costs = next((part for part in self.costs if len(part)), None)
-        first = math.nan if costs is None else float(costs[0])
+        first = self.costs[0] if self.costs else math.nan
         steps = self.readings[-1].step if self.readings else 0
         return Run(State.RUNNING, tuple(self.readings), first, steps=steps)
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to judge again; asking makes it not."""
-        now = time.monotonic()
-        due = now - self._judged >= JUDGE_SECONDS
-        self._judged = now if due else self._judged
-        return due
+        """Whether it is time to judge again."""
+        return time.monotonic() >= self._due
+
+    def judged(self, seconds: float) -> None:
+        """It was judged, which took so long."""
+        self._due = time.monotonic() + max(JUDGE_SECONDS, JUDGE_SHARE * seconds)
 
     def findings(self, result: Result, prepared: Prepared) -> list[Finding]:
         """The verdict."""
@@ -67,10 +78,9 @@ class Watched:
         return examine(result.run, context, self._log(result.run) if self.trace.samples else None)
 
     def _log(self, run: Run) -> Log:
-        costs = np.concatenate([np.empty(0, np.float32), *self.costs])
         # Of a run that goes on from a checkpoint the costs before it are gone; the first stands for them.
-        before = [run.first_cost] * max(0, run.steps - len(costs))
-        return self.trace.log([*before, *costs.tolist()], run.readings)
+        before = array("f", to_single([run.first_cost]).tolist()) * max(0, run.steps - len(self.costs))
+        return self.trace.log(before + self.costs, run.readings)
 
 
 class DiagnosingRecorder:
@@ -102,7 +112,7 @@ class DiagnosingRecorder:
     def epoch(self, study: int, trial: Trial, reading: Reading, steps: np.ndarray, costs: np.ndarray) -> None:
         """One epoch of one trial is done."""
         seen = self._of(trial)
-        seen.costs.append(costs)
+        seen.add_costs(costs)
         seen.readings.append(reading)
         self._writer.epoch(study, trial, reading, steps, costs)
 
@@ -110,7 +120,9 @@ class DiagnosingRecorder:
         """Writes what the rules find in an unfinished run, now and then: whoever looks on sees it."""
         seen = self._of(trial)
         if seen.is_due:
+            started = time.monotonic()
             self._writer.findings(study, trial, seen.findings(Result(trial, seen.run), self._prepared))
+            seen.judged(time.monotonic() - started)
 
     def finish_trials(
         self, study: int, results: Sequence[Result], costs: Mapping[Key, Series]
@@ -119,7 +131,7 @@ class DiagnosingRecorder:
         findings = {}
         for result in results:
             seen = self._seen.pop(result.trial.key, None) or self._fresh(result.trial)
-            seen.costs.append(costs[result.trial.key][1])
+            seen.add_costs(costs[result.trial.key][1])
             findings[result.trial.key] = seen.findings(result, self._prepared)
         self._writer.finish_trials(study, results, findings, costs)
         return findings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import TracebackType
@@ -230,12 +231,14 @@ class RecordedWatch(Watch):
 
     def _write(self) -> None:
         started = time.monotonic()
-        log = self._watcher.log()
-        self._write_layers(log)
-        self._write_losses(log)
+        self._write_news(self._watcher.log())  # let go before the report makes one of its own
         self._writer.findings(self._study, self._trial, self.report().findings)
         now = time.monotonic()
         self._due = now + max(_SECONDS, _SHARE * (now - started))
+
+    def _write_news(self, log: Log) -> None:
+        self._write_layers(log)
+        self._write_losses(log)
 
     def _write_layers(self, log: Log) -> None:
         series: dict[str, tuple[list[int], list[float]]] = {}
@@ -264,7 +267,7 @@ class RecordedWatch(Watch):
             self._writer.epoch(self._study, self._trial, self._readings[-1], *self._losses(log, epoch.step))
         self._writer.costs(self._study, self._trial, *self._losses(log, log.steps))
 
-    def _losses(self, log: Log, last: int) -> tuple[range, tuple[float, ...]]:
+    def _losses(self, log: Log, last: int) -> tuple[range, Sequence[float]]:
         first, self._written_losses = self._written_losses, max(last, self._written_losses)
         return range(first + 1, self._written_losses + 1), log.losses[first : self._written_losses]
 

@@ -14,6 +14,7 @@ import numpy as np
 from babysit.records import Finding, Reading, Result, Run, Stage, State
 from babysit.verdict.words import GRAVEST_FIRST
 from babysit.views import figures
+from babysit.views.final_costs import costs_of
 from babysit.views.finals import ensemble_facts, finalists, fold_text
 from babysit.views.first_layer import weight_images
 from babysit.views.importance_figure import importance_svg
@@ -254,10 +255,10 @@ def _run_curves(name: str, run: Run, costs: Costs) -> dict[str, Any]:
 def _final_run(final: Mapping[str, Any]) -> tuple[Run, Costs]:
     names = {field.name for field in fields(Reading)}
     kept = [{name: one[name] for name in names & one.keys()} for one in _mappings(final["readings"])]
-    costs = np.array([float(cost) for cost in final.get("costs") or ()], dtype=np.float32)
+    steps, costs = costs_of(final)
     first = float(costs[0]) if len(costs) else math.nan
     run = Run(State.COMPLETE, tuple(Reading(**reading) for reading in kept), first_cost=first)
-    return run, (np.arange(1, len(costs) + 1, dtype=np.int32), costs)
+    return run, (steps, costs)
 
 
 def _settings(view: StudyView) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import fmean
@@ -77,10 +78,12 @@ def exploded(log: Log) -> Seen | None:
     losses, first = log.losses, log.first
     if log.steps < 10 or not first > 0 or not all(map(math.isfinite, losses)):
         return None
-    means = [fmean(losses[at : at + 5]) for at in range(len(losses) - 4)]
-    since = next((at + 1 for at, mean in enumerate(means) if mean > _EXPLOSION * first), None)
     # A spike that the run recovers from is no explosion.
-    if since is None or not log.last > _EXPLOSION * first:
+    if not log.last > _EXPLOSION * first:
+        return None
+    high = (at + 1 for at in range(len(losses) - 4) if fmean(losses[at : at + 5]) > _EXPLOSION * first)
+    since = next(high, None)
+    if since is None:
         return None
     ratio = typical_ratio(stepped(log))
     gentle = ratio < 1e-3 and since > 10
@@ -240,7 +243,7 @@ def oscillation(log: Log) -> Seen | None:
 def _echo(values: Sequence[float]) -> tuple[float, float]:
     """Correlation of neighbours (-1 for a swing of period two, 0 for noise), and relative spread."""
     mean = fmean(values)
-    away = [value - mean for value in values]
+    away = array("d", (value - mean for value in values))  # half a long run: no object for each
     spread = fmean(value * value for value in away)
     if not spread:
         return 0.0, 0.0

@@ -213,7 +213,7 @@ class Log:
     """
 
     setup: Setup
-    losses: tuple[float, ...] = ()
+    losses: Sequence[float] = ()
     updates: int = 0
     samples: tuple[Sample, ...] = ()
     epochs: tuple[Epoch, ...] = ()

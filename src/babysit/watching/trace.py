@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from babysit.records import Details, Reading
+from babysit.watching.history import MOST_PACES, MOST_SAMPLES
 from babysit.watching.population import Look
 from babysit.watching.quantities import Epoch, Log, Sample, Setup, Units, middle
 
@@ -52,14 +54,34 @@ def quantities(sample: Sample) -> Iterator[tuple[str, float]]:
             yield f"layers/{name}/saturated", layer.saturated
 
 
+def joined(pieces: Sequence[Details]) -> Details:
+    """What a run recorded piece by piece, as one.
+
+    Args:
+        pieces: oldest first.
+
+    Example:
+        >>> joined([Details({"a": ([1], [0.5])}), Details({"a": ([2], [0.25])})]).series
+        {'a': ([1, 2], [0.5, 0.25])}
+    """
+    series: dict[str, tuple[list[int], list[float]]] = {}
+    for piece in pieces:
+        for name, (steps, values) in piece.series.items():
+            all_steps, all_values = series.setdefault(name, ([], []))
+            all_steps.extend(steps)
+            all_values.extend(values)
+    return Details(
+        series,
+        [histogram for piece in pieces for histogram in piece.histograms],
+        [snapshot for piece in pieces for snapshot in piece.snapshots],
+    )
+
+
 class Trace:
-    """The looks at one member, in the order of their steps.
+    """The looks at one member, in the order of their steps, in memory that does not grow with the run.
 
     Args:
         update: the update rule, by name.
-
-    Attributes:
-        samples: one per look.
 
     Example:
         >>> trace = Trace("adam")
@@ -70,10 +92,18 @@ class Trace:
 
     def __init__(self, update: str) -> None:
         self._update = update
-        self.samples: list[Sample] = []
+        self._kept: list[Sample] = []
+        self._newest: Sample | None = None
+        self._taken, self._stride = 0, 1
         self._active: dict[str, deque[tuple[int, np.ndarray]]] = {}
         self._lookups: tuple[str, ...] = ()
-        self._seconds: list[float] = []
+        self._seconds: deque[float] = deque(maxlen=MOST_PACES)
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The samples of some looks, spread evenly over the run however long it is; the newest among them."""
+        missing = self._newest is not None and self._kept[-1] is not self._newest
+        return (*self._kept, self._newest) if missing and self._newest else tuple(self._kept)
 
     def add(self, looks: Sequence[Look]) -> Details:
         """Takes in looks; returns what they add to the run's details."""
@@ -91,12 +121,20 @@ class Trace:
         )
 
     def _take(self, look: Look) -> None:
-        self.samples.append(look.sample)
+        self._keep(look.sample)
         self._lookups = look.lookups
         if look.seconds == look.seconds:
             self._seconds.append(look.seconds)
         for name, active in look.active.items():
             self._active.setdefault(name, deque(maxlen=_MEMORY)).append((look.sample.step, active))
+
+    def _keep(self, sample: Sample) -> None:
+        """As the live watch does: when there are too many, every other one goes, and half as many come."""
+        if self._taken % self._stride == 0:
+            self._kept.append(sample)
+        if len(self._kept) > MOST_SAMPLES:
+            self._kept, self._stride = self._kept[::2], 2 * self._stride
+        self._taken, self._newest = self._taken + 1, sample
 
     def _quantities(self, look: Look) -> Iterator[tuple[str, float]]:
         yield from quantities(look.sample)
@@ -114,16 +152,16 @@ class Trace:
         """The log that the rules of the live watch read.
 
         Args:
-            losses: the cost of every step.
+            losses: the cost of every step; an array is taken as it is, so that nobody may change it.
             readings: one per epoch.
         """
-        every = tuple(float(loss) for loss in losses)
-        trainable = tuple(self.samples[-1].tensors) if self.samples else ()
+        every = losses if isinstance(losses, array) else array("d", losses)
+        trainable = () if self._newest is None else tuple(self._newest.tensors)
         return Log(
             setup=Setup((_TORCH_NAMES.get(self._update, self._update),), trainable, lookups=self._lookups),
             losses=every,
             updates=len(every),
-            samples=tuple(self.samples),
+            samples=self.samples,
             epochs=tuple(
                 Epoch(each.step, each.train_accuracy, each.val_accuracy, each.val_loss) for each in readings
             ),
