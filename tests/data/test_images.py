@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from babysit.data.images import image_folder
+from babysit.data.preprocessing import ChannelMean
 from babysit.errors import DataError
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
@@ -46,6 +48,80 @@ def test_the_split_is_seeded(folder):
     first, second, other = (image_folder(folder, seed=seed).train.x for seed in (0, 0, 1))
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("size", [None, (3, 5)])
+def test_images_that_are_read_when_needed_are_those_in_memory(folder, tmp_path, size):
+    kept = image_folder(folder, size, preprocess=[ChannelMean()])
+    for data in (
+        image_folder(folder, size, in_memory=False, preprocess=[ChannelMean()]),
+        image_folder(folder, size, in_memory=False, cache=tmp_path / "decoded", preprocess=[ChannelMean()]),
+        image_folder(folder, size, in_memory=True, cache=tmp_path / "decoded", preprocess=[ChannelMean()]),
+    ):
+        assert data.input_shape == kept.input_shape
+        for ours, theirs in ((data.train, kept.train), (data.val, kept.val), (data.test, kept.test)):
+            assert np.array_equal(ours.y, theirs.y)
+            assert np.array_equal(data.inputs(ours.x), kept.inputs(theirs.x))
+
+
+def test_a_folder_stays_in_files_when_it_is_large(folder, monkeypatch):
+    assert not image_folder(folder).streamed
+    monkeypatch.setattr("babysit.data.images.IN_MEMORY_BYTES", 20 * 3 * 4 * 6 - 1)
+    assert image_folder(folder).streamed
+    assert not image_folder(folder, in_memory=True).streamed
+
+
+def test_images_are_decoded_once_into_the_cache(folder, tmp_path, monkeypatch):
+    cache = tmp_path / "not" / "there yet"
+    first = image_folder(folder, in_memory=False, cache=cache)
+    (made,) = cache.iterdir()
+    assert made.name.startswith("colours-")
+    assert made.suffix == ".npy"
+    monkeypatch.setattr("babysit.data.image_files.ImageFiles.read", None)  # nobody decodes any more
+    again = image_folder(folder, in_memory=False, cache=cache)
+    assert np.array_equal(again.train.x[:], first.train.x[:])
+
+
+def test_other_images_make_another_cache(folder, tmp_path):
+    image_folder(folder, cache=tmp_path / "cache")
+    image_folder(folder, (2, 2), cache=tmp_path / "cache")
+    image_folder(folder, (2, 2), grayscale=True, cache=tmp_path / "cache")
+    paint(folder / "red" / "0.png", (0, 0, 0))
+    os.utime(folder / "red" / "0.png", ns=(1, 1))
+    assert (image_folder(folder, cache=tmp_path / "cache").train.x == 0).all(axis=(1, 2, 3)).sum() in (0, 1)
+    assert len(list((tmp_path / "cache").iterdir())) == 4
+
+
+def test_a_cache_that_fails_leaves_nothing(folder, tmp_path):
+    (folder / "red" / "5.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"5.png cannot be read as an image"):
+        image_folder(folder, cache=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="cannot be written") as caught:
+        image_folder(folder, cache=tmp_path / "file" / "cache")
+    assert "cache=" in caught.value.cure
+
+
+def test_damage_is_found_before_training_in_a_small_folder_and_named_when_read_in_any(folder):
+    (folder / "red" / "5.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"5.png cannot be read as an image"):
+        image_folder(folder, in_memory=False)
+    paint(folder / "red" / "5.png", (1, 1, 1), (9, 9))
+    with pytest.raises(DataError, match=r"5.png is 9 x 9 pixels"):
+        image_folder(folder, in_memory=False)
+
+
+def test_large_jpegs_shrink_to_what_pillow_makes_of_them(tmp_path):
+    wave = np.sin(np.arange(400) / 40)[:, None] * np.cos(np.arange(600) / 30)[None]
+    picture = np.repeat((127 + 100 * wave)[..., None], 3, axis=2).astype(np.uint8)
+    for name in ("a", "b"):
+        (tmp_path / "photographs" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.fromarray(picture).save(tmp_path / "photographs" / name / f"{number}.jpg", quality=95)
+    shrunk = image_folder(tmp_path / "photographs", (40, 60)).train.x[0].astype(int)
+    whole = Image.fromarray(picture).resize((60, 40), Image.Resampling.BILINEAR)
+    assert np.abs(shrunk.transpose(1, 2, 0) - np.asarray(whole, dtype=int)).max() <= 6
 
 
 def test_grayscale_has_one_channel(folder):

@@ -19,5 +19,6 @@ from babysit.data.sources import digits as digits
 from babysit.data.sources import fashion_mnist as fashion_mnist
 from babysit.data.sources import image_folder as image_folder
 from babysit.data.sources import mnist as mnist
+from babysit.data.sources import npy as npy
 from babysit.data.sources import npz as npz
 from babysit.data.sources import parquet as parquet

@@ -131,7 +131,7 @@ def _joined(batches: dict[str, Split]) -> Split:
     start = 0
     for name in TRAINING_FILES:
         batch = batches.pop(name)
-        x[start : start + len(batch)] = batch.x
+        x[start : start + len(batch)] = np.asarray(batch.x)
         start += len(batch)
         labels.append(batch.y)
     return Split(x, np.concatenate(labels))

@@ -8,9 +8,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from babysit.data.preprocessing import Array, Transformer, chunks
+from babysit.data.ahead import read_all
+from babysit.data.preprocessing import Array, LearnedStatistics, Transformer, chunks
+from babysit.data.rows import Inputs, Rows, Through, chosen, spread
 from babysit.errors import DataError
 from babysit.seeding import numpy_generator
+
+FIT_ROWS = 50_000
+"""The most rows that preprocessing is fitted on where they are not in memory: each is read once or twice."""
+
+_FIT_BYTES = 2**28  # of rows given to a step that wants them as one array
+_LOOKED_AT = 256  # rows that are not in memory, before anything trains
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +26,7 @@ class Split:
     """The examples of one split.
 
     Attributes:
-        x: [N, ...] as it came; uint8 images stay uint8.
+        x: [N, ...] as it came; uint8 images stay uint8. An array, or ``Rows`` that are read when asked for.
         y: [N] int64 labels for classification; [N] or [N, targets] float32 for regression.
 
     Example:
@@ -26,7 +34,7 @@ class Split:
         3
     """
 
-    x: Array
+    x: Inputs
     y: Array
 
     def __len__(self) -> int:
@@ -76,11 +84,16 @@ class Dataset:
             return 0
         return len(self.classes) or int(self.train.y.max()) + 1
 
-    def inputs(self, x: Array) -> Array:
+    @property
+    def streamed(self) -> bool:
+        """True if the inputs are not in memory but are read when they are asked for."""
+        return isinstance(self.train.x, Rows)
+
+    def inputs(self, x: Inputs) -> Array:
         """What the network sees: ``x`` through the fitted preprocessing, as float32.
 
         Args:
-            x: rows [N, ...] of the kind in ``train.x``.
+            x: rows [N, ...] of the kind in ``train.x``; all of them are read if they are ``Rows``.
 
         Returns:
             float32, contiguous, [N, ...]. It may be ``x`` itself where there is nothing to do.
@@ -91,12 +104,17 @@ class Dataset:
             >>> data.inputs(data.val.x).dtype
             dtype('float32')
         """
+        if isinstance(x, Rows):
+            return read_all(Through(x, self.inputs))
         for step in self.preprocessing:
             x = step.transform(x)
         return np.ascontiguousarray(x, dtype=np.float32)
 
     def preprocessed(self, steps: Sequence[Transformer]) -> Dataset:
         """The same data with further preprocessing, fitted on the training split and on nothing else.
+
+        Of inputs that are not in memory, 50,000 training rows are read for it, evenly spread; all where there
+        are no more. A step from elsewhere gets as many of them as fit into 256 MiB.
 
         Args:
             steps: unfitted steps; each is fitted on the output of the one before. They are copied, so the
@@ -114,15 +132,25 @@ class Dataset:
             >>> digits().preprocessed([MeanImage()]).preprocessing
             (MeanImage(),)
         """
+        if not steps:
+            return self
         fitted: list[Transformer] = list(self.preprocessing)
-        x = self.inputs(self.train.x) if fitted and steps else self.train.x
+        x = self._rows_to_fit()
         for number, step in enumerate(steps, start=1):
             step = copy.deepcopy(step)
-            step.fit(x)
+            step.fit(_as_wanted(x, step))  # type: ignore[arg-type]  # our own steps take Rows
             fitted.append(step)
             if number < len(steps):
-                x = step.transform(x)
+                x = Through(x, step.transform) if isinstance(x, Rows) else step.transform(x)
         return replace(self, preprocessing=tuple(fitted))
+
+    def _rows_to_fit(self) -> Inputs:
+        """The training rows as the next step gets them; where they are not in memory, some of them."""
+        x = self.train.x
+        if isinstance(x, Rows):
+            some = spread(x, FIT_ROWS)
+            return Through(some, self.inputs) if self.preprocessing else some
+        return self.inputs(x) if self.preprocessing else x
 
     def tiny(self, count: int = 20, seed: int = 0) -> Dataset:
         """A few training examples, spread over the classes as evenly as possible.
@@ -170,7 +198,7 @@ class Dataset:
 
 
 def split(
-    x: Array, y: Array, *, val: float, test: float = 0, seed: int = 0, stratify: bool = False
+    x: Inputs, y: Array, *, val: float, test: float = 0, seed: int = 0, stratify: bool = False
 ) -> tuple[Split, Split, Split | None]:
     """Seeded training, validation and test splits of one set of rows; they share no row.
 
@@ -299,7 +327,7 @@ def _check_finite(dataset: Dataset, where: str, part: Split) -> None:
             if dataset.feature_names
             else f"position {position}"
         )
-        problem = f"{where} holds {part.x[bad]} in row {row} (from 0), {place}"
+        problem = f"{where} holds {np.asarray(part.x)[bad]} in row {row} (from 0), {place}"
         raise DataError(problem, cure="correct the value, remove the row, or fill it in")
     bad = _first_not_finite(part.y)
     if bad is not None:
@@ -320,7 +348,10 @@ def _check_labels(dataset: Dataset, where: str, part: Split) -> None:
         raise DataError(problem, cure="number the classes from 0 to C-1, or name them all in classes=")
 
 
-def _first_not_finite(values: Array) -> tuple[int, ...] | None:
+def _first_not_finite(values: Inputs) -> tuple[int, ...] | None:
+    if isinstance(values, Rows):  # to read them all would be an epoch's work: they are checked when read
+        spread(values, _LOOKED_AT)[:]
+        return None
     if values.dtype.kind != "f":
         return None
     for start, rows in chunks(values):
@@ -332,7 +363,15 @@ def _first_not_finite(values: Array) -> tuple[int, ...] | None:
 
 
 def _rows(part: Split, rows: Array) -> Split:
-    return Split(part.x[rows], part.y[rows])
+    return Split(chosen(part.x, rows), part.y[rows])
+
+
+def _as_wanted(x: Inputs, step: Transformer) -> Inputs:
+    """The rows as a step is fitted on them: ours read them in pieces, others want an array."""
+    if isinstance(step, LearnedStatistics) or not isinstance(x, Rows):
+        return x
+    row_bytes = x.dtype.itemsize * x.size // len(x)
+    return spread(x, max(1, _FIT_BYTES // max(1, row_bytes)))[:]
 
 
 def _row_count(wanted: float, total: int, name: str) -> int:

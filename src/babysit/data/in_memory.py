@@ -8,10 +8,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from babysit.data.dataset import Dataset, Split, split, validate
+from babysit.data.dataset import Dataset, Split, split_rows, validate
 from babysit.data.files import read
 from babysit.data.preprocessing import Array, Transformer
-from babysit.data.targets import as_labels, as_values, check_task
+from babysit.data.targets import check_task, converted
 from babysit.errors import DataError
 
 PARTS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
@@ -57,7 +57,7 @@ def arrays(
         raise DataError(
             f"{name}: {len(inputs)} splits have x, {len(targets)} have y", cure="give both or neither"
         )
-    y, names = _targets(targets, task, tuple(classes), name)
+    y, names = converted(targets, task, tuple(classes), name)
     splits = [Split(*pair) for pair in zip(inputs, y, strict=True)]
     test = splits[2] if len(splits) == 3 else None
     dataset = Dataset(name, splits[0], splits[1], test, names, feature_names=tuple(feature_names))
@@ -125,9 +125,12 @@ def _drawn(x: Array, y: Array, val: float, test: float, seed: int, task: str, pa
         problem = f"{path} holds x of shape {list(x.shape)} and y of shape {list(y.shape)}"
         raise DataError(problem, cure="give one target for every row of x")
     stratify = y.ndim == 1 and (task == "classification" or (task == "auto" and y.dtype.kind != "f"))
-    train, held_out, unseen = split(x, y, val=val, test=test, seed=seed, stratify=stratify)
-    drawn = {"x_train": train.x, "y_train": train.y, "x_val": held_out.x, "y_val": held_out.y}
-    return drawn | ({"x_test": unseen.x, "y_test": unseen.y} if unseen else {})
+    parts = split_rows(len(y), val=val, test=test, seed=seed, labels=y if stratify else None)
+    drawn: dict[str, Array] = {}
+    for name, rows in zip(("train", "val", "test"), parts, strict=True):
+        if name != "test" or len(rows):
+            drawn |= {f"x_{name}": x[rows], f"y_{name}": y[rows]}
+    return drawn
 
 
 def _array(values: Any, what: str) -> Array:
@@ -148,17 +151,3 @@ def _given(values: Any) -> list[Any]:
 def _inputs(values: Any, name: str) -> Array:
     x = _array(values, f"{name}: the inputs")
     return x.astype(np.uint8) if x.dtype == np.bool_ else x
-
-
-def _targets(
-    parts: list[Array], task: str, classes: tuple[str, ...], name: str
-) -> tuple[list[Array], tuple[str, ...]]:
-    """The targets of all splits, converted alike."""
-    as_floats = all(part.dtype.kind == "f" for part in parts) and not classes
-    if task == "regression" or (task == "auto" and as_floats):
-        return [as_values(part, name) for part in parts], ()
-    if any(part.ndim != 1 and part.shape[1:] != (1,) for part in parts):
-        problem = f"{name}: labels must have shape [N], not {[list(part.shape) for part in parts]}"
-        raise DataError(problem, cure="take argmax(axis=1) of one-hot labels, or give floats for regression")
-    labels, names = as_labels(np.concatenate([part.ravel() for part in parts]), name, classes)
-    return np.split(labels, np.cumsum([len(part) for part in parts])[:-1]), names

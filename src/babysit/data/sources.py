@@ -15,6 +15,7 @@ from babysit.data.idx import mnist as mnist
 from babysit.data.images import image_folder as image_folder
 from babysit.data.in_memory import arrays as arrays
 from babysit.data.in_memory import npz as npz
+from babysit.data.mapped import npy as npy
 from babysit.data.preprocessing import Array, Transformer
 from babysit.data.tables import csv as csv
 from babysit.data.tables import parquet as parquet

@@ -65,6 +65,37 @@ def as_labels(values: Array, where: str, classes: Sequence[str] = ()) -> tuple[A
     return labels, tuple(classes) or tuple(str(label) for label in range(highest + 1))
 
 
+def converted(
+    parts: Sequence[Array], task: str, classes: tuple[str, ...], where: str
+) -> tuple[list[Array], tuple[str, ...]]:
+    """The targets of all splits, converted alike.
+
+    Args:
+        parts: one array [N, ...] a split.
+        task: one of ``TASKS``; "auto" takes floats for values unless classes are named.
+        classes: the classes' names by label.
+        where: names the data in errors.
+
+    Returns:
+        (labels int64 [N] or values float32, a split each; the classes' names, none for values).
+
+    Raises:
+        DataError: they are no targets of this task.
+
+    Example:
+        >>> converted([np.array(["b", "a"]), np.array(["a"])], "auto", (), "mine")
+        ([array([1, 0]), array([0])], ('a', 'b'))
+    """
+    as_floats = all(part.dtype.kind == "f" for part in parts) and not classes
+    if task == "regression" or (task == "auto" and as_floats):
+        return [as_values(part, where) for part in parts], ()
+    if any(part.ndim != 1 and part.shape[1:] != (1,) for part in parts):
+        problem = f"{where}: labels must have shape [N], not {[list(part.shape) for part in parts]}"
+        raise DataError(problem, cure="take argmax(axis=1) of one-hot labels, or give floats for regression")
+    labels, names = as_labels(np.concatenate([part.ravel() for part in parts]), where, classes)
+    return np.split(labels, np.cumsum([len(part) for part in parts])[:-1]), names
+
+
 def numbered(values: Array) -> tuple[Array, tuple[str, ...]]:
     """Labels for classification from any codes: each becomes its place among the sorted distinct ones.
 
