@@ -71,6 +71,43 @@ def test_a_folder_stays_in_files_when_it_is_large(folder, monkeypatch):
     assert not image_folder(folder, in_memory=True).streamed
 
 
+@pytest.mark.parametrize(
+    "names", [("train", "val", "test"), ("Training", "valid"), ("train", "test"), ("train",)]
+)
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_folders_of_splits_are_the_splits(folder, tmp_path, names, in_memory):
+    for number, name in enumerate(names):
+        for place in range(10):
+            paint(tmp_path / "split" / name / "a" / f"{place}.png", (number, place, 0))
+            paint(tmp_path / "split" / name / "b" / f"{place}.png", (number, place, 1))
+    data = image_folder(tmp_path / "split", in_memory=in_memory)
+    parts = (data.train, data.val, data.test)
+    sizes = tuple(part and len(part) for part in parts)
+    expected = {
+        ("train", "val", "test"): (20, 20, 20),
+        ("Training", "valid"): (20, 20, None),
+        ("train", "test"): (18, 2, 20),
+        ("train",): (16, 2, 2),
+    }
+    assert sizes == expected[names]
+    assert data.classes == ("a", "b")
+    for part in parts:
+        assert part is None or np.array_equal(part.x[:][:, 2, 0, 0], part.y)
+    if len(names) == 3:
+        assert [set(part.x[:][:, 0, 0, 0].tolist()) for part in parts] == [{0}, {1}, {2}]
+
+
+def test_splits_with_other_classes_are_refused(tmp_path):
+    for name in ("train/a", "train/b", "val/a", "val/c"):
+        paint(tmp_path / "split" / name / "0.png", (0, 0, 0))
+    with pytest.raises(DataError, match="has the class 'c', of which there is no training image"):
+        image_folder(tmp_path / "split")
+    for name in ("training/a", "training/b"):
+        paint(tmp_path / "split" / name / "0.png", (0, 0, 0))
+    with pytest.raises(DataError, match="which of them is to be trained on"):
+        image_folder(tmp_path / "split")
+
+
 def test_images_are_decoded_once_into_the_cache(folder, tmp_path, monkeypatch):
     cache = tmp_path / "not" / "there yet"
     first = image_folder(folder, in_memory=False, cache=cache)
@@ -160,8 +197,8 @@ def test_folders_that_hold_no_classes_are_refused(folder, tmp_path):
 
 def test_splits_are_not_taken_for_classes(tmp_path):
     for name in ("train", "test"):
-        paint(tmp_path / name / "cat" / "1.png", (0, 0, 0))
-    with pytest.raises(DataError, match="these are splits, not classes"):
+        paint(tmp_path / name / "1.png", (0, 0, 0))
+    with pytest.raises(DataError, match="these are splits, but they hold no classes"):
         image_folder(tmp_path)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,8 @@ from babysit.data.preprocessing import Array, LearnedStatistics, Transformer, ch
 from babysit.data.rows import Inputs, Rows, Through, chosen, spread
 from babysit.errors import DataError
 from babysit.seeding import numpy_generator
+
+SPLITS = ("train", "val", "test")
 
 FIT_ROWS = 50_000
 """The most rows that preprocessing is fitted on where they are not in memory: each is read once or twice."""
@@ -251,6 +253,34 @@ def split_rows(
         order = spread_over_classes(order, labels)
     test_rows, val_rows, train_rows = np.split(order, [test_count, test_count + val_count])
     return np.sort(train_rows), np.sort(val_rows), np.sort(test_rows)
+
+
+def with_drawn(given: Mapping[str, Split], *, val: float, test: float, seed: int) -> dict[str, Split]:
+    """The splits by name; validation, where there is none, is drawn from the training rows.
+
+    Where neither validation nor test is given, the test split is drawn too. What is drawn is stratified where
+    the targets are labels.
+
+    Args:
+        given: "train", perhaps "val" and "test".
+        val, test: counts or fractions of the training rows.
+        seed: which rows.
+
+    Raises:
+        DataError: a count or fraction is impossible, or nothing is left to train on.
+
+    Example:
+        >>> rows = Split(np.zeros((20, 2)), np.arange(20) % 2)
+        >>> {name: len(part) for name, part in with_drawn({"train": rows}, val=0.1, test=4, seed=0).items()}
+        {'train': 14, 'val': 2, 'test': 4}
+    """
+    if "val" in given:
+        return dict(given)
+    rows = given["train"]
+    labels = rows.y if rows.y.dtype.kind in "iu" else None
+    drawn = split_rows(len(rows), val=val, test=0 if "test" in given else test, seed=seed, labels=labels)
+    parts = {name: _rows(rows, numbers) for name, numbers in zip(SPLITS, drawn, strict=True) if len(numbers)}
+    return {**given, **parts}
 
 
 def validate(dataset: Dataset) -> Dataset:

@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 import mmap
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from babysit.data.dataset import Dataset, Split, split_rows, validate
+from babysit.data.dataset import SPLITS, Dataset, Split, validate, with_drawn
 from babysit.data.files import read
 from babysit.data.preprocessing import Transformer
-from babysit.data.rows import Array, Inputs, Joined, Rows, chosen
+from babysit.data.rows import Array, Inputs, Joined, Rows
 from babysit.data.targets import check_task, converted
 from babysit.errors import DataError
 
 Files = str | Path | Sequence[str | Path]
 """One ``.npy`` file, or several whose rows follow one another."""
 
-_NAMES = ("train", "val", "test")
 _HINT_FROM = 2  # rows; a single one is read as fast without
 
 
@@ -132,7 +131,7 @@ def npy(
     check_task(task)
     name = _paths(x)[0].name
     held = {
-        part: (a, b) for part, (a, b) in zip(_NAMES, given, strict=True) if a is not None and b is not None
+        part: (a, b) for part, (a, b) in zip(SPLITS, given, strict=True) if a is not None and b is not None
     }
     inputs = {part: _mapped(files) for part, (files, _) in held.items()}
     targets = [_loaded(files) for _, files in held.values()]
@@ -140,7 +139,7 @@ def npy(
         _refuse_unequal(name, part, inputs[part], rows)
     labels, known = converted(targets, task, tuple(classes), name)
     splits = {part: Split(inputs[part], rows) for part, rows in zip(held, labels, strict=True)}
-    splits = _with_drawn(splits, val=val, test=test, seed=seed)
+    splits = with_drawn(splits, val=val, test=test, seed=seed)
     dataset = Dataset(name, splits["train"], splits["val"], splits.get("test"), known)
     return validate(dataset).preprocessed(preprocess)
 
@@ -211,18 +210,3 @@ def _refuse_unequal(name: str, part: str, x: Inputs, y: Array) -> None:
     if len(x) != len(y):
         problem = f"{name}: the {part} split has {len(x)} inputs but {len(y)} targets"
         raise DataError(problem, cure="give one target for every input, in the same order")
-
-
-def _with_drawn(given: Mapping[str, Split], *, val: float, test: float, seed: int) -> dict[str, Split]:
-    """The splits, validation (and test, where neither was given) drawn from the training rows."""
-    if "val" in given:
-        return dict(given)
-    rows = given["train"]
-    labels = rows.y if rows.y.dtype.kind in "iu" else None
-    drawn = split_rows(len(rows), val=val, test=0 if "test" in given else test, seed=seed, labels=labels)
-    parts = {
-        name: Split(chosen(rows.x, numbers), rows.y[numbers])
-        for name, numbers in zip(_NAMES, drawn, strict=True)
-        if len(numbers)
-    }
-    return dict(given) | parts
