@@ -214,6 +214,8 @@ def split_rows(
         >>> [len(rows) for rows in split_rows(10, val=0.1, test=0.2, seed=0)]
         [7, 1, 2]
     """
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
+        raise DataError(f"seed={seed!r} is no whole number", cure="give e.g. seed=0")
     test_count, val_count = _row_count(test, total, "test"), _row_count(val, total, "val")
     if test_count + val_count >= total:
         problem = f"{total} rows leave none to train on with val={val} and test={test}"
@@ -300,7 +302,7 @@ def _check_finite(dataset: Dataset, where: str, part: Split) -> None:
             else f"position {position}"
         )
         problem = f"{where} holds {part.x[bad]} in row {row} (from 0), {place}"
-        raise DataError(problem, cure="correct the value, remove the row, or fill it in")
+        raise DataError(problem, cure=f"correct the value, remove the row, or fill it in; {_LARGEST}")
     bad = _first_not_finite(part.y)
     if bad is not None:
         problem = f"{where} holds the target {part.y[bad]} in row {bad[0]} (from 0)"
@@ -320,11 +322,16 @@ def _check_labels(dataset: Dataset, where: str, part: Split) -> None:
         raise DataError(problem, cure="number the classes from 0 to C-1, or name them all in classes=")
 
 
+_LARGEST = f"a network computes in float32, whose largest number is {np.finfo(np.float32).max:.1e}"
+
+
 def _first_not_finite(values: Array) -> tuple[int, ...] | None:
+    """Where the first number stands that float32 cannot hold."""
     if values.dtype.kind != "f":
         return None
+    most = np.finfo(np.float32).max
     for start, rows in chunks(values):
-        bad = np.argwhere(~np.isfinite(rows))
+        bad = np.argwhere(~(np.abs(rows) <= most))
         if len(bad):
             row, *position = bad[0].tolist()
             return (start + row, *position)
@@ -337,8 +344,9 @@ def _rows(part: Split, rows: Array) -> Split:
 
 def _row_count(wanted: float, total: int, name: str) -> int:
     is_fraction = isinstance(wanted, float)
-    if not wanted >= 0 or (is_fraction and wanted >= 1):
-        problem = f"{name}={wanted} is neither a count of rows nor a fraction of them"
+    is_number = isinstance(wanted, int | float | np.integer | np.floating) and not isinstance(wanted, bool)
+    if not is_number or not wanted >= 0 or (is_fraction and wanted >= 1):
+        problem = f"{name}={wanted!r} is neither a count of rows nor a fraction of them"
         raise DataError(problem, cure=f"give {name} as an integer >= 0 or a float in [0, 1)")
     return round(total * wanted) if is_fraction else int(wanted)
 

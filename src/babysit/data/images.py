@@ -15,6 +15,7 @@ from babysit.data.preprocessing import Array, Transformer
 from babysit.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+LONGEST_SIDE = 10_000
 SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test"})
 
 
@@ -48,6 +49,7 @@ def image_folder(
         ('cat', 'dog')
     """
     root = Path(root).expanduser()
+    _check_size(size)
     classes = _classes(root)
     files = [(path, label) for label, name in enumerate(classes) for path in _image_files(root / name)]
     images = [_image(path, size, "L" if grayscale else "RGB") for path, _ in files]
@@ -55,6 +57,15 @@ def image_folder(
     y = np.array([label for _, label in files], dtype=np.int64)
     parts = split(np.stack(images), y, val=val, test=test, seed=seed, stratify=True)
     return validate(Dataset(root.name, *parts, classes)).preprocessed(preprocess)
+
+
+def _check_size(size: object) -> None:
+    if size is None:
+        return
+    given = isinstance(size, tuple | list) and len(size) == 2
+    if not given or not all(type(length) is int and 0 < length <= LONGEST_SIDE for length in size):
+        problem = f"size={size!r} is no height and width in pixels"
+        raise DataError(problem, cure=f"give two whole numbers up to {LONGEST_SIDE}, e.g. size=(64, 64)")
 
 
 def _classes(root: Path) -> tuple[str, ...]:

@@ -75,7 +75,9 @@ def csv(
             use_threads=False, block_size=size, autogenerate_column_names=not header
         )
         parsing = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-        return arrow_csv.read_csv(file, reading, parsing)
+        table = arrow_csv.read_csv(file, reading, parsing)
+        _ = table.column_names  # raises where they are no UTF-8
+        return table
 
     path = Path(path).expanduser()
     table = read(
@@ -119,7 +121,10 @@ def parquet(
     def parse(file: BinaryIO) -> Any:
         from pyarrow import parquet as arrow_parquet
 
-        return arrow_parquet.ParquetFile(file).read(use_threads=False)
+        table = arrow_parquet.ParquetFile(file).read(use_threads=False)
+        table.validate(full=True)  # a damaged file may have offsets that lead out of its texts
+        _ = table.column_names
+        return table
 
     path = Path(path).expanduser()
     table = read(path, parse, kind="a Parquet file", cure="write the file again; is it CSV? then use csv()")
