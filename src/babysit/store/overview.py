@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import TextClause, text
 
 from babysit.records import Value
+from babysit.store.failures import reads
 from babysit.store.queries import Key, Reader
 from babysit.store.schema import from_json, touches
 
@@ -147,9 +148,12 @@ def _counted(reader: Reader, statement: TextClause, **values: int) -> dict[int, 
     return found
 
 
+@reads
 def choices(found: Sequence[Line]) -> list[Mapping[str, Value]]:
     """The hyperparameters of some trials, in their order."""
     texts = [line.hyperparameters for line in found]
     if all(isinstance(one, str) for one in texts):  # a server's driver may have read them already
         texts = json.loads(f"[{','.join(texts)}]")
+    if len(texts) != len(found) or not all(isinstance(one, dict) for one in texts):
+        raise ValueError("the hyperparameters of some trial are no object")
     return [from_json(one) for one in texts]
