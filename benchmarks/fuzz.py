@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # its helpers import one another so
 
-from fuzz import SURFACES
+from fuzz import SURFACES, dashboards
 from fuzz.harness import ACCEPTED, REFUSED, Surface, judge
 
 BATCH = 200
@@ -128,6 +128,7 @@ def main() -> int:
     for surface in chosen:
         with tempfile.TemporaryDirectory(prefix="babysit-fuzz-") as folder:
             tallies.append(fuzz(surface, asked.seconds / len(chosen), draw, Path(folder)))
+    dashboards.stop()
     print(json.dumps([asdict(one) for one in tallies], indent=1) if asked.json else table(tallies))
     return int(any(one.findings for one in tallies))
 

@@ -7,7 +7,6 @@ import json
 import logging
 import socket
 import sqlite3
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -25,7 +24,7 @@ from babysit.views.dashboard.serving import OpenStore, Serving
 from browser.stores import EVIL, write_search
 
 from .damage import damaged
-from .harness import Surface
+from .harness import Surface, scratch
 
 HOST = "http://127.0.0.1:8265"
 TOKEN = "the token of this start"
@@ -33,7 +32,7 @@ TOKEN = "the token of this start"
 
 def _store() -> str:
     """A finished search and one that seems to run, whose process is long gone."""
-    path = str(Path(tempfile.mkdtemp(prefix="babysit-fuzz-dashboard-")) / "runs.db")
+    path = str(scratch() / "runs.db")
     with Writer(path) as writer:
         writer.finish_study(write_search(writer), State.COMPLETE, {})
         write_search(writer, EVIL, running=3)
@@ -49,6 +48,11 @@ class Watched:
         app = create_app(self.serving)
         self.client = TestClient(app, base_url=HOST, raise_server_exceptions=True, follow_redirects=False)
         self._eye = sqlite3.connect(self.path, check_same_thread=False)
+
+    def close(self) -> None:
+        """Lets go of the store."""
+        self._eye.close()
+        self.serving.store.close()
 
     def version(self) -> int:
         """A number that changes when anybody else writes."""
@@ -81,7 +85,25 @@ class Asked(NamedTuple):
 
 
 _PLAIN = st.characters(blacklist_categories=("Cs",))
-_NUMBERS = ["0", "1", "2", "3", "7", "99", "-1", "1e3", "٣", "²", "9" * 30, "9" * 5000, "999999999", "nan", "", "0x1", " 1"]
+_NUMBERS = [
+    "0",
+    "1",
+    "2",
+    "3",
+    "7",
+    "99",
+    "-1",
+    "1e3",
+    "٣",
+    "²",
+    "9" * 30,
+    "9" * 5000,
+    "999999999",
+    "nan",
+    "",
+    "0x1",
+    " 1",
+]
 _SEGMENTS = st.one_of(
     st.sampled_from(
         ["s", "r", "lab", "changes", "compare", "curves", "commands", "static", "healthz", "series", "layers", "heatmap",
@@ -108,14 +130,22 @@ def _known_path(draw: st.DrawFn) -> str:
             few = st.sampled_from(["0", "1", "2"])
             name = part.strip("{}").partition(":")[0]
             words = st.sampled_from(["coarse", "cost", "learning_rate", "l2", "val_loss", "initialization"])
-            part = draw(st.one_of(few, few, _SEGMENTS) if "row" in part or name in ("number", "stage") else st.one_of(words, _SEGMENTS))
+            part = draw(
+                st.one_of(few, few, _SEGMENTS)
+                if "row" in part or name in ("number", "stage")
+                else st.one_of(words, _SEGMENTS)
+            )
         parts.append(part)
     return "/".join(parts)
 
 
-_paths = st.one_of(_known_path(), _known_path(), st.lists(_SEGMENTS, max_size=6).map(lambda parts: "/" + "/".join(parts)))
+_paths = st.one_of(
+    _known_path(), _known_path(), st.lists(_SEGMENTS, max_size=6).map(lambda parts: "/" + "/".join(parts))
+)
 _VALUES = st.one_of(
-    st.sampled_from([*_NUMBERS, "2/0/1", "1/0/1,1/0/2", "1/0", "learning_rate", "cost", "val_loss", "true", "log", "x"]),
+    st.sampled_from(
+        [*_NUMBERS, "2/0/1", "1/0/1,1/0/2", "1/0", "learning_rate", "cost", "val_loss", "true", "log", "x"]
+    ),
     st.text(_PLAIN, max_size=12),
     st.floats().map(str),
     st.integers().map(str),
@@ -172,7 +202,12 @@ _headers = st.builds(
     ),
 )  # fmt: skip
 requests = st.builds(
-    Asked, st.sampled_from(["GET", "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "X", "get"]), _paths, _queries, _headers, _bodies
+    Asked,
+    st.sampled_from(["GET", "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "X", "get"]),
+    _paths,
+    _queries,
+    _headers,
+    _bodies,
 )
 
 
@@ -185,7 +220,9 @@ def _ask(case: Asked, folder: Path) -> None:
         case.method, HOST + quote(case.path), params=case.query, headers=headers, content=body
     )
     assert answer.status_code < 500, f"{answer.status_code} for {case.method} {case.path}"
-    allowed = case.method == "POST" and all(answer_header(case, name) == right for name, right in _RIGHT.items())
+    allowed = case.method == "POST" and all(
+        answer_header(case, name) == right for name, right in _RIGHT.items()
+    )
     if not allowed:
         assert server.requests() == asked, "a request without the token has asked for something"
     if case.method != "GET" and answer.status_code >= 400:
@@ -222,14 +259,25 @@ _TOLD = _Told()
 def _listening() -> Server:
     logging.getLogger("uvicorn.error").addHandler(_TOLD)
     server = Server(Serving(OpenStore(_store()), Rules(token=TOKEN)))
-    server.__enter__()  # a daemon's thread: it ends with the process
+    server.__enter__()
     return server
+
+
+def stop() -> None:
+    """Ends the server, if there is one, and closes what looks into the store."""
+    if _listening.cache_info().currsize:
+        _listening().__exit__(None, None, None)
+        _listening.cache_clear()
+        logging.getLogger("uvicorn.error").removeHandler(_TOLD)
+    if watched.cache_info().currsize:
+        watched().close()
+        watched.cache_clear()
 
 
 _WHOLE = [
     b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     b"GET /s/1 HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n",
-    b"POST /r/2/1/7/commands HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 16\r\n\r\n{\"kind\": \"stop\"}",
+    b'POST /r/2/1/7/commands HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 16\r\n\r\n{"kind": "stop"}',
     b"POST /s/1/commands HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n",
     b"GET /changes?study=1&since=0 HTTP/1.0\r\nHost: localhost\r\n\r\n",
 ]

@@ -237,7 +237,10 @@ def _read_npz(content: bytes, folder: Path) -> None:
 # Arrays
 
 _numbers = st.one_of(
-    st.floats(), st.integers(), st.booleans(), st.sampled_from([2**62, 2**63, 2**64, 10**400, 1e300, -1, 10**12])
+    st.floats(),
+    st.integers(),
+    st.booleans(),
+    st.sampled_from([2**62, 2**63, 2**64, 10**400, 1e300, -1, 10**12]),
 )
 _cells = st.one_of(
     _numbers, st.text(max_size=3), st.none(), st.complex_numbers(), st.binary(max_size=3), st.dates()
@@ -290,7 +293,9 @@ CSVS = [
     b"\xef\xbb\xbfx,kind\r\n" + b"nan,0\r\n1e999,1\r\n" * 6,
 ]
 _cell = st.one_of(
-    st.text(max_size=4), _numbers.map(str), st.sampled_from(["", "nan", "inf", "-0", "1e308", "NULL", '"', "01"])
+    st.text(max_size=4),
+    _numbers.map(str),
+    st.sampled_from(["", "nan", "inf", "-0", "1e308", "NULL", '"', "01"]),
 )
 _tables = st.builds(
     lambda header, rows, ending: ending.join(",".join(row) for row in [header, *rows]).encode(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import resource
+import shutil
 import signal
 import sys
+import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,23 +54,33 @@ class _TooLong(KeyboardInterrupt):
 
 
 @contextmanager
-def at_most(seconds: int) -> Iterator[None]:
-    """Ends what takes too long, wherever Python is running."""
+def at_most(seconds: float) -> Iterator[None]:
+    """Ends what takes too long, wherever Python is running; an alarm that was set before goes on."""
 
     def late(*_: object) -> None:
         raise _TooLong
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
+    began = time.monotonic()
+    handler = signal.signal(signal.SIGALRM, late)
+    left, every = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        if left:
+            left = max(1e-3, left - (time.monotonic() - began))
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, left, every)
+
+
+def scratch() -> Path:
+    """A folder that stays until the process ends."""
+    folder = tempfile.mkdtemp(prefix="babysit-fuzz-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def judge(surface: Surface, case: Any, folder: Path) -> str:
-    """"accepted" or "refused".
+    """ "accepted" or "refused".
 
     Raises:
         AssertionError: it is a finding: another exception, an exit, a hang, much memory, a refusal that says

@@ -67,7 +67,9 @@ documents = st.one_of(
     st.integers(100, 5_000).map(lambda depth: b"{'loss': 1, 'a': " * depth + b"}" * depth),
 )
 _tables = st.builds(
-    lambda names, rows, mark: "\n".join(mark.join(row) for row in [names, *rows]).encode("utf-8", "surrogatepass"),
+    lambda names, rows, mark: "\n".join(mark.join(row) for row in [names, *rows]).encode(
+        "utf-8", "surrogatepass"
+    ),
     st.lists(_NAMES, min_size=1, max_size=5),
     st.lists(st.lists(_LEAVES.map(str), min_size=1, max_size=5), min_size=1, max_size=10),
     st.sampled_from([",", "\t", ";", "  ", "|"]),

@@ -22,7 +22,7 @@ from babysit.session.job import Job
 from babysit.training.checkpoint import load_checkpoint, save_checkpoint
 
 from .damage import damaged
-from .harness import Surface
+from .harness import Surface, scratch
 
 _RECIPE = """
 import babysit as bs
@@ -42,7 +42,7 @@ recipe = bs.Recipe(data, model, space=dict(learning_rate=0.01, hidden=4), epochs
 @functools.cache
 def _whole() -> dict[str, bytes]:
     """The files of one saved model, by name; the recipe lies beside it."""
-    folder = Path(tempfile.mkdtemp(prefix="babysit-fuzz-model-"))
+    folder = scratch()
     file = folder / "mine.py"
     file.write_text(_RECIPE)
     recipe = load_recipe(str(file))
@@ -57,7 +57,11 @@ def _whole() -> dict[str, bytes]:
 def _checkpoint() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "one.safetensors"
-        tensors = {"w": torch.ones(3, 2), "step": torch.tensor(4), "half": torch.zeros(2, dtype=torch.bfloat16)}
+        tensors = {
+            "w": torch.ones(3, 2),
+            "step": torch.tensor(4),
+            "half": torch.zeros(2, dtype=torch.bfloat16),
+        }
         save_checkpoint(path, tensors, {"epoch": 3, "note": "é"})
         return path.read_bytes()
 
@@ -91,13 +95,17 @@ def _header(draw: st.DrawFn) -> bytes:
             "data_offsets": st.lists(st.one_of(st.integers(0, 48), st.just(2**50)), min_size=2, max_size=2),
         }
     )
-    tensors = draw(st.dictionaries(st.sampled_from(["w", "0.weight", "0/mean_"]), st.one_of(entry, _ANY), max_size=2))
+    tensors = draw(
+        st.dictionaries(st.sampled_from(["w", "0.weight", "0/mean_"]), st.one_of(entry, _ANY), max_size=2)
+    )
     metadata = draw(
         st.one_of(
             st.just({"format": "babysit-checkpoint-1", "data": "{}"}),
             st.fixed_dictionaries(
                 {"format": st.sampled_from(["babysit-checkpoint-1", "pt"])},
-                optional={"data": st.one_of(st.sampled_from(["{", "[]", "1", "{" * 2000, "[" * 200_000]), st.text())},
+                optional={
+                    "data": st.one_of(st.sampled_from(["{", "[]", "1", "{" * 2000, "[" * 200_000]), st.text())
+                },
             ),
             _ANY,
         )

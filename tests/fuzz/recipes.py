@@ -12,7 +12,9 @@ from babysit.session.job import Job, open_job
 from .damage import damaged
 from .harness import Surface
 
-_HEAD = "import sys\nimport os\nimport babysit as bs\nimport numpy as np\nimport torch\nfrom torch import nn\n"
+_HEAD = (
+    "import sys\nimport os\nimport babysit as bs\nimport numpy as np\nimport torch\nfrom torch import nn\n"
+)
 _VALUES = st.sampled_from(
     ["None", "1", "-1", "0", "1.5", "float('nan')", "'x'", "''", "[]", "{}", "()", "object()", "lambda: 1", "lambda *a: None",
      "10**400", "print", "int", "nn.Linear(64, 10)", "torch.zeros(3)", "np.zeros(3)", "bs", "bs.log_uniform(1e-4, 1e-2)",
@@ -76,7 +78,10 @@ class Written(NamedTuple):
 def files(draw: st.DrawFn) -> Written:
     """A recipe file with something wrong in one to all of its parts."""
     data, model, space = draw(_DATA), draw(_MODEL), draw(_SPACE)
-    for_data, for_model = draw(st.sampled_from(["", "", "", "x", "*, x"])), draw(st.sampled_from(["hp", "hp", "hp", "", "a, b"]))
+    for_data, for_model = (
+        draw(st.sampled_from(["", "", "", "x", "*, x"])),
+        draw(st.sampled_from(["hp", "hp", "hp", "", "a, b"])),
+    )
     options = "".join(f", {name}={value}" for name, value in draw(_OPTIONS).items())
     call = draw(
         st.sampled_from(
@@ -88,7 +93,9 @@ def files(draw: st.DrawFn) -> Written:
     )  # fmt: skip
     call = call.replace("SPACE", space).replace(" OPTIONS", options)
     text = f"{_HEAD}\ndef data({for_data}):\n    {data}\n\ndef model({for_model}):\n    {model}\n\n{call}\n"
-    return Written(text.encode("utf-8", "surrogatepass"), draw(st.sampled_from(["", "", "", ":recipe", ":nothing", ":"])))
+    return Written(
+        text.encode("utf-8", "surrogatepass"), draw(st.sampled_from(["", "", "", ":recipe", ":nothing", ":"]))
+    )
 
 
 _VALID = (

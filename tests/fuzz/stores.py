@@ -11,10 +11,15 @@ from typing import Any, NamedTuple
 
 import optuna
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
-from babysit.records import State
+from babysit.errors import InputError
+from babysit.records import CommandKind, State
 from babysit.store.commands import Commands
 from babysit.store.writer import Writer
+from babysit.views.dashboard.app import create_app
+from babysit.views.dashboard.security import Rules
+from babysit.views.dashboard.serving import OpenStore, Serving
 from browser.stores import write_search
 
 from .command import attempted
@@ -31,14 +36,8 @@ def whole_store() -> bytes:
             writer.finish_study(write_search(writer), State.COMPLETE, {})
             running = write_search(writer, "my net", running=2)
         with Commands(str(path)) as commands:
-            commands.ask(running, _stop_study())
+            commands.ask(running, CommandKind.STOP_STUDY)
         return _one_file(path)
-
-
-def _stop_study() -> Any:
-    from babysit.records import CommandKind
-
-    return CommandKind.STOP_STUDY
 
 
 def _one_file(path: Path) -> bytes:
@@ -58,7 +57,13 @@ def _foreign() -> list[bytes]:
             connection.execute("create table meta (key, value)")
             connection.execute("insert into meta values ('schema_version', 'new')")
             connection.commit()
-        return [path.read_bytes(), b"", b"SQLite format 3\0", b"SQLite format 3\0" + bytes(4096), b"a,b\n1,2\n"]
+        return [
+            path.read_bytes(),
+            b"",
+            b"SQLite format 3\0",
+            b"SQLite format 3\0" + bytes(4096),
+            b"a,b\n1,2\n",
+        ]
 
 
 _READING = [
@@ -117,7 +122,9 @@ def _columns(whole: Any) -> list[tuple[str, str]]:
         file.write(whole())
         file.flush()
         with closing(sqlite3.connect(file.name)) as connection:
-            tables = [name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")]
+            tables = [
+                name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")
+            ]
             return [
                 (table, row[1])
                 for table in tables
@@ -151,20 +158,43 @@ def _with_cells(content: bytes, cells: list[Cell], path: Path) -> None:
             rows = f"select rowid from {cell.table} limit 1 offset {cell.row}"
             try:
                 connection.execute(
-                    f"update or ignore {cell.table} set {cell.column} = ? where rowid in ({rows})", [cell.value]
+                    f"update or ignore {cell.table} set {cell.column} = ? where rowid in ({rows})",
+                    [cell.value],
                 )
             except (sqlite3.Error, UnicodeEncodeError):
                 continue  # a value that SQLite itself refuses
         connection.commit()
 
 
+_PAGES = [
+    "/", "/s/1", "/s/2", "/s/1/curves", "/s/2/curves", "/r/1/0/3", "/r/2/1/2", "/r/1/1/0", "/changes?study=2&since=0", "/compare?r=1/0/1&r=1/0/2",
+    "/changes?study=1&since=3",
+]  # fmt: skip
 changed_stores = st.tuples(st.lists(_cells(whole_store), min_size=1, max_size=2), st.sampled_from(_READING))
+
+shown_stores = st.tuples(st.lists(_cells(whole_store), min_size=1, max_size=2), st.sampled_from(_PAGES))
 
 
 def _changed_store(case: tuple[list[Cell], list[str]], folder: Path) -> None:
     path = folder / "runs.sqlite"
     _with_cells(whole_store(), case[0], path)
     _read_only(case[1], path, folder)
+
+
+def _shown_store(case: tuple[list[Cell], str], folder: Path) -> None:
+    """A page on a store with cells that nobody would write: shown, or a message, but no fault of the server's."""
+    path = folder / "runs.sqlite"
+    _with_cells(whole_store(), case[0], path)
+    serving = Serving(OpenStore(str(path)), Rules())
+    try:
+        client = TestClient(create_app(serving), base_url="http://localhost", follow_redirects=False)
+        answer = client.get(case[1])
+    finally:
+        serving.store.close()
+        serving.lab.close()
+    assert answer.status_code < 500
+    if answer.status_code >= 400:
+        raise InputError(f"answered with {answer.status_code}", cure=answer.text[:80])
 
 
 # Optuna's storages
@@ -231,5 +261,6 @@ def _imported(case: list[Cell] | bytes, folder: Path) -> None:
 SURFACES = (
     Surface("stores: damaged files", store_files, _damaged_store, 15),
     Surface("stores: changed cells", changed_stores, _changed_store, 15),
-    Surface("stores: imported studies", imports, _imported, 8),
+    Surface("stores: changed cells, in a browser", shown_stores, _shown_store, 10),
+    Surface("stores: imported studies", imports, _imported, 4),
 )

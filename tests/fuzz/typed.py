@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from babysit.recipe.building import Prepared
-from babysit.recipe.loading import load_recipe, parse_settings
+from babysit.recipe.loading import parse_settings
 from babysit.recipe.reading import parse_points
-from babysit.recipe.space import as_data, from_data, middle, sample, variants
+from babysit.recipe.space import as_data, from_data, sample, variants
+from babysit.records import State
 from babysit.search.pruning import parse_seconds
-from babysit.search.samplers import sampler_of
 from babysit.search.stages import draw_trials, parse_stages
 from babysit.session.asking import factor_of
 from babysit.session.job import Job, open_job
@@ -25,7 +24,7 @@ from babysit.store.writer import Writer
 from browser.stores import write_search
 
 from .command import attempted
-from .harness import Surface
+from .harness import Surface, scratch
 
 _NUMBERS = st.one_of(
     st.integers().map(str), st.floats().map(repr),
@@ -46,8 +45,12 @@ _WORDS = st.one_of(
     ),
     st.text(max_size=6),
 )  # fmt: skip
-_MAKERS = st.sampled_from(["log_uniform", "powers_of_ten", "uniform", "integer", "choice", "when", "loguniform", ""])
-_EXTRA = st.sampled_from(["log=True", "step=2", "step=0", "natural_limit=lower", "natural_limit=[1]", "x=1", "step=1e-9"])
+_MAKERS = st.sampled_from(
+    ["log_uniform", "powers_of_ten", "uniform", "integer", "choice", "when", "loguniform", ""]
+)
+_EXTRA = st.sampled_from(
+    ["log=True", "step=2", "step=0", "natural_limit=lower", "natural_limit=[1]", "x=1", "step=1e-9"]
+)
 _call = st.builds(
     lambda maker, arguments, extra: f"{maker}({', '.join([*arguments, *extra])})",
     _MAKERS,
@@ -77,11 +80,17 @@ _stages = st.one_of(
         ),
         max_size=3,
     ).map(",".join),
-    st.sampled_from(["coarse:3x2", "coarse:3x2,final:1x1", "coarse:99999999999x1", "coarse:1x99999999999999"]),
+    st.sampled_from(
+        ["coarse:3x2", "coarse:3x2,final:1x1", "coarse:99999999999x1", "coarse:1x99999999999999"]
+    ),
     st.text(max_size=8),
 )
-_times = st.builds(lambda value, unit: f"{value}{unit}", _NUMBERS, st.sampled_from(["", "s", "m", "h", "d", "1h"]))
-_factors = st.builds(lambda sign, value: f"{sign}{value}", st.sampled_from(["x", "/", "*", "", "×"]), _NUMBERS)
+_times = st.builds(
+    lambda value, unit: f"{value}{unit}", _NUMBERS, st.sampled_from(["", "s", "m", "h", "d", "1h"])
+)
+_factors = st.builds(
+    lambda sign, value: f"{sign}{value}", st.sampled_from(["x", "/", "*", "", "×"]), _NUMBERS
+)
 _search_range = st.builds(
     lambda name, low, high, scale: f"{name}={low}:{high}{scale}",
     _NAMES,
@@ -118,11 +127,6 @@ words = st.one_of(
 )  # fmt: skip
 
 
-@functools.cache
-def _digits() -> Prepared:
-    return open_job(Job("digits"))
-
-
 searches = st.fixed_dictionaries(
     {"settings": st.lists(settings_text, max_size=2)},
     optional={
@@ -140,7 +144,9 @@ searches = st.fixed_dictionaries(
 def _search(case: dict[str, Any], folder: Path) -> None:
     """All that happens to the words of `babysit search` before the first trial trains."""
     given = dict(case)
-    job = Job("digits", tuple(given.pop("settings")), given.pop("seed", 0), enqueue=tuple(given.pop("enqueue", ())))
+    job = Job(
+        "digits", tuple(given.pop("settings")), given.pop("seed", 0), enqueue=tuple(given.pop("enqueue", ()))
+    )
     prepared = open_job(job)
     ask = Ask(given.pop("stages", "coarse:3x2"), **given)
     check_ask(prepared, ask)
@@ -156,19 +162,11 @@ def _search(case: dict[str, Any], folder: Path) -> None:
 
 @functools.cache
 def store() -> str:
-    import tempfile
-
-    path = Path(tempfile.mkdtemp(prefix="babysit-fuzz-store-")) / "runs.sqlite"
+    path = scratch() / "runs.sqlite"
     with Writer(str(path)) as writer:
         write_search(writer)
-        writer.finish_study(write_search(writer, "my net"), _complete(), {})
+        writer.finish_study(write_search(writer, "my net"), State.COMPLETE, {})
     return str(path)
-
-
-def _complete() -> Any:
-    from babysit.records import State
-
-    return State.COMPLETE
 
 
 _reference = st.one_of(

@@ -74,6 +74,8 @@ def from_chunks(chunks: Sequence[bytes]) -> tuple[NDArray[np.int32], NDArray[np.
     Returns:
         Steps and values; both empty when there is no chunk.
     """
+    if any(len(points) % 8 for points in chunks):
+        raise ValueError("a piece of a series is no pairs of a step and a value")
     halves = [(points[: len(points) // 2], points[len(points) // 2 :]) for points in chunks]
     steps = np.frombuffer(b"".join(first for first, _ in halves), dtype="<i4")
     values = np.frombuffer(b"".join(second for _, second in halves), dtype="<f4")

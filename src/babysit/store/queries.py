@@ -41,6 +41,7 @@ from babysit.store.rows import (
     check_from,
     explosion_from,
     finding_from,
+    must_be,
     reading_from,
     run_from,
     stage_from,
@@ -377,6 +378,8 @@ def _key(row: Row[Any]) -> Key:
 
 @reads
 def _summary_from(row: Row[Any]) -> RunSummary:
+    must_be(int, row.stage, row.number, row.epochs, row.steps, row.version)
+    must_be(dict, row.hyperparameters)
     return RunSummary(
         study=row.study,
         stage=row.stage,

@@ -35,7 +35,8 @@ Values = dict[str, Any]
 """The values of one row, by column."""
 
 
-def _must_be(kind: type | UnionType, *values: object) -> None:
+def must_be(kind: type | UnionType, *values: object) -> None:
+    """Raises TypeError for a value of another kind: SQLite keeps anything in any column."""
     for value in values:
         if not isinstance(value, kind):
             raise TypeError(f"{str(value)[:80]!r} is no {getattr(kind, '__name__', kind)}")
@@ -44,7 +45,8 @@ def _must_be(kind: type | UnionType, *values: object) -> None:
 @reads
 def study_from(row: Row[Any]) -> Study:
     """The study in a row of ``studies``."""
-    _must_be(dict, row.settings, row.outcome)
+    must_be(dict, row.settings, row.outcome)
+    must_be(str, row.name, row.recipe, row.kind, row.fingerprint)
     return Study(
         id=row.id,
         name=row.name,
@@ -95,7 +97,8 @@ def stage_values(study: int, stage: Stage) -> Values:
 @reads
 def stage_from(row: Row[Any]) -> Stage:
     """The stage in a row of ``stages``."""
-    _must_be(dict, row.box, *row.box.values())
+    must_be(dict, row.box, *row.box.values())
+    must_be(int, row.position, row.trials, row.epochs)
     return Stage(row.position, row.name, row.box, row.trials, row.epochs, row.reason)
 
 
@@ -107,14 +110,16 @@ def reading_values(trial: int, readings: Sequence[Reading]) -> list[Values]:
 @reads
 def trial_from(row: Row[Any]) -> Trial:
     """The trial in a row of ``trials``."""
-    _must_be(dict, row.hyperparameters)
-    _must_be(bool | int | float | str, *row.hyperparameters.values())
+    must_be(int, row.stage, row.number)
+    must_be(dict, row.hyperparameters)
+    must_be(bool | int | float | str, *row.hyperparameters.values())
     return Trial(row.stage, row.number, row.hyperparameters)
 
 
 @reads
 def reading_from(row: Row[Any]) -> Reading:
     """The reading in a row of ``readings``."""
+    must_be(int, row.epoch, row.step)
     return Reading(
         epoch=row.epoch,
         step=row.step,
@@ -145,6 +150,7 @@ def finding_values(trial: int, position: int, finding: Finding) -> Values:
 @reads
 def finding_from(row: Row[Any]) -> Finding:
     """The finding in a row of ``findings``."""
+    must_be(int, row.since)
     return Finding(
         rule=row.rule,
         severity=Severity(row.severity),
@@ -196,6 +202,7 @@ def explosion_from(row: Row[Any]) -> Explosion | None:
     """The explosion in a row of ``run_summary``, if there was one."""
     if row.explosion_step is None:
         return None
+    must_be(int, row.explosion_step, row.explosion_epoch)
     return Explosion(row.explosion_step, row.explosion_epoch, row.explosion_cost, row.explosion_first_cost)
 
 
@@ -204,6 +211,7 @@ def run_from(
     row: Row[Any], readings: Sequence[Reading], folds: Sequence[float] = (), touches: Sequence[Touch] = ()
 ) -> Run:
     """The run in a row of ``run_summary``, with its readings, its folds' scores and what was done to it."""
+    must_be(int, row.steps)
     return Run(
         state=State(row.state),
         readings=tuple(readings),
@@ -220,12 +228,14 @@ def run_from(
 @reads
 def touch_from(row: Row[Any]) -> Touch:
     """The touch in a row of ``touches``."""
+    must_be(int, row.step)
     return Touch(CommandKind(row.kind), row.step, row.argument)
 
 
 @reads
 def command_from(row: Row[Any]) -> Command:
     """The command in a row of ``commands`` joined with its trial's stage and number."""
+    must_be(int, row.id, row.study, row.step, row.version)
     return Command(
         id=row.id,
         study=row.study,
