@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from babysit.data.ahead import read_all
-from babysit.data.dataset import SPLITS, Dataset, Split, validate, with_drawn
+from babysit.data.dataset import SPLITS, Dataset, Split, with_drawn
+from babysit.data.validity import validate
 from babysit.data.image_files import ImageFiles, decoded_once
 from babysit.data.preprocessing import Transformer
 from babysit.data.rows import Chosen, Inputs, Rows
 from babysit.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+LONGEST_SIDE = 10_000
 IN_MEMORY_BYTES = 2**30
 """Decoded images of so many bytes in all are kept in memory unless asked otherwise."""
 SPLIT_NAMES = {
@@ -67,6 +69,7 @@ def image_folder(
         ('cat', 'dog')
     """
     root = Path(root).expanduser()
+    _check_size(size)
     folders = _folders(root)
     classes = _classes(folders["train"])
     files = {name: _labelled(folder, classes) for name, folder in folders.items()}
@@ -115,6 +118,15 @@ def _labelled(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
         raise DataError(problem, cure="give every split the classes of the training folder")
     there = [(label, folder / name) for label, name in enumerate(classes) if (folder / name).is_dir()]
     return [(path, label) for label, name in there for path in _image_files(name)]
+
+
+def _check_size(size: object) -> None:
+    if size is None:
+        return
+    given = isinstance(size, tuple | list) and len(size) == 2
+    if not given or not all(type(length) is int and 0 < length <= LONGEST_SIDE for length in size):
+        problem = f"size={size!r} is no height and width in pixels"
+        raise DataError(problem, cure=f"give two whole numbers up to {LONGEST_SIDE}, e.g. size=(64, 64)")
 
 
 def _classes(root: Path) -> tuple[str, ...]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from babysit.data.dataset import Dataset, Split, split_rows, validate
+from babysit.data.dataset import Dataset, Split, split_rows
 from babysit.data.files import read
+from babysit.data.idx import DEFLATED_MOST
 from babysit.data.preprocessing import Array, Transformer
 from babysit.data.targets import check_task, converted
+from babysit.data.validity import validate
 from babysit.errors import DataError
 
 PARTS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
@@ -116,14 +121,40 @@ def _npz_arrays(file: BinaryIO) -> dict[str, Array]:
     opened = np.load(file, allow_pickle=False)
     if not isinstance(opened, np.lib.npyio.NpzFile):
         raise ValueError("it holds one bare array (.npy)")
+    size = file.seek(0, os.SEEK_END)
+    for member in opened.zip.infolist():
+        _check_promise(opened.zip, member, size)
     held = {key: opened[key] for key in opened.files}
     return {key: value for key, value in held.items() if isinstance(value, np.ndarray)}
+
+
+def _check_promise(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> None:
+    """Refuses an array that its file cannot hold, before room is made for it."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member.filename} is packed in another way than np.savez_compressed does it")
+    with archive.open(member) as file:
+        if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+            return  # no array, and none of ours
+        file.seek(0)
+        first = np.lib.format.read_magic(file)
+        reading = (
+            np.lib.format.read_array_header_1_0 if first == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, kind = reading(file)
+    packed = min(member.compress_size, size)
+    if math.prod(shape) * kind.itemsize > min(member.file_size, DEFLATED_MOST * packed):
+        raise ValueError(
+            f"{member.filename} says that it holds {kind} of shape {list(shape)}, which its {packed} bytes "
+            "cannot be"
+        )
 
 
 def _drawn(x: Array, y: Array, val: float, test: float, seed: int, task: str, path: Path) -> dict[str, Array]:
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         problem = f"{path} holds x of shape {list(x.shape)} and y of shape {list(y.shape)}"
         raise DataError(problem, cure="give one target for every row of x")
+    if x.size == 0:
+        raise DataError(f"{path} holds x of shape {list(x.shape)}: no value", cure="give rows with values")
     stratify = y.ndim == 1 and (task == "classification" or (task == "auto" and y.dtype.kind != "f"))
     parts = split_rows(len(y), val=val, test=test, seed=seed, labels=y if stratify else None)
     drawn: dict[str, Array] = {}

@@ -11,11 +11,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from babysit.data.dataset import SPLITS, Dataset, Split, validate, with_drawn
+from babysit.data.dataset import SPLITS, Dataset, Split, with_drawn
 from babysit.data.files import read
 from babysit.data.preprocessing import Transformer
-from babysit.data.rows import Array, Inputs, Joined, Rows
+from babysit.data.rows import LARGEST, Array, Inputs, Joined, Rows, beyond_float32
 from babysit.data.targets import check_task, converted
+from babysit.data.validity import validate
 from babysit.errors import DataError
 
 Files = str | Path | Sequence[str | Path]
@@ -66,13 +67,14 @@ class Mapped(Rows):
             self._map.madvise(mmap.MADV_WILLNEED, start, length)
 
     def _refuse_not_finite(self, rows: Array, numbers: Array) -> None:
-        if rows.dtype.kind != "f" or np.isfinite(rows).all():
+        bad = beyond_float32(rows) if rows.dtype.kind == "f" else ()
+        if not len(bad):
             return
-        row, *position = np.argwhere(~np.isfinite(rows))[0].tolist()
+        row, *position = bad[0].tolist()
         problem = (
             f"{self.path} holds {rows[row, *position]} in row {numbers[row]} (from 0), position {position}"
         )
-        raise DataError(problem, cure="correct the value, remove the row, or fill it in")
+        raise DataError(problem, cure=f"correct the value, remove the row, or fill it in; {LARGEST}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (str(self.path.absolute()), self.shape, self.dtype)

@@ -144,6 +144,19 @@ class Through(Rows):
         return self._function(self._base[numbers])
 
 
+LARGEST = f"a network computes in float32, whose largest number is {np.finfo(np.float32).max:.1e}"
+
+
+def beyond_float32(values: Array) -> Array:
+    """The places [found, axes] of values that are NaN, infinite, or larger than float32 can hold.
+
+    Example:
+        >>> beyond_float32(np.array([[1.0, np.nan], [1e39, 0.0]])).tolist()
+        [[0, 1], [1, 0]]
+    """
+    return np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))
+
+
 def chosen(x: Inputs, numbers: Array) -> Inputs:
     """Some rows: a copy of those of an array; of ``Rows`` only their numbers.
 

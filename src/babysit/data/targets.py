@@ -9,6 +9,8 @@ import numpy as np
 from babysit.data.preprocessing import Array
 from babysit.errors import DataError
 
+MOST_CLASSES = 1_000_000
+"""A label beyond this, and beyond the number of examples, is no label."""
 TASKS = ("auto", "classification", "regression")
 
 
@@ -31,7 +33,8 @@ def as_values(values: Array, where: str) -> Array:
     if values.dtype.kind not in "buif":
         problem = f"{where}: the targets are text, not numbers (the first is {values.ravel()[:1].tolist()})"
         raise DataError(problem, cure='use task="classification", or give numbers')
-    return np.asarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+        return np.asarray(values, dtype=np.float32)
 
 
 def as_labels(values: Array, where: str, classes: Sequence[str] = ()) -> tuple[Array, tuple[str, ...]]:
@@ -60,8 +63,13 @@ def as_labels(values: Array, where: str, classes: Sequence[str] = ()) -> tuple[A
     if values.dtype.kind not in "buif" or not (np.isfinite(values) & (values == np.trunc(values))).all():
         problem = f"{where}: the labels are not whole numbers"
         raise DataError(problem, cure='use task="regression" for real values, or correct the labels')
+    highest = int(values.max()) if values.size else -1
+    if highest >= max(MOST_CLASSES, values.size):
+        problem = f"{where}: the labels go up to {highest}, so there would be {highest + 1} classes"
+        raise DataError(problem, cure='number the classes from 0, or use task="regression" for real values')
+    if values.size and values.min() < np.iinfo(np.int64).min:
+        raise DataError(f"{where}: there is a label {values.min()}", cure="number the classes from 0")
     labels = values.astype(np.int64)
-    highest = int(labels.max()) if labels.size else -1
     return labels, tuple(classes) or tuple(str(label) for label in range(highest + 1))
 
 

@@ -158,11 +158,11 @@ def import_from_optuna(url: str, study: str, store: str) -> tuple[int, int]:
                 cure="import one with a single objective; a trial here has one score",
             )
         frozen = found.get_trials(deepcopy=False)
-    maximize = found.direction.name == "MAXIMIZE"
-    kept = [trial for trial in frozen if trial.state.name in _FROM_OPTUNA]
-    results = [_result(trial, maximize, _are_accuracies(kept, maximize)) for trial in kept]
+        maximize = found.direction.name == "MAXIMIZE"
+        kept = [trial for trial in frozen if trial.state.name in _FROM_OPTUNA]
+        results = [_result(trial, maximize, _are_accuracies(kept, maximize)) for trial in kept]
+        box = {name: _box(one) for trial in kept for name, one in trial.distributions.items()}
     epochs = max((len(result.run.readings) for result in results), default=1)
-    box = {name: _box(one) for trial in kept for name, one in trial.distributions.items()}
     stage = Stage(0, "imported", box, len(kept), max(epochs, 1), f"as Optuna searched ({found.study_name})")
     fingerprint = hashlib.sha256(f"{url} {found.study_name}".encode()).hexdigest()
     settings = {"imported": url, "direction": found.direction.name.lower()}
@@ -313,7 +313,9 @@ def _errors(optuna: Any, url: str) -> Iterator[None]:
         raise
     except optuna.exceptions.DuplicatedStudyError as error:
         raise InputError(f"{url}: {error}", cure="give another name with --name, or another file") from None
-    except (optuna.exceptions.OptunaError, KeyError, ValueError, ImportError) as error:
-        raise InputError(f"Optuna cannot use {url}: {error}", cure="check the address") from error
+    except Exception as error:  # a storage that was damaged can make Optuna raise anything
+        raise InputError(
+            f"Optuna cannot use {url}: {type(error).__name__}: {error}", cure="check the address"
+        ) from error
     finally:
         optuna.logging.set_verbosity(level)

@@ -24,7 +24,7 @@ from babysit.search.growth import Growth
 from babysit.search.pruning import NONE, check_pruner
 from babysit.search.samplers import RANDOM, check_sampler
 from babysit.search.search import Progress, Request, search
-from babysit.search.stages import FINAL, Budget, parse_stages
+from babysit.search.stages import FINAL, MOST, Budget, parse_stages
 from babysit.session.extending import earlier_search
 from babysit.session.finalizing import Retrained, Retraining, finalists_of, finalize, retrain
 from babysit.session.first_weights import first_weights
@@ -162,6 +162,8 @@ def budgets_of(recipe: Recipe, ask: Ask) -> list[Budget]:
 
 def _extended(budgets: list[Budget], trials: int) -> list[Budget]:
     last = max(index for index, budget in enumerate(budgets) if budget.name != FINAL)
+    if trials > MOST:
+        raise InputError(f"--trials {trials} are too many", cure=f"ask for {MOST} at most")
     changed = budgets[last]._replace(trials=trials or budgets[last].trials)
     return [*budgets[:last], changed, *budgets[last + 1 :]]
 
