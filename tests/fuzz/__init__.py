@@ -1,7 +1,7 @@
 """Inputs at random for every surface; see docs/reliability.md, "Fuzzing"."""
 
-from .data_files import SURFACES as DATA
 from .dashboards import SURFACES as HTTP
+from .data_files import SURFACES as DATA
 from .logs import SURFACES as LOGS
 from .models import SURFACES as MODELS
 from .recipes import SURFACES as RECIPES

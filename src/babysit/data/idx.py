@@ -142,7 +142,9 @@ def parse_idx(file: BinaryIO) -> Array:
     promised = math.prod(shape)
     # What a header promises is doubted before anything is unpacked: a small file may hold gigabytes of zeros.
     if promised > min(LARGEST, len(content) * (DEFLATED_MOST if packed else 1)):
-        raise ValueError(f"its header says shape {list(shape)}, which a file of {len(content)} bytes cannot hold")
+        raise ValueError(
+            f"its header says shape {list(shape)}, which a file of {len(content)} bytes cannot hold"
+        )
     values = stream.read(promised + COUNTED)
     if len(values) != promised:
         told = f"{len(values)} bytes" if len(values) < promised + COUNTED else "many more bytes"

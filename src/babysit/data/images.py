@@ -59,7 +59,7 @@ def image_folder(
     return validate(Dataset(root.name, *parts, classes)).preprocessed(preprocess)
 
 
-def _check_size(size: object) -> None:
+def _check_size(size: Any) -> None:
     if size is None:
         return
     given = isinstance(size, tuple | list) and len(size) == 2

@@ -121,8 +121,9 @@ def _npz_arrays(file: BinaryIO) -> dict[str, Array]:
     if not isinstance(opened, np.lib.npyio.NpzFile):
         raise ValueError("it holds one bare array (.npy)")
     size = file.seek(0, os.SEEK_END)
-    for member in opened.zip.infolist():
-        _check_promise(opened.zip, member, size)
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            _check_promise(archive, member, size)
     held = {key: opened[key] for key in opened.files}
     return {key: value for key, value in held.items() if isinstance(value, np.ndarray)}
 
@@ -136,7 +137,9 @@ def _check_promise(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int)
             return  # no array, and none of ours
         file.seek(0)
         first = np.lib.format.read_magic(file)
-        reading = np.lib.format.read_array_header_1_0 if first == (1, 0) else np.lib.format.read_array_header_2_0
+        reading = (
+            np.lib.format.read_array_header_1_0 if first == (1, 0) else np.lib.format.read_array_header_2_0
+        )
         shape, _, kind = reading(file)
     packed = min(member.compress_size, size)
     if math.prod(shape) * kind.itemsize > min(member.file_size, DEFLATED_MOST * packed):

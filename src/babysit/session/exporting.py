@@ -97,9 +97,9 @@ class LoadedModel(nn.Module):
                 rows = step.transform(rows)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise InputError(
-                f"rows of type {rows.dtype} and shape {list(rows.shape)} do not fit this model's preprocessing: "
-                f"{error}",
-                cure="give rows [N, ...] as the data set gives them; if they are, the model's files are damaged",
+                f"rows of type {rows.dtype} and shape {list(rows.shape)} do not fit this model's "
+                f"preprocessing: {error}",
+                cure="give rows [N, ...] as the data set gives them; if they are, the files are damaged",
             ) from error
         return torch.from_numpy(np.array(rows, dtype=np.float32, order="C"))
 
@@ -286,7 +286,8 @@ def _step(described: Mapping[str, Any], state: Mapping[str, Array], file: Path) 
         step = _STEPS[described["step"]].from_state(state, **described["parameters"])
     except TypeError as error:
         raise CheckpointError(
-            f"{file}: {described['step']} cannot be made: {error}", cure="bring the files as they were written"
+            f"{file}: {described['step']} cannot be made: {error}",
+            cure="bring the files as they were written",
         ) from error
     wrong = [name for name in state if not (name.isidentifier() and name.endswith("_") and name[0] != "_")]
     if wrong or not state:

@@ -10,7 +10,9 @@ from babysit.errors import CheckpointError
 
 
 def _is_values(found: object) -> bool:
-    return isinstance(found, dict) and all(isinstance(one, bool | int | float | str) for one in found.values())
+    return isinstance(found, dict) and all(
+        isinstance(one, bool | int | float | str) for one in found.values()
+    )
 
 
 def _are_steps(found: object) -> bool:

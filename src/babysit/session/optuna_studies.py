@@ -314,6 +314,8 @@ def _errors(optuna: Any, url: str) -> Iterator[None]:
     except optuna.exceptions.DuplicatedStudyError as error:
         raise InputError(f"{url}: {error}", cure="give another name with --name, or another file") from None
     except Exception as error:  # a storage that was damaged can make Optuna raise anything
-        raise InputError(f"Optuna cannot use {url}: {type(error).__name__}: {error}", cure="check the address") from error
+        raise InputError(
+            f"Optuna cannot use {url}: {type(error).__name__}: {error}", cure="check the address"
+        ) from error
     finally:
         optuna.logging.set_verbosity(level)

@@ -14,7 +14,6 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from babysit.errors import StoreError
 
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -54,7 +53,7 @@ def reading() -> Iterator[None]:
         >>> with reading():
         ...     int("a state")
         Traceback (most recent call last):
-        babysit.errors.StoreError: a row of the store cannot be read (ValueError: invalid literal for int() ...)
+        babysit.errors.StoreError: a row of the store cannot be read (ValueError: invalid ...)
           cure: the file is damaged, or was changed by hand: bring it from a backup, or begin a new store
     """
     try:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-import torch
 from torch import Tensor
 
 from babysit.errors import CheckpointError
@@ -94,7 +94,7 @@ def _sum(tensors: Mapping[str, Tensor], told: str) -> str:
         tensor = tensors[name].detach().cpu().contiguous()
         total = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), total)
         if tensor.numel():
-            total = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), total)
+            total = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, total)
     return f"{total:08x}"
 
 
