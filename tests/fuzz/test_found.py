@@ -35,6 +35,7 @@ from babysit.views.dashboard.server import Server
 from babysit.views.dashboard.serving import OpenStore, Serving
 from data.conftest import cifar_batch
 from fuzz import stores
+from fuzz.command import attempted
 from fuzz.harness import at_most
 from fuzz.models import _facts, _whole
 from fuzz.stores import Cell
@@ -497,3 +498,33 @@ def test_a_fault_of_the_dashboards_own_is_still_told(caplog):
 
     assert _PROPER.filter(record(KeyError("x")))
     assert not _PROPER.filter(record(type("LocalProtocolError", (Exception,), {})()))
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 5000, "a/" * 5000, "a" * 300 + "tfevents"], ids=["name", "path", "events"]
+)
+@pytest.mark.parametrize(
+    "words", [["check"], ["diagnose"], ["import"], ["runs", "--store"]], ids=lambda words: words[0]
+)
+def test_a_path_that_no_file_system_could_hold_is_refused(tmp_path, words, name):
+    what = f"optuna:sqlite:///{name}" if words == ["import"] else name
+    with pytest.raises(InputError, match="cure:"):
+        attempted([*words, what], tmp_path)
+
+
+# Two frames of a pickle that overlap, as Atheris found them: Python says MemoryError, and takes none.
+OVERLAPPING = bytes.fromhex(
+    "80059598000000000000007d94284306949e9d966c73945d94284b059598000000000000007d94284306949e9d966c73"
+    "945d94284b014b0265430464617461948c136e7558060000006c6162656d70792e5f636f72652e6e756d65726963948c"
+    "0b5f66726f6d62756666657294939428960600000000000000000000000000948c056e756d70014b0265430464617461"
+    "948c136e756d70792e5f636f72652e6e756d65726963948c0b5f66726f6d627566666572949394289606000000000000"
+    "0000000000000094656e636f64650a710158060000006c6162656c73710258060000006c6174696e3071038671045271"
+    "055d7106284b014b026568015804000000646174a77107680386718c056e756d7079948c0564747970659493946ffd75"
+    "9431898794529488284b038c017c944e4e4e4affff8c0b5f66726f6d6275666665729493942896060043947494529475"
+    "2e"
+)
+
+
+def test_frames_that_overlap_are_no_lack_of_memory():
+    with pytest.raises(pickle.UnpicklingError, match=r"damaged, or there is no memory for its \d+ bytes"):
+        load_arrays(io.BytesIO(OVERLAPPING))
