@@ -45,7 +45,7 @@ def path_of(text: str) -> Path:
     Example:
         >>> path_of("a" * 300)
         Traceback (most recent call last):
-        babysit.errors.InputError: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'... is no path: File name too long
+        babysit.errors.InputError: 'aaaaaaaaaaaaaaa...'... is no path: File name too long
           cure: give the path of a file
     """
     path, why = Path(text), ""
