@@ -52,7 +52,7 @@ def path_of(text: str) -> Path:
     try:
         path.lstat()
     except OSError as error:
-        why = error.strerror if error.errno == errno.ENAMETOOLONG else ""
+        why = str(error.strerror) if error.errno == errno.ENAMETOOLONG else ""
     except ValueError as error:  # a NUL
         why = str(error)
     if why:

@@ -528,3 +528,10 @@ OVERLAPPING = bytes.fromhex(
 def test_frames_that_overlap_are_no_lack_of_memory():
     with pytest.raises(pickle.UnpicklingError, match=r"damaged, or there is no memory for its \d+ bytes"):
         load_arrays(io.BytesIO(OVERLAPPING))
+
+
+def test_a_name_that_is_no_text_can_be_written_and_printed(tmp_path):
+    answer = attempted(["new", "\udcff.py"], tmp_path)
+    assert "wrote \\udcff.py" in answer.out
+    (made,) = tmp_path.iterdir()
+    compile(made.read_bytes(), "made", "exec")
