@@ -24,7 +24,8 @@ class Answer(NamedTuple):
 
 def run(words: Sequence[str], folder: Path) -> Answer:
     """Runs a command in a folder; what it raises passes through."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors="strict") for _ in range(2))
+    # As Python opens them: what cannot be written fails on the first, and is escaped on the second.
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors=how) for how in ("strict", "backslashreplace"))
     with _in_folder(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         before, sys.argv = sys.argv, ["babysit", *words]
         try:

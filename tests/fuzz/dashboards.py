@@ -106,12 +106,34 @@ _NUMBERS = [
 ]
 _SEGMENTS = st.one_of(
     st.sampled_from(
-        ["s", "r", "lab", "changes", "compare", "curves", "commands", "static", "healthz", "series", "layers", "heatmap",
-         "trials.csv", "board", "cell", "figures", "..", ".", "%00", "\0", "import", "data"]
+        [
+            "s",
+            "r",
+            "lab",
+            "changes",
+            "compare",
+            "curves",
+            "commands",
+            "static",
+            "healthz",
+            "series",
+            "layers",
+            "heatmap",
+            "trials.csv",
+            "board",
+            "cell",
+            "figures",
+            "..",
+            ".",
+            "%00",
+            "\0",
+            "import",
+            "data",
+        ]
     ),
     st.sampled_from(_NUMBERS),
     st.text(_PLAIN, max_size=8),
-)  # fmt: skip
+)
 
 
 @functools.cache
@@ -154,25 +176,58 @@ _queries = st.lists(
     st.tuples(
         st.one_of(
             st.sampled_from(
-                ["study", "since", "edition", "show", "token", "r", "key", "from", "to", "px", "name", "trial", "runs", "x",
-                 "y", "by", "start", "end", "smooth", "log", "width", "series", "layer", "experiment", "seed", "state"]
+                [
+                    "study",
+                    "since",
+                    "edition",
+                    "show",
+                    "token",
+                    "r",
+                    "key",
+                    "from",
+                    "to",
+                    "px",
+                    "name",
+                    "trial",
+                    "runs",
+                    "x",
+                    "y",
+                    "by",
+                    "start",
+                    "end",
+                    "smooth",
+                    "log",
+                    "width",
+                    "series",
+                    "layer",
+                    "experiment",
+                    "seed",
+                    "state",
+                ]
             ),
             st.text(_PLAIN, max_size=5),
         ),
         _VALUES,
     ),
     max_size=4,
-)  # fmt: skip
+)
 _json = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5),
-        st.sampled_from(["stop", "stop_study", "scale_learning_rate", "extend_study", 10**400, 1e308, 5e-324, -0.0, 2**63]),
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=5),
+        st.sampled_from(
+            ["stop", "stop_study", "scale_learning_rate", "extend_study", 10**400, 1e308, 5e-324, -0.0, 2**63]
+        ),
     ),
     lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(["kind", "argument", "name", "x"]), inner, max_size=3)
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["kind", "argument", "name", "x"]), inner, max_size=3),
     ),
     max_leaves=8,
-)  # fmt: skip
+)
 _commands = st.fixed_dictionaries(
     {"kind": st.sampled_from(["stop", "stop_study", "scale_learning_rate", "extend_study", "x", None, []])},
     optional={"argument": _json},
@@ -181,26 +236,72 @@ _bodies = st.one_of(
     st.builds(lambda value: json.dumps(value).encode(), st.one_of(_json, _commands)),
     st.binary(max_size=100),
     st.sampled_from(
-        [b"[" * 50_000, b'{"kind":' * 8_000, b"9" * 10_000, b'{"kind": "stop", "argument": ' + b"9" * 5000 + b"}", b"\xef\xbb\xbf{}",
-         b'{"kind": "\\ud800"}', b'{"kind": "stop"}'.decode().encode("utf-16"), b" " * (LARGEST_BODY + 1), b"NaN"]
+        [
+            b"[" * 50_000,
+            b'{"kind":' * 8_000,
+            b"9" * 10_000,
+            b'{"kind": "stop", "argument": ' + b"9" * 5000 + b"}",
+            b"\xef\xbb\xbf{}",
+            b'{"kind": "\\ud800"}',
+            b'{"kind": "stop"}'.decode().encode("utf-16"),
+            b" " * (LARGEST_BODY + 1),
+            b"NaN",
+        ]
     ),
-)  # fmt: skip
+)
 _RIGHT = {"origin": HOST, "x-babysit-token": TOKEN, "content-type": "application/json"}
 _header_values = st.one_of(
     st.text(st.characters(min_codepoint=32, max_codepoint=255, blacklist_characters="\x7f"), max_size=12),
-    st.sampled_from([HOST, TOKEN, "application/json", "null", "text/html", "*/*", "gzip", "0", "-1", "9" * 30, "a" * 5000,
-                     "babysit_login=x", 'babysit_login="', "=;=;", "bytes=0-", "W/\"x\"", "127.0.0.1", "[::1", "evil.example"]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            HOST,
+            TOKEN,
+            "application/json",
+            "null",
+            "text/html",
+            "*/*",
+            "gzip",
+            "0",
+            "-1",
+            "9" * 30,
+            "a" * 5000,
+            "babysit_login=x",
+            'babysit_login="',
+            "=;=;",
+            "bytes=0-",
+            'W/"x"',
+            "127.0.0.1",
+            "[::1",
+            "evil.example",
+        ]
+    ),
+)
 _headers = st.builds(
     lambda right, more: {**right, **more},
-    st.sampled_from([{}, _RIGHT, _RIGHT, {**_RIGHT, "x-babysit-token": "another"}, {**_RIGHT, "origin": "null"}]),
+    st.sampled_from(
+        [{}, _RIGHT, _RIGHT, {**_RIGHT, "x-babysit-token": "another"}, {**_RIGHT, "origin": "null"}]
+    ),
     st.dictionaries(
-        st.sampled_from(["host", "origin", "cookie", "accept", "accept-encoding", "content-type", "if-none-match", "range",
-                         "x-babysit-token", "content-length", "x-forwarded-for", "x"]),
+        st.sampled_from(
+            [
+                "host",
+                "origin",
+                "cookie",
+                "accept",
+                "accept-encoding",
+                "content-type",
+                "if-none-match",
+                "range",
+                "x-babysit-token",
+                "content-length",
+                "x-forwarded-for",
+                "x",
+            ]
+        ),
         _header_values,
         max_size=2,
     ),
-)  # fmt: skip
+)
 requests = st.builds(
     Asked,
     st.sampled_from(["GET", "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "X", "get"]),
@@ -278,21 +379,30 @@ _WHOLE = [
     b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     b"GET /s/1 HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n",
     b'POST /r/2/1/7/commands HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 16\r\n\r\n{"kind": "stop"}',
-    b"POST /s/1/commands HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n",
+    b"POST /s/1/commands HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n",
     b"GET /changes?study=1&since=0 HTTP/1.0\r\nHost: localhost\r\n\r\n",
 ]
 _bytes = st.one_of(
     damaged(_WHOLE, 6),
     st.binary(max_size=300),
     st.sampled_from(
-        [b"GET /" + b"a" * 100_000, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 50_000, b"GET / HTTP/1.1\r\nX: " + b"a" * 500_000,
-         b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n", b"\x16\x03\x01\x02\x00\x01",
-         b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-         b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Key: x\r\n\r\n",
-         b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET //\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
-         b"\r\n" * 10_000, b"CONNECT a:1 HTTP/1.1\r\n\r\n", b"GET * HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"]
+        [
+            b"GET /" + b"a" * 100_000,
+            b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 50_000,
+            b"GET / HTTP/1.1\r\nX: " + b"a" * 500_000,
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            b"\x16\x03\x01\x02\x00\x01",
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+            b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"GET //\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"\r\n" * 10_000,
+            b"CONNECT a:1 HTTP/1.1\r\n\r\n",
+            b"GET * HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        ]
     ),
-)  # fmt: skip
+)
 sent = st.tuples(_bytes, st.sampled_from(["whole", "half", "by and by", "and leaves"]))
 
 

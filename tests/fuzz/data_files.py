@@ -53,16 +53,58 @@ BATCHES = [_batch(protocol=protocol) for protocol in (0, 1, 2, 4, 5)]
 _GLOBALS = (("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode"), ("os", "system"))
 _OPCODES = st.sampled_from(
     [
-        b"(", b".", b"0", b"1", b"2", b"N", b"\x88", b"]", b"a", b"e", b"}", b"s", b"u", b")", b"t", b"\x85",
-        b"\x86", b"\x87", b"\x8f", b"\x90", b"\x91", b"R", b"b", b"\x81", b"\x92", b"\x93", b"\x94", b"Q",
-        b"o", b"l", b"d", b"q\x00", b"h\x00", b"r\xff\xff\xff\xff", b"r\x00\x00\x00\x40", b"K\x05",
-        b"X\x04\x00\x00\x00data", b"U\x06labels", b"B\xff\xff\xff\x7f", b"\x8e\xff\xff\xff\xff\xff\xff\xff\x0f",
-        b"\x95\xff\xff\xff\xff\xff\x00\x00\x00", b"\x8b\xff\xff\xff\x7f", b"\x8a\xff", b"I99999999\n",
-        b"\x96\x00\x00\x00\x00\x01\x00\x00\x00", b"\x97", b"\x98",
+        b"(",
+        b".",
+        b"0",
+        b"1",
+        b"2",
+        b"N",
+        b"\x88",
+        b"]",
+        b"a",
+        b"e",
+        b"}",
+        b"s",
+        b"u",
+        b")",
+        b"t",
+        b"\x85",
+        b"\x86",
+        b"\x87",
+        b"\x8f",
+        b"\x90",
+        b"\x91",
+        b"R",
+        b"b",
+        b"\x81",
+        b"\x92",
+        b"\x93",
+        b"\x94",
+        b"Q",
+        b"o",
+        b"l",
+        b"d",
+        b"q\x00",
+        b"h\x00",
+        b"r\xff\xff\xff\xff",
+        b"r\x00\x00\x00\x40",
+        b"K\x05",
+        b"X\x04\x00\x00\x00data",
+        b"U\x06labels",
+        b"B\xff\xff\xff\x7f",
+        b"\x8e\xff\xff\xff\xff\xff\xff\xff\x0f",
+        b"\x95\xff\xff\xff\xff\xff\x00\x00\x00",
+        b"\x8b\xff\xff\xff\x7f",
+        b"\x8a\xff",
+        b"I99999999\n",
+        b"\x96\x00\x00\x00\x00\x01\x00\x00\x00",
+        b"\x97",
+        b"\x98",
         *(f"c{module}\n{name}\n".encode() for module, name in _GLOBALS),
-        b"cnumpy.core.multiarray\n_reconstruct\n", b"cnumpy.core.numeric\n_frombuffer\n",
+        b"cnumpy.core.multiarray\n_reconstruct\n",
+        b"cnumpy.core.numeric\n_frombuffer\n",
     ]
-)  # fmt: skip
+)
 
 pickles = st.one_of(
     damaged(BATCHES),
@@ -184,9 +226,26 @@ def _npz(**held: Any) -> bytes:
 
 NPZ = _npz(x=RNG.normal(size=(20, 3)), y=np.arange(20) % 2)
 _KINDS = st.sampled_from(
-    ["<f8", "<f4", "<f2", ">f8", "|u1", "<i8", "<u8", "|b1", "<c16", "<U5", "|S5", "<M8[s]", "<m8[D]", "|O",
-     "<f16", "|V8", "<U2000000000"]
-)  # fmt: skip
+    [
+        "<f8",
+        "<f4",
+        "<f2",
+        ">f8",
+        "|u1",
+        "<i8",
+        "<u8",
+        "|b1",
+        "<c16",
+        "<U5",
+        "|S5",
+        "<M8[s]",
+        "<m8[D]",
+        "|O",
+        "<f16",
+        "|V8",
+        "<U2000000000",
+    ]
+)
 
 
 @st.composite
@@ -259,11 +318,14 @@ _labels = st.one_of(
 )
 given_arrays = st.fixed_dictionaries(
     {
-        "x_train": _rows, "y_train": _labels, "x_val": _rows, "y_val": _labels,
+        "x_train": _rows,
+        "y_train": _labels,
+        "x_val": _rows,
+        "y_val": _labels,
         "task": st.sampled_from(["auto", "classification", "regression", "auto", "x"]),
     },
     optional={"classes": st.lists(st.text(max_size=2), max_size=3), "x_test": _rows, "y_test": _labels},
-)  # fmt: skip
+)
 
 
 @st.composite
@@ -338,13 +400,22 @@ FRUIT = pa.table({"size": [1.0, 2.0] * 10, "colour": ["red", "blue"] * 10, "kind
 PARQUETS = [_parquet(FRUIT), _parquet(FRUIT, compression="zstd"), _parquet(FRUIT, use_dictionary=False)]
 _columns = st.sampled_from(
     [
-        pa.array([1, 2] * 10), pa.array([None] * 20), pa.array([[1], [2, 3]] * 10), pa.array([b"a", b"\xff"] * 10),
-        pa.array([{"a": 1}] * 20), pa.array([2**63] * 20, pa.uint64()), pa.array([float("nan"), None] * 10),
-        pa.array([1, 2] * 10, pa.timestamp("s")), pa.array(["a", None] * 10).dictionary_encode(),
-        pa.array([True, None] * 10), pa.array([1e300, -1e300] * 10), pa.array([1, 2] * 10, pa.decimal128(38, 10)),
-        pa.array([10**12, 5] * 10), pa.array(["a\x00b", ""] * 10),
+        pa.array([1, 2] * 10),
+        pa.array([None] * 20),
+        pa.array([[1], [2, 3]] * 10),
+        pa.array([b"a", b"\xff"] * 10),
+        pa.array([{"a": 1}] * 20),
+        pa.array([2**63] * 20, pa.uint64()),
+        pa.array([float("nan"), None] * 10),
+        pa.array([1, 2] * 10, pa.timestamp("s")),
+        pa.array(["a", None] * 10).dictionary_encode(),
+        pa.array([True, None] * 10),
+        pa.array([1e300, -1e300] * 10),
+        pa.array([1, 2] * 10, pa.decimal128(38, 10)),
+        pa.array([10**12, 5] * 10),
+        pa.array(["a\x00b", ""] * 10),
     ]
-)  # fmt: skip
+)
 parquet_files = st.one_of(
     damaged(PARQUETS),
     st.dictionaries(st.sampled_from(["kind", "a", "b"]), _columns, min_size=1).map(
@@ -369,9 +440,18 @@ def _image(kind: str, mode: str = "RGB", size: tuple[int, int] = (6, 5)) -> byte
 
 
 IMAGE_FILES = [
-    _image("PNG"), _image("PNG", "P"), _image("PNG", "RGBA"), _image("PNG", "I;16"), _image("JPEG"),
-    _image("JPEG", "CMYK"), _image("BMP"), _image("GIF", "P"), _image("WEBP"), _image("TIFF"), _image("PPM"),
-]  # fmt: skip
+    _image("PNG"),
+    _image("PNG", "P"),
+    _image("PNG", "RGBA"),
+    _image("PNG", "I;16"),
+    _image("JPEG"),
+    _image("JPEG", "CMYK"),
+    _image("BMP"),
+    _image("GIF", "P"),
+    _image("WEBP"),
+    _image("TIFF"),
+    _image("PPM"),
+]
 _HUGE = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 2**31 - 1, 2**31 - 1, 8, 2, 0, 0, 0)
 image_files = st.tuples(
     st.sampled_from(["b.png", "b.jpg", "b.gif", "b.TIFF", "b.webp", "b.ppm", "b.bmp"]),

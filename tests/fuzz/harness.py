@@ -92,10 +92,7 @@ def judge(surface: Surface, case: Any, folder: Path) -> str:
             surface.attempt(case, folder)
         outcome = ACCEPTED
     except InputError as refusal:
-        assert refusal.problem, "a refusal that says nothing"
-        assert refusal.cure, f"a refusal without a cure: {refusal.problem}"
-        hidden = "MemoryError" in str(refusal) and not surface.of_users
-        assert not hidden, f"it was allocated before it was doubted: {refusal}"
+        _check_refusal(refusal, surface)
         outcome = REFUSED
     except AssertionError:
         raise
@@ -106,6 +103,13 @@ def judge(surface: Surface, case: Any, folder: Path) -> str:
     taken = _peak() - before
     assert taken < MEMORY, f"it took {taken / 2**20:.0f} MiB"
     return outcome
+
+
+def _check_refusal(refusal: InputError, surface: Surface) -> None:
+    assert refusal.problem, "a refusal that says nothing"
+    assert refusal.cure, f"a refusal without a cure: {refusal.problem}"
+    hidden = "MemoryError" in str(refusal) and not surface.of_users
+    assert not hidden, f"it was allocated before it was doubted: {refusal}"
 
 
 def _peak() -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import tempfile
+import warnings
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -22,8 +24,13 @@ HERE = Path(__file__).parents[1] / "watching" / "logs"
 
 @functools.cache
 def _searches() -> list[bytes]:
-    forms = (test_search_logs.plain_csv, test_search_logs.plain_tsv, test_search_logs.json_lines,
-             test_search_logs.json_list, test_search_logs.optuna_frame)  # fmt: skip
+    forms = (
+        test_search_logs.plain_csv,
+        test_search_logs.plain_tsv,
+        test_search_logs.json_lines,
+        test_search_logs.json_list,
+        test_search_logs.optuna_frame,
+    )
     return [form(test_search_logs.TRIALS).encode() for form in forms]
 
 
@@ -36,13 +43,41 @@ WHOLE = [
 ]
 
 _NAMES = st.sampled_from(
-    ["loss", "val_loss", "epoch", "step", "acc", "lr", "params", "value", "trials", "log_history", "state", "config",
-     "metrics", "hyperparameters", "score", "values", "x", "", "number", "user_attrs", "learning_rate", "val_acc"]
-)  # fmt: skip
+    [
+        "loss",
+        "val_loss",
+        "epoch",
+        "step",
+        "acc",
+        "lr",
+        "params",
+        "value",
+        "trials",
+        "log_history",
+        "state",
+        "config",
+        "metrics",
+        "hyperparameters",
+        "score",
+        "values",
+        "x",
+        "",
+        "number",
+        "user_attrs",
+        "learning_rate",
+        "val_acc",
+    ]
+)
 _LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4),
-    st.sampled_from([10**400, -(10**400), 2**63, 1e308, 5e-324, "nan", "1e999", "9" * 5000, "12%", "1,5", "COMPLETE"]),
-)  # fmt: skip
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=4),
+    st.sampled_from(
+        [10**400, -(10**400), 2**63, 1e308, 5e-324, "nan", "1e999", "9" * 5000, "12%", "1,5", "COMPLETE"]
+    ),
+)
 _json = st.recursive(
     _LEAVES,
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_NAMES, inner, max_size=5)),
@@ -89,7 +124,27 @@ _encoded = st.builds(
     st.sampled_from(WHOLE),
     st.sampled_from(["utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252", "utf-7", "shift_jis"]),
 )
-_events = st.one_of(st.just(b"\x18\x00\x00\x00\x00\x00\x00\x00\xa3\x7fK\x22"), st.binary(max_size=200))
+
+
+@functools.cache
+def _event_bytes() -> bytes:
+    """An event file of TensorBoard with two scalars."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the packages that TensorBoard brings along
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    with tempfile.TemporaryDirectory() as folder:
+        writer = EventFileWriter(folder)
+        for step in range(1, 9):
+            values = [Summary.Value(tag=tag, simple_value=1 / step) for tag in ("loss", "val_loss")]
+            writer.add_event(Event(step=step, wall_time=1.0, summary=Summary(value=values)))
+        writer.close()
+        (file,) = Path(folder).iterdir()
+        return file.read_bytes()
+
+
+_events = st.one_of(st.deferred(lambda: damaged([_event_bytes()], 2)), st.binary(max_size=200))
 contents = st.one_of(damaged(WHOLE, 8), damaged(WHOLE, 3), documents, _tables, _lines, _encoded)
 logs = st.tuples(
     contents,

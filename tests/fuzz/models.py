@@ -1,4 +1,4 @@
-"""Checkpoints and saved models: their bytes damaged, their headers and their facts of other kinds and shapes."""
+"""Checkpoints and saved models: their bytes damaged, their headers and facts of other kinds and shapes."""
 
 from __future__ import annotations
 
@@ -68,20 +68,44 @@ def _checkpoint() -> bytes:
 
 _ANY = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4),
-        st.sampled_from(["builtin", "file", "memory", "digits", "mnist", "MeanImage", "Standardize", "PCA", "Whiten",
-                         "softmax", "", "/etc/passwd", "../x.py", "\0", 10**400, -1]),
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=4),
+        st.sampled_from(
+            [
+                "builtin",
+                "file",
+                "memory",
+                "digits",
+                "mnist",
+                "MeanImage",
+                "Standardize",
+                "PCA",
+                "Whiten",
+                "softmax",
+                "",
+                "/etc/passwd",
+                "../x.py",
+                "\0",
+                10**400,
+                -1,
+            ]
+        ),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
-            st.sampled_from(["kind", "name", "path", "sha256", "text", "step", "parameters", "per", "hidden", "x"]),
+            st.sampled_from(
+                ["kind", "name", "path", "sha256", "text", "step", "parameters", "per", "hidden", "x"]
+            ),
             inner,
             max_size=4,
         ),
     ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""Stores and storages: SQLite files damaged, cut, of other programs, or with cells that nobody would write."""
+"""Stores and storages: SQLite files damaged, cut, of other programs, or with cells that nobody wrote."""
 
 from __future__ import annotations
 
@@ -67,10 +67,21 @@ def _foreign() -> list[bytes]:
 
 
 _READING = [
-    ["runs"], ["runs", "--json"], ["show", "1"], ["show", "2/fine/3"], ["show", "1/best", "--json"],
-    ["commands", "2"], ["commands", "2", "--json"], ["store", "verify"], ["report", "1"], ["export", "1", "--to", "t.csv"],
-    ["export", "2", "--to", "t.json"], ["export", "1", "--to", "t.parquet"], ["compare", "1", "2"], ["live", "2", "--once"],
-]  # fmt: skip
+    ["runs"],
+    ["runs", "--json"],
+    ["show", "1"],
+    ["show", "2/fine/3"],
+    ["show", "1/best", "--json"],
+    ["commands", "2"],
+    ["commands", "2", "--json"],
+    ["store", "verify"],
+    ["report", "1"],
+    ["export", "1", "--to", "t.csv"],
+    ["export", "2", "--to", "t.json"],
+    ["export", "1", "--to", "t.parquet"],
+    ["compare", "1", "2"],
+    ["live", "2", "--once"],
+]
 
 
 def _read_only(words: list[str], path: Path, folder: Path) -> None:
@@ -134,10 +145,37 @@ def _columns(whole: Any) -> list[tuple[str, str]]:
 
 
 _VALUES = st.one_of(
-    st.none(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text(max_size=5), st.binary(max_size=9),
-    st.sampled_from(["{}", "[]", "null", "1", '{"a": 1}', "[1]", "[[]]", '"x"', "{", '{"a":' * 1500, "COMPLETE", "running",
-                     "complete", 0, -1, 1, 2**62, float("inf"), '{"name": "x", "choices": []}', "\0", "é" * 300]),
-)  # fmt: skip
+    st.none(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(),
+    st.text(max_size=5),
+    st.binary(max_size=9),
+    st.sampled_from(
+        [
+            "{}",
+            "[]",
+            "null",
+            "1",
+            '{"a": 1}',
+            "[1]",
+            "[[]]",
+            '"x"',
+            "{",
+            '{"a":' * 1500,
+            "COMPLETE",
+            "running",
+            "complete",
+            0,
+            -1,
+            1,
+            2**62,
+            float("inf"),
+            '{"name": "x", "choices": []}',
+            "\0",
+            "é" * 300,
+        ]
+    ),
+)
 
 
 def _cells(whole: Any) -> st.SearchStrategy[Cell]:
@@ -167,9 +205,18 @@ def _with_cells(content: bytes, cells: list[Cell], path: Path) -> None:
 
 
 _PAGES = [
-    "/", "/s/1", "/s/2", "/s/1/curves", "/s/2/curves", "/r/1/0/3", "/r/2/1/2", "/r/1/1/0", "/changes?study=2&since=0", "/compare?r=1/0/1&r=1/0/2",
+    "/",
+    "/s/1",
+    "/s/2",
+    "/s/1/curves",
+    "/s/2/curves",
+    "/r/1/0/3",
+    "/r/2/1/2",
+    "/r/1/1/0",
+    "/changes?study=2&since=0",
+    "/compare?r=1/0/1&r=1/0/2",
     "/changes?study=1&since=3",
-]  # fmt: skip
+]
 changed_stores = st.tuples(st.lists(_cells(whole_store), min_size=1, max_size=2), st.sampled_from(_READING))
 
 shown_stores = st.tuples(st.lists(_cells(whole_store), min_size=1, max_size=2), st.sampled_from(_PAGES))
@@ -182,7 +229,7 @@ def _changed_store(case: tuple[list[Cell], list[str]], folder: Path) -> None:
 
 
 def _shown_store(case: tuple[list[Cell], str], folder: Path) -> None:
-    """A page on a store with cells that nobody would write: shown, or a message, but no fault of the server's."""
+    """A page on a store with cells that nobody wrote: shown, or a message, but no fault of the server's."""
     path = folder / "runs.sqlite"
     _with_cells(whole_store(), case[0], path)
     serving = Serving(OpenStore(str(path)), Rules())

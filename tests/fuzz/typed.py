@@ -27,24 +27,103 @@ from .command import attempted
 from .harness import Surface, scratch
 
 _NUMBERS = st.one_of(
-    st.integers().map(str), st.floats().map(repr),
-    st.sampled_from(["1e-3", "1", "1e999", "-1", "0", "0x10", "1_000", "٣", "²", "9" * 5000, "1" * 400, "1e-400", "nan",
-                     "inf", "-inf", "1.5.2", "5e-324", "1.7e308", "9" * 30]),
-)  # fmt: skip
+    st.integers().map(str),
+    st.floats().map(repr),
+    st.sampled_from(
+        [
+            "1e-3",
+            "1",
+            "1e999",
+            "-1",
+            "0",
+            "0x10",
+            "1_000",
+            "٣",
+            "²",
+            "9" * 5000,
+            "1" * 400,
+            "1e-400",
+            "nan",
+            "inf",
+            "-inf",
+            "1.5.2",
+            "5e-324",
+            "1.7e308",
+            "9" * 30,
+        ]
+    ),
+)
 _NAMES = st.sampled_from(
-    ["learning_rate", "l2", "hidden", "batch_size", "epochs", "update", "schedule", "loss", "momentum", "dropout",
-     "initialization", "preprocessing", "learning_rate_decay", "nothing", "", " ", "l1", "warm_up_epochs", "é"]
-)  # fmt: skip
+    [
+        "learning_rate",
+        "l2",
+        "hidden",
+        "batch_size",
+        "epochs",
+        "update",
+        "schedule",
+        "loss",
+        "momentum",
+        "dropout",
+        "initialization",
+        "preprocessing",
+        "learning_rate_decay",
+        "nothing",
+        "",
+        " ",
+        "l1",
+        "warm_up_epochs",
+        "é",
+    ]
+)
 _WORDS = st.one_of(
     _NUMBERS,
     st.sampled_from(
-        ["adam", "sgd", "momentum", "relu", "true", "None", "he", "small_random(scale=1e-4)", "whiten", "pca(keep=2)",
-         "standardize", "pca_whiten(floor=nan)", "pca(-1)", "cosine", "softmax", "mse", "choice", "log", "''", '"',
-         "[1,2]", "(1,2)", "{}", "{'a': 1}", "*x", "**x", "lambda: 1", "1 if 1 else 2", "x.y", "__import__('os')",
-         "f'{1}'", "1+1", "-1", "+1", "~1", "1j", "b'a'", "...", "he(he())", "small_random(scale=10**9)"]
+        [
+            "adam",
+            "sgd",
+            "momentum",
+            "relu",
+            "true",
+            "None",
+            "he",
+            "small_random(scale=1e-4)",
+            "whiten",
+            "pca(keep=2)",
+            "standardize",
+            "pca_whiten(floor=nan)",
+            "pca(-1)",
+            "cosine",
+            "softmax",
+            "mse",
+            "choice",
+            "log",
+            "''",
+            '"',
+            "[1,2]",
+            "(1,2)",
+            "{}",
+            "{'a': 1}",
+            "*x",
+            "**x",
+            "lambda: 1",
+            "1 if 1 else 2",
+            "x.y",
+            "__import__('os')",
+            "f'{1}'",
+            "1+1",
+            "-1",
+            "+1",
+            "~1",
+            "1j",
+            "b'a'",
+            "...",
+            "he(he())",
+            "small_random(scale=10**9)",
+        ]
     ),
     st.text(max_size=6),
-)  # fmt: skip
+)
 _MAKERS = st.sampled_from(
     ["log_uniform", "powers_of_ten", "uniform", "integer", "choice", "when", "loguniform", ""]
 )
@@ -61,10 +140,20 @@ _nested = st.builds(
     lambda maker, parent, value, inner: f"{maker}({parent}, {value}, {inner})", _MAKERS, _NAMES, _WORDS, _call
 )
 _deep = st.sampled_from(
-    ["choice(" * 200 + ")" * 200, "choice(" + "(" * 500 + ")", "choice(" + "-" * 3000 + "1)", "choice(" + "[" * 300,
-     "choice(" + "1," * 30_000 + "1)", "uniform(" + "9" * 4500 + ", 1)", "choice(\x00)", "he(" + "(" * 300,
-     "choice(" + "a." * 3000 + "b)", "choice(" + "not " * 3000 + "1)", "small_random(scale=" + "-" * 3000 + "1)"]
-)  # fmt: skip
+    [
+        "choice(" * 200 + ")" * 200,
+        "choice(" + "(" * 500 + ")",
+        "choice(" + "-" * 3000 + "1)",
+        "choice(" + "[" * 300,
+        "choice(" + "1," * 30_000 + "1)",
+        "uniform(" + "9" * 4500 + ", 1)",
+        "choice(\x00)",
+        "he(" + "(" * 300,
+        "choice(" + "a." * 3000 + "b)",
+        "choice(" + "not " * 3000 + "1)",
+        "small_random(scale=" + "-" * 3000 + "1)",
+    ]
+)
 _value = st.one_of(_WORDS, _call, _nested, _deep)
 settings_text = st.one_of(
     st.builds(lambda name, value: f"{name}={value}", _NAMES, _value), _value, st.text(max_size=12)
@@ -122,9 +211,13 @@ def _kind(name: str, cases: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[s
 
 
 words = st.one_of(
-    _kind("stages", _stages), _kind("seconds", _times), _kind("factor", _factors), _kind("range", _search_range),
-    _kind("points", _points), _kind("setting", settings_text),
-)  # fmt: skip
+    _kind("stages", _stages),
+    _kind("seconds", _times),
+    _kind("factor", _factors),
+    _kind("range", _search_range),
+    _kind("points", _points),
+    _kind("setting", settings_text),
+)
 
 
 searches = st.fixed_dictionaries(
@@ -172,27 +265,84 @@ def store() -> str:
 _reference = st.one_of(
     st.lists(
         st.one_of(
-            st.sampled_from(["1", "2", "coarse", "fine", "0", "7", "best", "my net", "", "-1", "²", "٣", "9" * 5000,
-                             "99999999999999999999"]),
+            st.sampled_from(
+                [
+                    "1",
+                    "2",
+                    "coarse",
+                    "fine",
+                    "0",
+                    "7",
+                    "best",
+                    "my net",
+                    "",
+                    "-1",
+                    "²",
+                    "٣",
+                    "9" * 5000,
+                    "99999999999999999999",
+                ]
+            ),
             st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=4),
         ),
         min_size=1,
         max_size=4,
     ).map("/".join),
     st.sampled_from(["1/coarse/7", "2/best", "1", "--", "-x", "[red]", "[/]"]),
-)  # fmt: skip
+)
 _option = st.sampled_from(
-    [[], ["--json"], ["--what", "x"], ["--wait", "0"], ["--wait", "9" * 400], ["--since", "-1"], ["--state", "x"],
-     ["--recipe", "\ud800"], ["--store", ""], ["--store", "nothing"], ["--store", "x://y"], ["--store", "/"],
-     ["--store", "sqlite:////nowhere/at/all"], ["--store", "sqlite://"], ["--store", "postgresql+nodriver://h/d"],
-     ["--store", "\0"], ["--store", "a" * 5000], ["--out", "\0"], ["--out", "a" * 300], ["--to", "x.csv"],
-     ["--to", "x"], ["--to", "optuna:"], ["--to", "optuna:x://y"], ["--to", "/nowhere/x.csv"], ["--to", "\0.csv"],
-     ["--step", "x"], ["--last", "-1"]]
-)  # fmt: skip
+    [
+        [],
+        ["--json"],
+        ["--what", "x"],
+        ["--wait", "0"],
+        ["--wait", "9" * 400],
+        ["--since", "-1"],
+        ["--state", "x"],
+        ["--recipe", "\ud800"],
+        ["--store", ""],
+        ["--store", "nothing"],
+        ["--store", "x://y"],
+        ["--store", "/"],
+        ["--store", "sqlite:////nowhere/at/all"],
+        ["--store", "sqlite://"],
+        ["--store", "postgresql+nodriver://h/d"],
+        ["--store", "\0"],
+        ["--store", "a" * 5000],
+        ["--out", "\0"],
+        ["--out", "a" * 300],
+        ["--to", "x.csv"],
+        ["--to", "x"],
+        ["--to", "optuna:"],
+        ["--to", "optuna:x://y"],
+        ["--to", "/nowhere/x.csv"],
+        ["--to", "\0.csv"],
+        ["--step", "x"],
+        ["--last", "-1"],
+    ]
+)
 _command = st.sampled_from(
-    ["runs", "show", "commands", "report", "export", "compare", "importance", "live", "stop", "extend", "scale", "import",
-     "diagnose", "new", "curves", "trial", "check", "rules"]
-)  # fmt: skip
+    [
+        "runs",
+        "show",
+        "commands",
+        "report",
+        "export",
+        "compare",
+        "importance",
+        "live",
+        "stop",
+        "extend",
+        "scale",
+        "import",
+        "diagnose",
+        "new",
+        "curves",
+        "trial",
+        "check",
+        "rules",
+    ]
+)
 command_lines = st.tuples(_command, st.lists(_reference, max_size=3), _option)
 
 

@@ -120,7 +120,7 @@ def _labelled(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
     return [(path, label) for label, name in there for path in _image_files(name)]
 
 
-def _check_size(size: object) -> None:
+def _check_size(size: Any) -> None:
     if size is None:
         return
     given = isinstance(size, tuple | list) and len(size) == 2

@@ -122,8 +122,9 @@ def _npz_arrays(file: BinaryIO) -> dict[str, Array]:
     if not isinstance(opened, np.lib.npyio.NpzFile):
         raise ValueError("it holds one bare array (.npy)")
     size = file.seek(0, os.SEEK_END)
-    for member in opened.zip.infolist():
-        _check_promise(opened.zip, member, size)
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            _check_promise(archive, member, size)
     held = {key: opened[key] for key in opened.files}
     return {key: value for key, value in held.items() if isinstance(value, np.ndarray)}
 

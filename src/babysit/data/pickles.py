@@ -123,7 +123,11 @@ def load_arrays(file: BinaryIO) -> dict[str, Any]:
     file.seek(0)
     packed = file.read()
     check_opcodes(packed)
-    content = _ArrayUnpickler(packed).load()
+    try:
+        content = _ArrayUnpickler(packed).load()
+    except MemoryError:  # Python's own word for frames that overlap, too
+        told = f"it is damaged, or there is no memory for its {size} bytes"
+        raise pickle.UnpicklingError(told) from None
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__}, not a dictionary")
     return {_text(key): _value(value) for key, value in content.items()}

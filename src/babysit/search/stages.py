@@ -51,8 +51,8 @@ def parse_stages(text: str) -> list[Budget]:
         if match is None or not all(1 <= _count(match[place]) <= MOST for place in (2, 3)):
             raise SpaceError(
                 f"cannot read the stage {part.strip()!r}",
-                cure="write name:TRIALSxEPOCHS, e.g. --stages coarse:100x5,fine:50x10,final:1x30, each number "
-                f"from 1 to {MOST}",
+                cure="write name:TRIALSxEPOCHS, e.g. --stages coarse:100x5,fine:50x10,final:1x30, "
+                f"numbers up to {MOST}",
             )
         budgets.append(Budget(match[1], int(match[2]), int(match[3])))
     names = [budget.name for budget in budgets]

@@ -97,9 +97,9 @@ class LoadedModel(nn.Module):
                 rows = step.transform(rows)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise InputError(
-                f"rows of type {rows.dtype} and shape {list(rows.shape)} do not fit this model's preprocessing: "
-                f"{error}",
-                cure="give rows [N, ...] as the data set gives them; if they are, the model's files are damaged",
+                f"rows of type {rows.dtype} and shape {list(rows.shape)} do not fit this model's "
+                f"preprocessing: {error}",
+                cure="give rows [N, ...] as the data set gives them; if they are, the files are damaged",
             ) from error
         return torch.from_numpy(np.array(rows, dtype=np.float32, order="C"))
 

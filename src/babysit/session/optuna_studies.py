@@ -9,10 +9,9 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
-from babysit.errors import InputError
+from babysit.errors import InputError, path_of
 from babysit.records import Reading, Result, Run, Stage, State, Trial, Value
 from babysit.session.training import best_data
 from babysit.store.failures import store_errors
@@ -280,7 +279,7 @@ def _require_storage(url: str) -> None:
     match = re.fullmatch(r"sqlite(?:\+\w+)?:///(.+)", url)
     if match is None:
         return
-    path = Path(match[1])
+    path = path_of(match[1])
     if not path.is_file():
         raise InputError(f"there is no file {path}", cure="give the path of an existing Optuna storage")
     try:

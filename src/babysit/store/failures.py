@@ -53,7 +53,7 @@ def reading() -> Iterator[None]:
         >>> with reading():
         ...     int("a state")
         Traceback (most recent call last):
-        babysit.errors.StoreError: a row of the store cannot be read (ValueError: invalid literal for int() ...)
+        babysit.errors.StoreError: a row of the store cannot be read (ValueError: invalid ...)
           cure: the file is damaged, or was changed by hand: bring it from a backup, or begin a new store
     """
     try:

@@ -58,7 +58,7 @@ class Line(NamedTuple):
 
 _FLOAT = (float, int, NoneType)
 _WHOLE = (int, NoneType)
-_KINDS = (
+_KINDS: tuple[type | tuple[type, ...], ...] = (
     *(int, int, int, int, (str, dict), str, int, int),
     *[_FLOAT] * 7,
     *(_WHOLE, _WHOLE, _FLOAT, _FLOAT, str, bytes, int),
@@ -118,7 +118,8 @@ def _lines(reader: Reader, statement: TextClause, **values: int) -> list[Line]:
     with reader.connect() as connection:
         found = [Line(*row) for row in connection.execute(statement, values)]
         for line in found:
-            if not all(map(isinstance, line, _KINDS)) or line.state not in _STATES or len(line.spark) % 12:
+            right = all(isinstance(value, kind) for value, kind in zip(line, _KINDS, strict=True))
+            if not right or line.state not in _STATES or len(line.spark) % 12:
                 raise ValueError(f"the summary of trial {line.study}/{line.stage}/{line.number} is damaged")
     return found
 

@@ -77,7 +77,9 @@ class Reader:
     def __init__(self, url: str) -> None:
         self._location = locate(url)
         path = self._location.path
-        if path is not None and not path.is_file():
+        with self._errors():
+            is_there = path is None or path.is_file()  # a name may be too long to be asked for
+        if not is_there:
             raise StoreError(
                 f"there is no store {self._location.text}", cure="give the path of an existing store"
             )

@@ -94,7 +94,7 @@ def _sum(tensors: Mapping[str, Tensor], told: str) -> str:
         tensor = tensors[name].detach().cpu().contiguous()
         total = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), total)
         if tensor.numel():
-            total = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), total)
+            total = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, total)
     return f"{total:08x}"
 
 
