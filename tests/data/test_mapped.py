@@ -97,6 +97,8 @@ def test_a_header_that_promises_the_world_allocates_nothing(tmp_path):
         np.lib.format.write_array_header_2_0(file, header)
     with pytest.raises(DataError, match="too early"):
         Mapped(path)
+    with pytest.raises(DataError, match=r"world.npy cannot be read .* too early"):
+        npy(saved(tmp_path / "good.npy", np.zeros((5, 2))), path.rename(tmp_path / "world.npy"))
 
 
 def test_a_value_that_is_no_number_is_named_when_it_is_read(tmp_path):
@@ -150,6 +152,11 @@ def test_splits_that_have_no_file_are_drawn(tmp_path, given):
 def test_targets_are_read_as_those_of_arrays(tmp_path, y, task, expected):
     data = npy(saved(tmp_path / "x.npy", np.zeros((20, 2))), saved(tmp_path / "y.npy", y), task=task)
     assert (data.task, data.num_classes) == expected
+
+
+def test_too_few_rows_to_draw_from_are_refused(tmp_path):
+    with pytest.raises(DataError, match="the validation split is empty"):
+        npy(saved(tmp_path / "x.npy", np.eye(3)), saved(tmp_path / "y.npy", np.arange(3) % 2))
 
 
 def test_what_does_not_fit_is_refused(tmp_path):

@@ -274,13 +274,13 @@ def _zipped(draw: st.DrawFn) -> bytes:
     with warnings.catch_warnings(), zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         warnings.simplefilter("ignore")  # one name twice
         for name in draw(st.one_of(st.just(["x.npy", "y.npy"]), st.lists(names, max_size=5))):
-            archive.writestr(name, draw(st.one_of(_npy(), damaged([_whole_npy()]))))
+            archive.writestr(name, draw(st.one_of(_npy(), damaged([_saved(np.arange(20.0))]))))
     return made.getvalue()
 
 
-def _whole_npy() -> bytes:
+def _saved(values: np.ndarray[Any, Any]) -> bytes:
     made = io.BytesIO()
-    np.save(made, np.arange(20.0))
+    np.save(made, values)
     return made.getvalue()
 
 
@@ -291,6 +291,23 @@ def _read_npz(content: bytes, folder: Path) -> None:
     path = folder / "mine.npz"
     path.write_bytes(content)
     _used(sources.npz(path))
+
+
+# Mapped files
+
+NPY_X, NPY_Y = _saved(RNG.normal(size=(20, 3))), _saved(np.arange(20) % 2)
+npy_files = st.tuples(
+    st.one_of(st.just(NPY_X), damaged([NPY_X, _saved(np.eye(20) > 0)]), _npy()),
+    st.one_of(st.just(NPY_Y), damaged([NPY_Y, _saved(np.array(["a", "b"] * 10))]), _npy()),
+)
+
+
+def _read_npy(case: tuple[bytes, bytes], folder: Path) -> None:
+    for name, content in zip("xy", case, strict=True):
+        path = folder / f"{name}.npy"
+        path.unlink(missing_ok=True)  # who mapped the former one keeps it
+        path.write_bytes(content)
+    _used(sources.npy(folder / "x.npy", folder / "y.npy"))
 
 
 # Arrays
@@ -461,11 +478,12 @@ image_files = st.tuples(
         st.sampled_from(IMAGE_FILES),
     ),
     st.sampled_from([None, (4, 4), (0, 4), (10**6, 10**6), (-1, 2), (2.5, 2), "ab", (4,)]),
+    st.booleans(),
 )
 
 
-def _image_folder(case: tuple[str, bytes, Any], folder: Path) -> None:
-    name, content, size = case
+def _image_folder(case: tuple[str, bytes, Any, bool], folder: Path) -> None:
+    name, content, size, in_memory = case
     for label in ("cat", "dog"):
         place = folder / label
         place.mkdir(exist_ok=True)
@@ -474,7 +492,7 @@ def _image_folder(case: tuple[str, bytes, Any], folder: Path) -> None:
         for number in range(4):
             (place / f"a{number}.png").write_bytes(IMAGE_FILES[0])
     (folder / "cat" / name).write_bytes(content)
-    _used(sources.image_folder(folder, size, val=2, test=2))
+    _used(sources.image_folder(folder, size, in_memory=in_memory, val=2, test=2))
 
 
 SURFACES = (
@@ -483,6 +501,7 @@ SURFACES = (
     Surface("data: idx", idx_files, _mnist, 25),
     Surface("data: idx bombs", idx_bombs, _mnist, 2),
     Surface("data: npz", npz_files, _read_npz, 30),
+    Surface("data: npy", npy_files, _read_npy, 30),
     Surface("data: arrays", arrays_cases, _arrays, 40),
     Surface("data: csv", csv_files, _csv, 30),
     Surface("data: parquet", parquet_files, _read_parquet, 25),

@@ -280,7 +280,9 @@ def with_drawn(given: Mapping[str, Split], *, val: float, test: float, seed: int
     rows = given["train"]
     labels = rows.y if rows.y.dtype.kind in "iu" else None
     drawn = split_rows(len(rows), val=val, test=0 if "test" in given else test, seed=seed, labels=labels)
-    parts = {name: _rows(rows, numbers) for name, numbers in zip(SPLITS, drawn, strict=True) if len(numbers)}
+    parts = {name: _rows(rows, numbers) for name, numbers in zip(SPLITS, drawn, strict=True)}
+    if not len(drawn[-1]):  # none was asked for
+        del parts["test"]
     return {**given, **parts}
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from babysit.data.ahead import read_all
 from babysit.data.dataset import SPLITS, Dataset, Split, with_drawn
-from babysit.data.validity import validate
 from babysit.data.image_files import ImageFiles, decoded_once
 from babysit.data.preprocessing import Transformer
 from babysit.data.rows import Chosen, Inputs, Rows
+from babysit.data.validity import validate
 from babysit.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})

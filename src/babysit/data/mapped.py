@@ -67,13 +67,14 @@ class Mapped(Rows):
             self._map.madvise(mmap.MADV_WILLNEED, start, length)
 
     def _refuse_not_finite(self, rows: Array, numbers: Array) -> None:
-        bad = beyond_float32(rows) if rows.dtype.kind == "f" else ()
+        if rows.dtype.kind != "f":
+            return
+        bad = beyond_float32(rows)
         if not len(bad):
             return
         row, *position = bad[0].tolist()
-        problem = (
-            f"{self.path} holds {rows[row, *position]} in row {numbers[row]} (from 0), position {position}"
-        )
+        value = rows[(row, *position)]
+        problem = f"{self.path} holds {value} in row {numbers[row]} (from 0), position {position}"
         raise DataError(problem, cure=f"correct the value, remove the row, or fill it in; {LARGEST}")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -157,22 +158,27 @@ def _again(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Mapped:
 
 def _header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     """Shape, type and start of the numbers; ValueError where they cannot be mapped as rows."""
-    version = np.lib.format.read_magic(file)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in readers:
-        raise ValueError(f"its format is {version[0]}.{version[1]}")
-    shape, by_columns, dtype = readers[version](file)
-    start = file.tell()
+    shape, by_columns, dtype = _promise(file)
     if dtype.kind not in "buif":
         raise ValueError(f"it holds {dtype}, not numbers")
     if len(shape) < 2 or 0 in shape:
         raise ValueError(f"its shape is {list(shape)}, not [N, ...] with N > 0; reshape a column to [N, 1]")
     if by_columns:
         raise ValueError("it is stored column by column; save np.ascontiguousarray(x)")
-    missing = start + math.prod(shape) * dtype.itemsize - os.fstat(file.fileno()).st_size
-    if missing > 0:
-        raise ValueError(f"it ends {missing:,} bytes too early for its shape {list(shape)}")
-    return shape, dtype, start
+    return shape, dtype, file.tell()
+
+
+def _promise(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """What a header says (shape, whether column by column, type), once the file is long enough for it."""
+    version = np.lib.format.read_magic(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"its format is {version[0]}.{version[1]}")
+    shape, by_columns, dtype = readers[version](file)
+    missing = file.tell() + math.prod(shape) * dtype.itemsize - os.fstat(file.fileno()).st_size
+    if min(shape, default=0) < 0 or missing > 0:
+        raise ValueError(f"it ends {missing:,} bytes too early for its shape {list(shape)} of {dtype}")
+    return shape, by_columns, dtype
 
 
 def _paths(files: Files) -> list[Path]:
@@ -200,11 +206,14 @@ def _loaded(files: Files) -> Array:
 
 
 def _array(file: BinaryIO) -> Array:
-    held: Any = np.load(file, allow_pickle=False)
-    if not isinstance(held, np.ndarray):
+    if file.read(2) == b"PK":
         raise ValueError("it is an .npz archive; use bs.data.npz")
-    if held.ndim == 0:
-        raise ValueError(f"it holds one value, {held}")
+    file.seek(0)
+    shape, _, dtype = _promise(file)
+    if not shape or dtype.hasobject:
+        raise ValueError(f"it holds {dtype} of shape {list(shape)}")
+    file.seek(0)
+    held: Array = np.load(file, allow_pickle=False)
     return held
 
 

@@ -147,7 +147,7 @@ class Through(Rows):
 LARGEST = f"a network computes in float32, whose largest number is {np.finfo(np.float32).max:.1e}"
 
 
-def beyond_float32(values: Array) -> Array:
+def beyond_float32(values: Array) -> NDArray[np.int64]:
     """The places [found, axes] of values that are NaN, infinite, or larger than float32 can hold.
 
     Example:

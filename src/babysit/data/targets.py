@@ -59,7 +59,7 @@ def as_labels(values: Array, where: str, classes: Sequence[str] = ()) -> tuple[A
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.dtype.kind in "USO":
-        return _named_labels(values.astype(str), where, classes)
+        return _named_labels(_texts(values, where), where, classes)
     if values.dtype.kind not in "buif" or not (np.isfinite(values) & (values == np.trunc(values))).all():
         problem = f"{where}: the labels are not whole numbers"
         raise DataError(problem, cure='use task="regression" for real values, or correct the labels')
@@ -125,6 +125,17 @@ def _named_labels(values: Array, where: str, classes: Sequence[str]) -> tuple[Ar
             f"{where}: {unknown[0]!r} is not among the classes {list(names)}", cure="add it to classes="
         )
     return np.array([number[value] for value in values.tolist()], dtype=np.int64), names
+
+
+def _texts(values: Array, where: str) -> Array:
+    try:
+        texts: Array = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values.astype(str)
+        texts.tolist()  # a damaged file may hold what is no character
+    except (UnicodeDecodeError, SystemError, ValueError) as error:
+        raise DataError(
+            f"{where}: the labels are no text: {error}", cure="bring the file as it was written"
+        ) from error
+    return texts
 
 
 def _name(value: object) -> str:
