@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -127,14 +128,17 @@ def _named_labels(values: Array, where: str, classes: Sequence[str]) -> tuple[Ar
     return np.array([number[value] for value in values.tolist()], dtype=np.int64), names
 
 
+_AS_WRITTEN = "bring the file as it was written"
+
+
 def _texts(values: Array, where: str) -> Array:
     try:
         texts: Array = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values.astype(str)
-        texts.tolist()  # a damaged file may hold what is no character
     except (UnicodeDecodeError, SystemError, ValueError) as error:
-        raise DataError(
-            f"{where}: the labels are no text: {error}", cure="bring the file as it was written"
-        ) from error
+        raise DataError(f"{where}: the labels are no text: {error}", cure=_AS_WRITTEN) from error
+    highest = np.ascontiguousarray(texts).view(np.uint32).max(initial=0) if texts.dtype.itemsize else 0
+    if highest > sys.maxunicode:  # NumPy takes whatever a damaged file holds
+        raise DataError(f"{where}: the labels are no text: {highest:#x} is no character", cure=_AS_WRITTEN)
     return texts
 
 
