@@ -15,6 +15,9 @@ A sick network is not an error: it yields a finding.
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 
 class BabysitError(Exception):
     """The root of the tree: catch it to catch everything that babysit raises on purpose."""
@@ -31,6 +34,30 @@ class InputError(BabysitError):
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive pickling, and errors cross from worker processes.
         return (_rebuild, (type(self), self.problem, self.cure))
+
+
+def path_of(text: str) -> Path:
+    """The path that was typed.
+
+    Raises:
+        InputError: no file system could hold it, so that even to ask whether it exists is an error.
+
+    Example:
+        >>> path_of("a" * 300)
+        Traceback (most recent call last):
+        babysit.errors.InputError: 'aaaaaaaaaaaaaaa...'... is no path: File name too long
+          cure: give the path of a file
+    """
+    path, why = Path(text), ""
+    try:
+        path.lstat()
+    except OSError as error:
+        why = str(error.strerror) if error.errno == errno.ENAMETOOLONG else ""
+    except ValueError as error:  # a NUL
+        why = str(error)
+    if why:
+        raise InputError(f"{text[:40]!r}... is no path: {why}", cure="give the path of a file")
+    return path
 
 
 def _rebuild(kind: type[InputError], problem: str, cure: str) -> InputError:

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
-from babysit.data.dataset import Dataset, Split, split, split_rows, validate
+from babysit.data.dataset import Dataset, Split, split, split_rows
 from babysit.data.preprocessing import MeanImage, Standardize
 from babysit.data.sources import digits
+from babysit.data.validity import validate
 from babysit.errors import DataError
 
 

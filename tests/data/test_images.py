@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from babysit.data.images import image_folder
+from babysit.data.preprocessing import ChannelMean
 from babysit.errors import DataError
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
@@ -48,6 +50,117 @@ def test_the_split_is_seeded(folder):
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("size", [None, (3, 5)])
+def test_images_that_are_read_when_needed_are_those_in_memory(folder, tmp_path, size):
+    kept = image_folder(folder, size, preprocess=[ChannelMean()])
+    for data in (
+        image_folder(folder, size, in_memory=False, preprocess=[ChannelMean()]),
+        image_folder(folder, size, in_memory=False, cache=tmp_path / "decoded", preprocess=[ChannelMean()]),
+        image_folder(folder, size, in_memory=True, cache=tmp_path / "decoded", preprocess=[ChannelMean()]),
+    ):
+        assert data.input_shape == kept.input_shape
+        for ours, theirs in ((data.train, kept.train), (data.val, kept.val), (data.test, kept.test)):
+            assert np.array_equal(ours.y, theirs.y)
+            assert np.array_equal(data.inputs(ours.x), kept.inputs(theirs.x))
+
+
+def test_a_folder_stays_in_files_when_it_is_large(folder, monkeypatch):
+    assert not image_folder(folder).streamed
+    monkeypatch.setattr("babysit.data.images.IN_MEMORY_BYTES", 20 * 3 * 4 * 6 - 1)
+    assert image_folder(folder).streamed
+    assert not image_folder(folder, in_memory=True).streamed
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "val", "test"), ("Training", "valid"), ("train", "test"), ("train",)]
+)
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_folders_of_splits_are_the_splits(folder, tmp_path, names, in_memory):
+    for number, name in enumerate(names):
+        for place in range(10):
+            paint(tmp_path / "split" / name / "a" / f"{place}.png", (number, place, 0))
+            paint(tmp_path / "split" / name / "b" / f"{place}.png", (number, place, 1))
+    data = image_folder(tmp_path / "split", in_memory=in_memory)
+    parts = (data.train, data.val, data.test)
+    sizes = tuple(part and len(part) for part in parts)
+    expected = {
+        ("train", "val", "test"): (20, 20, 20),
+        ("Training", "valid"): (20, 20, None),
+        ("train", "test"): (18, 2, 20),
+        ("train",): (16, 2, 2),
+    }
+    assert sizes == expected[names]
+    assert data.classes == ("a", "b")
+    for part in parts:
+        assert part is None or np.array_equal(part.x[:][:, 2, 0, 0], part.y)
+    if len(names) == 3:
+        assert [set(part.x[:][:, 0, 0, 0].tolist()) for part in parts] == [{0}, {1}, {2}]
+
+
+def test_splits_with_other_classes_are_refused(tmp_path):
+    for name in ("train/a", "train/b", "val/a", "val/c"):
+        paint(tmp_path / "split" / name / "0.png", (0, 0, 0))
+    with pytest.raises(DataError, match="has the class 'c', of which there is no training image"):
+        image_folder(tmp_path / "split")
+    for name in ("training/a", "training/b"):
+        paint(tmp_path / "split" / name / "0.png", (0, 0, 0))
+    with pytest.raises(DataError, match="which of them is to be trained on"):
+        image_folder(tmp_path / "split")
+
+
+def test_images_are_decoded_once_into_the_cache(folder, tmp_path, monkeypatch):
+    cache = tmp_path / "not" / "there yet"
+    first = image_folder(folder, in_memory=False, cache=cache)
+    (made,) = cache.iterdir()
+    assert made.name.startswith("colours-")
+    assert made.suffix == ".npy"
+    monkeypatch.setattr("babysit.data.image_files.ImageFiles.read", None)  # nobody decodes any more
+    again = image_folder(folder, in_memory=False, cache=cache)
+    assert np.array_equal(again.train.x[:], first.train.x[:])
+
+
+def test_other_images_make_another_cache(folder, tmp_path):
+    image_folder(folder, cache=tmp_path / "cache")
+    image_folder(folder, (2, 2), cache=tmp_path / "cache")
+    image_folder(folder, (2, 2), grayscale=True, cache=tmp_path / "cache")
+    paint(folder / "red" / "0.png", (0, 0, 0))
+    os.utime(folder / "red" / "0.png", ns=(1, 1))
+    assert (image_folder(folder, cache=tmp_path / "cache").train.x == 0).all(axis=(1, 2, 3)).sum() in (0, 1)
+    assert len(list((tmp_path / "cache").iterdir())) == 4
+
+
+def test_a_cache_that_fails_leaves_nothing(folder, tmp_path):
+    (folder / "red" / "5.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"5.png cannot be read as an image"):
+        image_folder(folder, cache=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="cannot be written") as caught:
+        image_folder(folder, cache=tmp_path / "file" / "cache")
+    assert "cache=" in caught.value.cure
+
+
+def test_damage_is_found_before_training_in_a_small_folder_and_named_when_read_in_any(folder):
+    (folder / "red" / "5.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"5.png cannot be read as an image"):
+        image_folder(folder, in_memory=False)
+    paint(folder / "red" / "5.png", (1, 1, 1), (9, 9))
+    with pytest.raises(DataError, match=r"5.png is 9 x 9 pixels"):
+        image_folder(folder, in_memory=False)
+
+
+def test_large_jpegs_shrink_to_what_pillow_makes_of_them(tmp_path):
+    wave = np.sin(np.arange(400) / 40)[:, None] * np.cos(np.arange(600) / 30)[None]
+    picture = np.repeat((127 + 100 * wave)[..., None], 3, axis=2).astype(np.uint8)
+    for name in ("a", "b"):
+        (tmp_path / "photographs" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.fromarray(picture).save(tmp_path / "photographs" / name / f"{number}.jpg", quality=95)
+    shrunk = image_folder(tmp_path / "photographs", (40, 60)).train.x[0].astype(int)
+    whole = Image.fromarray(picture).resize((60, 40), Image.Resampling.BILINEAR)
+    assert np.abs(shrunk.transpose(1, 2, 0) - np.asarray(whole, dtype=int)).max() <= 6
+
+
 def test_grayscale_has_one_channel(folder):
     assert image_folder(folder, grayscale=True).input_shape == (1, 4, 6)
 
@@ -84,8 +197,8 @@ def test_folders_that_hold_no_classes_are_refused(folder, tmp_path):
 
 def test_splits_are_not_taken_for_classes(tmp_path):
     for name in ("train", "test"):
-        paint(tmp_path / name / "cat" / "1.png", (0, 0, 0))
-    with pytest.raises(DataError, match="these are splits, not classes"):
+        paint(tmp_path / name / "1.png", (0, 0, 0))
+    with pytest.raises(DataError, match="these are splits, but they hold no classes"):
         image_folder(tmp_path)
 
 

@@ -22,7 +22,8 @@ def test_the_public_names_are_there():
     expected = {
         "Batches", "ChannelMean", "Dataset", "MeanImage", "PCA", "Split", "Standardize", "Transformer",
         "Whiten", "arrays", "cifar10", "csv", "digits", "evaluation_tensors", "fashion_mnist", "image_folder",
-        "mnist", "npz", "parquet", "split", "validate",
+        "mnist", "npy",
+        "npz", "parquet", "split", "validate",
     }  # fmt: skip
     public = {
         name for name, value in vars(babysit.data).items() if name[0] != "_" and hasattr(value, "__module__")

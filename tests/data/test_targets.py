@@ -35,3 +35,17 @@ def test_only_three_tasks_exist():
     check_task("auto")
     with pytest.raises(DataError, match="no task 'cluster'"):
         check_task("cluster")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.array([b"\xff\xfe"]), np.frombuffer(b"\xff" * 8, "<U2"), np.frombuffer(b"\xff\xff\xff\x7f", "<U1")],
+)
+def test_labels_that_are_no_text_are_refused(values):
+    with pytest.raises(DataError, match="mine: the labels are no text"):
+        as_labels(values, "mine")
+
+
+def test_labels_in_bytes_are_utf8():
+    labels, names = as_labels(np.array(["é".encode(), b"a"]), "mine")
+    assert (labels.tolist(), names) == ([1, 0], ("a", "é"))

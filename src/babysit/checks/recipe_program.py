@@ -18,6 +18,7 @@ from babysit.checks.program_check import looked
 from babysit.checks.report import report
 from babysit.checks.seen import Fault, Seen, evidence
 from babysit.data.batches import evaluation_tensors
+from babysit.data.dataset import Split
 from babysit.data.preprocessing import Standardize
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import Fixed, Numeric
@@ -160,8 +161,9 @@ def _is_chosen(prepared: Prepared) -> bool:
 
 
 def _validation(prepared: Prepared) -> Batch:
-    x, y = evaluation_tensors(prepared.dataset, prepared.dataset.val)
-    return x[:_VALIDATION_ROWS], y[:_VALIDATION_ROWS]
+    val = prepared.dataset.val
+    first = Split(val.x[:_VALIDATION_ROWS], val.y[:_VALIDATION_ROWS])
+    return evaluation_tensors(prepared.dataset, first)
 
 
 def _of_recipe(prepared: Prepared) -> Iterator[tuple[Fault, Seen]]:

@@ -61,7 +61,7 @@ def new(
     if file.suffix != ".py":
         raise InputError(f"{file} would be no Python file", cure=f"write {file.with_suffix('.py')}")
     try:
-        with file.open("x") as opened:
+        with file.open("x", encoding="utf-8", errors="backslashreplace") as opened:
             opened.write(TEMPLATE.format(path=file))
     except FileExistsError:
         raise InputError(f"{file} exists already", cure="choose another name, or delete it first") from None

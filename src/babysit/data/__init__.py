@@ -5,7 +5,6 @@ from babysit.data.batches import evaluation_tensors as evaluation_tensors
 from babysit.data.dataset import Dataset as Dataset
 from babysit.data.dataset import Split as Split
 from babysit.data.dataset import split as split
-from babysit.data.dataset import validate as validate
 from babysit.data.decorrelation import PCA as PCA
 from babysit.data.decorrelation import Whiten as Whiten
 from babysit.data.preprocessing import ChannelMean as ChannelMean
@@ -19,5 +18,7 @@ from babysit.data.sources import digits as digits
 from babysit.data.sources import fashion_mnist as fashion_mnist
 from babysit.data.sources import image_folder as image_folder
 from babysit.data.sources import mnist as mnist
+from babysit.data.sources import npy as npy
 from babysit.data.sources import npz as npz
 from babysit.data.sources import parquet as parquet
+from babysit.data.validity import validate as validate

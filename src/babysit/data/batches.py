@@ -1,27 +1,33 @@
-"""Seeded mini-batches of the training split, and whole splits for evaluation, as torch tensors."""
+"""Seeded mini-batches of the training split, and splits for evaluation, as torch tensors."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
 
+from babysit.data.ahead import ahead, depth_for, threads_here
 from babysit.data.dataset import Dataset, Split
-from babysit.data.preprocessing import Array
+from babysit.data.rows import Array, Chosen, Inputs, Rows
 from babysit.errors import SpaceError
 from babysit.seeding import numpy_generator
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """x float32 [B, ...] and y: int64 [B] for classification, float32 [B] or [B, targets] for regression."""
 
+HELD_BYTES = 2**30
+"""The largest float32 form of a split that is held for evaluation; larger ones are streamed."""
+
 
 class Batches:
     """Seeded mini-batches of the training split as torch tensors.
 
     A small data set is preprocessed once and kept as float32; a large one keeps its own type (uint8
-    images: a quarter of the memory) and is preprocessed batch by batch.
+    images: a quarter of the memory) and is preprocessed batch by batch. One that is not in memory is read by
+    threads, ahead of whoever takes the batches.
 
     Args:
         dataset: its training split is used.
@@ -57,7 +63,8 @@ class Batches:
         self.seed = seed
         self.steps_per_epoch = len(dataset.train) // self.batch_size
         self._y = _targets(dataset, dataset.train.y)
-        self._kept = dataset.inputs(dataset.train.x) if _float32_bytes(dataset) <= in_memory_bytes else None
+        small = _float32_bytes(dataset, dataset.train) <= in_memory_bytes
+        self._kept = dataset.inputs(dataset.train.x) if small else None
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The mini-batches of one epoch; their order depends on the seed and the epoch and nothing else.
@@ -68,8 +75,11 @@ class Batches:
         Yields:
             ``steps_per_epoch`` pairs (x, y), without replacement; the tensors are the caller's own.
         """
+        if self._kept is None and self.dataset.streamed:
+            yield from self._ahead(epoch)
+            return
         for rows in self.rows(epoch):
-            yield torch.from_numpy(self._inputs(rows)), torch.from_numpy(self._y[rows])
+            yield self._batch(rows)
 
     def rows(self, epoch: int) -> Iterator[Array]:
         """The numbers of the training rows in each mini-batch of one epoch, in the order of ``epoch``."""
@@ -77,11 +87,102 @@ class Batches:
         for step in range(self.steps_per_epoch):
             yield order[step * self.batch_size : (step + 1) * self.batch_size]
 
+    def _ahead(self, epoch: int) -> Iterator[Batch]:
+        threads = threads_here()
+        bytes_each = (
+            self.batch_size * _float32_bytes(self.dataset, self.dataset.train) // len(self.dataset.train)
+        )
+        tasks = (partial(self._batch, rows) for rows in self.rows(epoch))
+        yield from ahead(tasks, threads=threads, depth=depth_for(threads, bytes_each))
+
+    def _batch(self, rows: Array) -> Batch:
+        return torch.from_numpy(self._inputs(rows)), torch.from_numpy(self._y[rows])
+
     def _inputs(self, rows: Array) -> Array:
         if self._kept is not None:
             kept: Array = self._kept[rows]
             return kept
         return self.dataset.inputs(self.dataset.train.x[rows])
+
+
+class Streamed:
+    """The inputs of a split that are read in pieces, with the part of a tensor's face that evaluation needs.
+
+    Args:
+        dataset: gives the preprocessing.
+        x: rows [N, ...].
+        dtype: of the tensors, default float32.
+
+    Example:
+        >>> from babysit.data.sources import digits
+        >>> data = digits()
+        >>> rows = Streamed(data, data.val.x)
+        >>> [len(piece) for piece in rows.split(100)], rows[:2].shape
+        ([100, 80], torch.Size([2, 1, 8, 8]))
+    """
+
+    def __init__(self, dataset: Dataset, x: Inputs, dtype: torch.dtype = torch.float32) -> None:
+        self._dataset, self._x, self._dtype = dataset, x, dtype
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def __getitem__(self, rows: slice) -> torch.Tensor:
+        return self._read(self._x[rows])
+
+    def split(self, rows: int) -> Iterator[torch.Tensor]:
+        """All of them in their order, so many at a time; tensors of the caller's own, read ahead."""
+        threads = threads_here()
+        depth = depth_for(threads, 4 * rows * math.prod(self._dataset.input_shape))
+        parts = range(0, len(self), rows)
+        return ahead(
+            (partial(self.__getitem__, slice(start, start + rows)) for start in parts),
+            threads=threads,
+            depth=depth,
+        )
+
+    def of(self, rows: torch.Tensor) -> Streamed:
+        """Those rows for which a bool [N] is true."""
+        return Streamed(self._dataset, Chosen(self._x, rows.cpu().numpy().nonzero()[0]), self._dtype)
+
+    def to(self, device: torch.device | str) -> Streamed:
+        """Itself: pieces come on the CPU."""
+        return self
+
+    def double(self) -> Streamed:
+        """The same rows as float64."""
+        return Streamed(self._dataset, self._x, torch.float64)
+
+    def _read(self, x: Array) -> torch.Tensor:
+        return torch.from_numpy(_own(self._dataset.inputs(x), x)).to(self._dtype)
+
+
+Examples = torch.Tensor | Streamed
+"""The inputs of a split for evaluation: held, or read in pieces."""
+
+
+def in_pieces(x: Examples, rows: int) -> Iterable[torch.Tensor]:
+    """All inputs in their order, so many at a time."""
+    return x.split(rows) if isinstance(x, Streamed) else torch.split(x, rows)
+
+
+def evaluation_inputs(dataset: Dataset, split: Split, *, held_bytes: int = HELD_BYTES) -> Examples:
+    """A split's inputs for evaluation: a tensor where it is no larger than ``held_bytes``, else streamed.
+
+    Args:
+        dataset: gives the preprocessing.
+        split: e.g. ``dataset.val``.
+        held_bytes: the largest float32 form that is held, default 1 GiB.
+
+    Example:
+        >>> from babysit.data.sources import digits
+        >>> data = digits()
+        >>> type(evaluation_inputs(data, data.val)).__name__
+        'Tensor'
+    """
+    if _float32_bytes(dataset, split) > held_bytes:
+        return Streamed(dataset, split.x)
+    return evaluation_tensors(dataset, split)[0]
 
 
 def evaluation_tensors(dataset: Dataset, split: Split) -> Batch:
@@ -101,14 +202,23 @@ def evaluation_tensors(dataset: Dataset, split: Split) -> Batch:
         torch.Size([180, 1, 8, 8])
     """
     inputs = dataset.inputs(split.x)
-    # Copied where it is the split's own memory: a network may change its input in place.
-    own = inputs.copy() if np.may_share_memory(inputs, split.x) else inputs
-    return torch.from_numpy(own), torch.from_numpy(_targets(dataset, split.y).copy())
+    own = inputs if isinstance(split.x, Rows) else _own(inputs, split.x)
+    return torch.from_numpy(own), evaluation_targets(dataset, split)
+
+
+def evaluation_targets(dataset: Dataset, split: Split) -> torch.Tensor:
+    """A whole split's targets as in a batch; a copy."""
+    return torch.from_numpy(_targets(dataset, split.y).copy())
+
+
+def _own(inputs: Array, x: Array) -> Array:
+    """Copied where it is the rows' own memory: a network may change its input in place."""
+    return inputs.copy() if np.may_share_memory(inputs, x) else inputs
 
 
 def _targets(dataset: Dataset, y: Array) -> Array:
     return np.ascontiguousarray(y, dtype=np.float32 if dataset.task == "regression" else np.int64)
 
 
-def _float32_bytes(dataset: Dataset) -> int:
-    return 4 * len(dataset.train) * math.prod(dataset.input_shape)
+def _float32_bytes(dataset: Dataset, split: Split) -> int:
+    return 4 * len(split) * math.prod(dataset.input_shape)

@@ -10,12 +10,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from babysit.data.dataset import Dataset, Split, validate
+from babysit.data.dataset import Dataset, Split
 from babysit.data.downloads import fetch, wanted
 from babysit.data.files import data_root, read
 from babysit.data.idx import hold_out_last
-from babysit.data.pickles import load_arrays
+from babysit.data.pickles import LARGEST, load_arrays
 from babysit.data.preprocessing import Array, Transformer
+from babysit.data.validity import validate
 from babysit.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -103,6 +104,8 @@ def _archived_batches(file: BinaryIO) -> dict[str, Split]:
 
 def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, BinaryIO]]:
     for member in archive:
+        if member.size > LARGEST:  # what is passed over must be unpacked, too
+            raise ValueError(f"its file {member.name[:80]} has {member.size} bytes, too many for CIFAR-10")
         name = PurePosixPath(member.name).name
         content = archive.extractfile(member) if member.isfile() and name in FILES else None
         if content is not None:
@@ -114,7 +117,10 @@ def _batch(file: BinaryIO) -> Split:
     missing = [key for key in ("data", "labels") if key not in content]
     if missing:
         raise ValueError(f"it holds no {' and no '.join(missing)}; it has {', '.join(content) or 'nothing'}")
-    x, y = content["data"], np.asarray(content["labels"])
+    x, labels = content["data"], content["labels"]
+    if not isinstance(labels, np.ndarray) and not _are_whole(labels):
+        raise ValueError("its labels are not integers from 0 to 9")
+    y = np.asarray(labels)
     if not isinstance(x, np.ndarray) or x.dtype != np.uint8 or x.shape[1:] != (3072,):
         raise ValueError("its images are not uint8 of shape [N, 3072]")
     if len(x) != len(y):
@@ -124,6 +130,10 @@ def _batch(file: BinaryIO) -> Split:
     return Split(x.reshape(-1, 3, 32, 32), y.astype(np.int64))
 
 
+def _are_whole(labels: object) -> bool:
+    return isinstance(labels, list | tuple) and all(type(label) is int for label in labels)
+
+
 def _joined(batches: dict[str, Split]) -> Split:
     """The training batches as one split; each is dropped once copied, so no image is held twice for long."""
     x = np.empty((sum(map(len, batches.values())), 3, 32, 32), dtype=np.uint8)
@@ -131,7 +141,7 @@ def _joined(batches: dict[str, Split]) -> Split:
     start = 0
     for name in TRAINING_FILES:
         batch = batches.pop(name)
-        x[start : start + len(batch)] = batch.x
+        x[start : start + len(batch)] = np.asarray(batch.x)
         start += len(batch)
         labels.append(batch.y)
     return Split(x, np.concatenate(labels))

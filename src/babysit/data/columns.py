@@ -10,6 +10,7 @@ import numpy as np
 from babysit.data.preprocessing import Array
 from babysit.errors import DataError
 
+LARGEST_ENCODING = 2**31  # bytes that one column of text may become
 MANY_CATEGORIES = 50  # below this, a column of text is always taken as categories
 
 
@@ -138,6 +139,10 @@ def _check_categories(column: Column) -> None:
         raise DataError(
             f"{problem}, no number like most of the column", cure=f"correct or empty the cell, or {ignore}"
         )
+    size = len(texts) * len(column.values) * 8
+    if size > LARGEST_ENCODING:
+        problem = f"{column.where} would become {len(texts)} columns of 0 and 1, {size / 2**30:.0f} GiB"
+        raise DataError(problem, cure=f"put rare texts together, or {ignore}")
     if len(texts) > max(MANY_CATEGORIES, len(column.values) // 2):
         problem = (
             f"{column.where} holds {len(texts)} different texts in {len(column.values)} rows: no categories"

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from babysit.data.preprocessing import Array, Transformer, chunks
+from babysit.data.ahead import read_all
+from babysit.data.preprocessing import Array, LearnedStatistics, Transformer
+from babysit.data.rows import Inputs, Rows, Through, chosen, spread
 from babysit.errors import DataError
 from babysit.seeding import numpy_generator
+
+SPLITS = ("train", "val", "test")
+
+FIT_ROWS = 50_000
+"""The most rows that preprocessing is fitted on where they are not in memory: each is read once or twice."""
+
+_FIT_BYTES = 2**28  # of rows given to a step that wants them as one array
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +27,7 @@ class Split:
     """The examples of one split.
 
     Attributes:
-        x: [N, ...] as it came; uint8 images stay uint8.
+        x: [N, ...] as it came; uint8 images stay uint8. An array, or ``Rows`` that are read when asked for.
         y: [N] int64 labels for classification; [N] or [N, targets] float32 for regression.
 
     Example:
@@ -26,7 +35,7 @@ class Split:
         3
     """
 
-    x: Array
+    x: Inputs
     y: Array
 
     def __len__(self) -> int:
@@ -76,11 +85,16 @@ class Dataset:
             return 0
         return len(self.classes) or int(self.train.y.max()) + 1
 
-    def inputs(self, x: Array) -> Array:
+    @property
+    def streamed(self) -> bool:
+        """True if the inputs are not in memory but are read when they are asked for."""
+        return isinstance(self.train.x, Rows)
+
+    def inputs(self, x: Inputs) -> Array:
         """What the network sees: ``x`` through the fitted preprocessing, as float32.
 
         Args:
-            x: rows [N, ...] of the kind in ``train.x``.
+            x: rows [N, ...] of the kind in ``train.x``; all of them are read if they are ``Rows``.
 
         Returns:
             float32, contiguous, [N, ...]. It may be ``x`` itself where there is nothing to do.
@@ -91,12 +105,17 @@ class Dataset:
             >>> data.inputs(data.val.x).dtype
             dtype('float32')
         """
+        if isinstance(x, Rows):
+            return read_all(Through(x, self.inputs))
         for step in self.preprocessing:
             x = step.transform(x)
         return np.ascontiguousarray(x, dtype=np.float32)
 
     def preprocessed(self, steps: Sequence[Transformer]) -> Dataset:
         """The same data with further preprocessing, fitted on the training split and on nothing else.
+
+        Of inputs that are not in memory, 50,000 training rows are read for it, evenly spread; all where there
+        are no more. A step from elsewhere gets as many of them as fit into 256 MiB.
 
         Args:
             steps: unfitted steps; each is fitted on the output of the one before. They are copied, so the
@@ -114,15 +133,25 @@ class Dataset:
             >>> digits().preprocessed([MeanImage()]).preprocessing
             (MeanImage(),)
         """
+        if not steps:
+            return self
         fitted: list[Transformer] = list(self.preprocessing)
-        x = self.inputs(self.train.x) if fitted and steps else self.train.x
+        x = self._rows_to_fit()
         for number, step in enumerate(steps, start=1):
             step = copy.deepcopy(step)
-            step.fit(x)
+            step.fit(_as_wanted(x, step))  # type: ignore[arg-type]  # our own steps take Rows
             fitted.append(step)
             if number < len(steps):
-                x = step.transform(x)
+                x = Through(x, step.transform) if isinstance(x, Rows) else step.transform(x)
         return replace(self, preprocessing=tuple(fitted))
+
+    def _rows_to_fit(self) -> Inputs:
+        """The training rows as the next step gets them; where they are not in memory, some of them."""
+        x = self.train.x
+        if isinstance(x, Rows):
+            some = spread(x, FIT_ROWS)
+            return Through(some, self.inputs) if self.preprocessing else some
+        return self.inputs(x) if self.preprocessing else x
 
     def tiny(self, count: int = 20, seed: int = 0) -> Dataset:
         """A few training examples, spread over the classes as evenly as possible.
@@ -170,7 +199,7 @@ class Dataset:
 
 
 def split(
-    x: Array, y: Array, *, val: float, test: float = 0, seed: int = 0, stratify: bool = False
+    x: Inputs, y: Array, *, val: float, test: float = 0, seed: int = 0, stratify: bool = False
 ) -> tuple[Split, Split, Split | None]:
     """Seeded training, validation and test splits of one set of rows; they share no row.
 
@@ -214,6 +243,8 @@ def split_rows(
         >>> [len(rows) for rows in split_rows(10, val=0.1, test=0.2, seed=0)]
         [7, 1, 2]
     """
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
+        raise DataError(f"seed={seed!r} is no whole number", cure="give e.g. seed=0")
     test_count, val_count = _row_count(test, total, "test"), _row_count(val, total, "val")
     if test_count + val_count >= total:
         problem = f"{total} rows leave none to train on with val={val} and test={test}"
@@ -225,120 +256,53 @@ def split_rows(
     return np.sort(train_rows), np.sort(val_rows), np.sort(test_rows)
 
 
-def validate(dataset: Dataset) -> Dataset:
-    """Checks that a data set can be trained on; every source calls it.
+def with_drawn(given: Mapping[str, Split], *, val: float, test: float, seed: int) -> dict[str, Split]:
+    """The splits by name; validation, where there is none, is drawn from the training rows.
+
+    Where neither validation nor test is given, the test split is drawn too. What is drawn is stratified where
+    the targets are labels.
 
     Args:
-        dataset: before or after preprocessing.
-
-    Returns:
-        The same data set.
+        given: "train", perhaps "val" and "test".
+        val, test: counts or fractions of the training rows.
+        seed: which rows.
 
     Raises:
-        DataError: splits that are empty or disagree in shape, fewer than two classes, labels that are not
-            integers in 0..C-1, values that are NaN or infinite; the message names split, row and column.
+        DataError: a count or fraction is impossible, or nothing is left to train on.
 
     Example:
-        >>> rows = Split(np.zeros((2, 3)), np.array([0, 0]))
-        >>> validate(Dataset("mine", rows, rows))
-        Traceback (most recent call last):
-        babysit.errors.DataError: mine: the training split has one class only (label 0)
-          cure: bring examples of at least two classes, or use float targets for regression
+        >>> rows = Split(np.zeros((20, 2)), np.arange(20) % 2)
+        >>> {name: len(part) for name, part in with_drawn({"train": rows}, val=0.1, test=4, seed=0).items()}
+        {'train': 14, 'val': 2, 'test': 4}
     """
-    for where, part in _parts(dataset):
-        _check_shapes(dataset, where, part)
-        _check_finite(dataset, where, part)
-        if dataset.task == "classification":
-            _check_labels(dataset, where, part)
-        elif part.y.dtype.kind != "f" or part.y.ndim > 2:
-            raise DataError(
-                f"{where} has targets of type {part.y.dtype} and shape {list(part.y.shape)}",
-                cure="give float targets [N] or [N, targets] in every split",
-            )
-    if dataset.task == "classification" and len(np.unique(dataset.train.y)) < 2:
-        problem = f"{dataset.name}: the training split has one class only (label {dataset.train.y[0]})"
-        raise DataError(
-            problem, cure="bring examples of at least two classes, or use float targets for regression"
-        )
-    return dataset
-
-
-def _parts(dataset: Dataset) -> Iterator[tuple[str, Split]]:
-    named = (("training", dataset.train), ("validation", dataset.val), ("test", dataset.test))
-    for name, part in named:
-        if part is not None:
-            yield f"{dataset.name}: the {name} split", part
-
-
-def _check_shapes(dataset: Dataset, where: str, part: Split) -> None:
-    if part.x.ndim < 2 or part.x.dtype.kind not in "buif":
-        problem = f"{where} has inputs of type {part.x.dtype} and shape {list(part.x.shape)}"
-        raise DataError(
-            problem, cure="inputs must be numbers of shape [N, ...]; reshape one column to [N, 1]"
-        )
-    if len(part.x) != len(part.y):
-        problem = f"{where} has {len(part.x)} inputs but {len(part.y)} targets"
-        raise DataError(problem, cure="give one target for every input")
-    if part.x.size == 0:
-        raise DataError(f"{where} is empty (shape {list(part.x.shape)})", cure="give it at least one example")
-    expected = dataset.train.x.shape[1:]
-    if part.x.shape[1:] != expected:
-        problem = f"{where} has examples of shape {list(part.x.shape[1:])}, training has {list(expected)}"
-        raise DataError(problem, cure="bring all splits to one shape")
-    if dataset.feature_names and len(dataset.feature_names) != expected[0]:
-        problem = f"{where} has {expected[0]} columns but {len(dataset.feature_names)} feature names"
-        raise DataError(problem, cure="give one name for every column, or none")
-
-
-def _check_finite(dataset: Dataset, where: str, part: Split) -> None:
-    bad = _first_not_finite(part.x)
-    if bad is not None:
-        row, *position = bad
-        place = (
-            f"column {dataset.feature_names[position[0]]!r}"
-            if dataset.feature_names
-            else f"position {position}"
-        )
-        problem = f"{where} holds {part.x[bad]} in row {row} (from 0), {place}"
-        raise DataError(problem, cure="correct the value, remove the row, or fill it in")
-    bad = _first_not_finite(part.y)
-    if bad is not None:
-        problem = f"{where} holds the target {part.y[bad]} in row {bad[0]} (from 0)"
-        raise DataError(problem, cure="correct the target or remove the row")
-
-
-def _check_labels(dataset: Dataset, where: str, part: Split) -> None:
-    if part.y.dtype.kind not in "iu" or part.y.ndim != 1:
-        problem = f"{where} has labels of type {part.y.dtype} and shape {list(part.y.shape)}"
-        raise DataError(
-            problem, cure="labels must be integers of shape [N]; take argmax(axis=1) of one-hot labels"
-        )
-    outside = np.flatnonzero((part.y < 0) | (part.y >= dataset.num_classes))
-    if len(outside):
-        label, last = part.y[outside[0]], dataset.num_classes - 1
-        problem = f"{where} has label {label} in row {outside[0]} (from 0), but labels go from 0 to {last}"
-        raise DataError(problem, cure="number the classes from 0 to C-1, or name them all in classes=")
-
-
-def _first_not_finite(values: Array) -> tuple[int, ...] | None:
-    if values.dtype.kind != "f":
-        return None
-    for start, rows in chunks(values):
-        bad = np.argwhere(~np.isfinite(rows))
-        if len(bad):
-            row, *position = bad[0].tolist()
-            return (start + row, *position)
-    return None
+    if "val" in given:
+        return dict(given)
+    rows = given["train"]
+    labels = rows.y if rows.y.dtype.kind in "iu" else None
+    drawn = split_rows(len(rows), val=val, test=0 if "test" in given else test, seed=seed, labels=labels)
+    parts = {name: _rows(rows, numbers) for name, numbers in zip(SPLITS, drawn, strict=True)}
+    if not len(drawn[-1]):  # none was asked for
+        del parts["test"]
+    return {**given, **parts}
 
 
 def _rows(part: Split, rows: Array) -> Split:
-    return Split(part.x[rows], part.y[rows])
+    return Split(chosen(part.x, rows), part.y[rows])
+
+
+def _as_wanted(x: Inputs, step: Transformer) -> Inputs:
+    """The rows as a step is fitted on them: ours read them in pieces, others want an array."""
+    if isinstance(step, LearnedStatistics) or not isinstance(x, Rows):
+        return x
+    row_bytes = x.dtype.itemsize * x.size // len(x)
+    return spread(x, max(1, _FIT_BYTES // max(1, row_bytes)))[:]
 
 
 def _row_count(wanted: float, total: int, name: str) -> int:
     is_fraction = isinstance(wanted, float)
-    if not wanted >= 0 or (is_fraction and wanted >= 1):
-        problem = f"{name}={wanted} is neither a count of rows nor a fraction of them"
+    is_number = isinstance(wanted, int | float | np.integer | np.floating) and not isinstance(wanted, bool)
+    if not is_number or not wanted >= 0 or (is_fraction and wanted >= 1):
+        problem = f"{name}={wanted!r} is neither a count of rows nor a fraction of them"
         raise DataError(problem, cure=f"give {name} as an integer >= 0 or a float in [0, 1)")
     return round(total * wanted) if is_fraction else int(wanted)
 

@@ -15,6 +15,7 @@ from typing import Self
 
 import numpy as np
 
+from babysit.data.ahead import pieces
 from babysit.data.preprocessing import (
     CONSTANT,
     Array,
@@ -25,6 +26,7 @@ from babysit.data.preprocessing import (
     rows_to_transform,
     working_type,
 )
+from babysit.data.rows import Inputs, Rows
 from babysit.errors import DataError
 
 ROWS = 1024  # more would round the products of bytes; fewer would starve the matrix product
@@ -43,7 +45,7 @@ class _Principal(LearnedStatistics):
     variances_: Array
     explained_: Array
 
-    def fit(self, x: Array, y: object = None) -> Self:
+    def fit(self, x: Inputs, y: object = None) -> Self:
         """Learns mean, principal axes and variances.
 
         Args:
@@ -196,14 +198,15 @@ class Whiten(_Principal):
         return super()._checked(features)
 
 
-def _covariance(x: Array, mean: Array) -> Array:
+def _covariance(x: Inputs, mean: Array) -> Array:
     """sum((x - mean)(x - mean)^T) / N in float64, [D, D]."""
     is_bytes = x.dtype.itemsize == 1
     centre = np.full(mean.shape, 128.0 if x.dtype == np.uint8 else 0.0) if is_bytes else mean
     dtype = np.float32 if is_bytes else np.float64
     total = np.zeros((mean.size, mean.size))
-    for rows in _blocks(len(x)):
-        shifted = np.subtract(x[rows], centre.astype(dtype), dtype=dtype).reshape(-1, mean.size)
+    blocks = pieces(x, ROWS) if isinstance(x, Rows) else (x[rows] for rows in _blocks(len(x)))
+    for block in blocks:
+        shifted = np.subtract(block, centre.astype(dtype), dtype=dtype).reshape(-1, mean.size)
         total += shifted.T @ shifted
     gap = (mean - centre).ravel()
     total /= len(x)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from babysit.data.dataset import Dataset, Split, spread_over_classes
-from babysit.data.preprocessing import Array
+from babysit.data.rows import Array, Inputs, Joined, Rows
 from babysit.errors import InputError
 from babysit.seeding import numpy_generator
 
@@ -46,7 +46,7 @@ def folds(dataset: Dataset, count: int, seed: int) -> Folds:
         >>> len(found.dataset.train), np.bincount(found.fold_of).tolist()
         (1437, [288, 288, 287, 287, 287])
     """
-    x = np.concatenate([dataset.train.x, dataset.val.x])
+    x = _pooled(dataset)
     y = np.concatenate([dataset.train.y, dataset.val.y])
     if not 2 <= count <= len(y):
         raise InputError(
@@ -60,3 +60,10 @@ def folds(dataset: Dataset, count: int, seed: int) -> Folds:
         fold_of[rows] = fold
     everything = Split(x, y)
     return Folds(replace(dataset, train=everything, val=everything), fold_of, count)
+
+
+def _pooled(dataset: Dataset) -> Inputs:
+    train, val = dataset.train.x, dataset.val.x
+    if isinstance(train, Rows) or isinstance(val, Rows):
+        return Joined([train, val], ["the training split", "the validation split"])
+    return np.concatenate([train, val])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from babysit.data.dataset import Dataset, Split, validate
+from babysit.data.dataset import Dataset, Split
 from babysit.data.downloads import fetch, wanted
 from babysit.data.files import data_root, read
 from babysit.data.preprocessing import Array, Transformer
+from babysit.data.validity import validate
 from babysit.errors import DataError
 
 FASHION_CLASSES = (
@@ -27,6 +29,12 @@ PARTS = (
     "t10k-labels-idx1-ubyte",
 )
 UNSIGNED_BYTE = 0x08
+DEFLATED_MOST = 1032
+"""No deflated byte stands for more than so many."""
+COUNTED = 2**16
+"""Of what follows the promised values no more is unpacked."""
+LARGEST = 2**30
+"""The largest data set of this kind has two thirds of so many bytes (EMNIST, by class)."""
 
 
 def fashion_mnist(
@@ -120,22 +128,29 @@ def parse_idx(file: BinaryIO) -> Array:
         uint8, in the file's shape.
 
     Raises:
-        ValueError: wrong first bytes, or more or fewer values than the header says.
+        ValueError: wrong first bytes, more or fewer values than the header says, or more than could be.
     """
     content = file.read()
-    if content[:2] == b"\x1f\x8b":
-        content = gzip.decompress(content)
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTE or content[3] not in (1, 3):
+    packed = content[:2] == b"\x1f\x8b"
+    stream: io.BufferedIOBase = gzip.GzipFile(fileobj=io.BytesIO(content)) if packed else io.BytesIO(content)
+    start = stream.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0" or start[2] != UNSIGNED_BYTE or start[3] not in (1, 3):
+        raise ValueError(f"its first bytes are {start.hex(' ') or 'absent'}, not 00 00 08 01 or 00 00 08 03")
+    sizes = stream.read(4 * start[3])
+    if len(sizes) != 4 * start[3]:
+        raise ValueError("it ends within its header")
+    shape = tuple(np.frombuffer(sizes, dtype=">u4").tolist())
+    promised = math.prod(shape)
+    # What a header promises is doubted before anything is unpacked: a small file may hold gigabytes of zeros.
+    if promised > min(LARGEST, len(content) * (DEFLATED_MOST if packed else 1)):
         raise ValueError(
-            f"its first bytes are {content[:4].hex(' ') or 'absent'}, not 00 00 08 01 or 00 00 08 03"
+            f"its header says shape {list(shape)}, which a file of {len(content)} bytes cannot hold"
         )
-    header = 4 + 4 * content[3]
-    shape = tuple(np.frombuffer(content[4:header], dtype=">u4").tolist())
-    if len(shape) != content[3] or len(content) - header != math.prod(shape):
-        raise ValueError(
-            f"its header says shape {list(shape)}, but {len(content) - header} bytes of values follow"
-        )
-    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
+    values = stream.read(promised + COUNTED)
+    if len(values) != promised:
+        told = f"{len(values)} bytes" if len(values) < promised + COUNTED else "many more bytes"
+        raise ValueError(f"its header says shape {list(shape)}, but {told} of values follow")
+    return np.frombuffer(values, dtype=np.uint8).reshape(shape)
 
 
 def _folder(root: str | Path | None, subfolders: tuple[str, ...], download: bool) -> Path:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from babysit.data.dataset import Dataset, split, validate
-from babysit.data.files import read
-from babysit.data.preprocessing import Array, Transformer
+from babysit.data.ahead import read_all
+from babysit.data.dataset import SPLITS, Dataset, Split, with_drawn
+from babysit.data.image_files import ImageFiles, decoded_once
+from babysit.data.preprocessing import Transformer
+from babysit.data.rows import Chosen, Inputs, Rows
+from babysit.data.validity import validate
 from babysit.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test"})
+LONGEST_SIDE = 10_000
+IN_MEMORY_BYTES = 2**30
+"""Decoded images of so many bytes in all are kept in memory unless asked otherwise."""
+SPLIT_NAMES = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+}  # fmt: skip
+"""What folders of splits are called."""
 
 
 def image_folder(
@@ -23,6 +31,8 @@ def image_folder(
     size: tuple[int, int] | None = None,
     *,
     grayscale: bool = False,
+    in_memory: bool | None = None,
+    cache: str | Path | None = None,
     val: float = 0.1,
     test: float = 0.1,
     seed: int = 0,
@@ -30,46 +40,107 @@ def image_folder(
 ) -> Dataset:
     """A folder with one subfolder of images a class: uint8 [N, 3, height, width] in 0-255.
 
-    Classes are the subfolders' names in sorted order. Needs Pillow.
+    Classes are the subfolders' names in sorted order. A folder with subfolders train, val and test, and the
+    classes in each of them, has its splits already. Needs Pillow.
+
+    A folder that is larger than a gigabyte once decoded is not read into memory: images are decoded batch by
+    batch, by threads that are ahead of the training, and a whole population trains on each. To decode them
+    anew in every epoch is still the dearest part of it; with ``cache`` they are decoded once, into a file of
+    one byte a value that is mapped from then on, by later commands too. Results are the same to the last bit
+    either way, but for preprocessing of more than 50,000 images (``Dataset.preprocessed``).
 
     Args:
         root: the folder; hidden files and files that are no images are passed over.
         size: (height, width) in pixels that every image is resized to; by default they must agree already.
         grayscale: one channel (luma) instead of three.
-        val, test: counts or fractions (default a tenth each), stratified by class.
+        in_memory: True: decode all images now; False: when they are needed; None, the default: now if they
+            take no more than a gigabyte.
+        cache: a folder for the decoded images, e.g. "/tmp/decoded"; none by default.
+        val, test: counts or fractions (default a tenth each), stratified by class, of splits that have no
+            folder (no test split is drawn where validation has one).
         seed: of the split.
         preprocess: steps, fitted on the training split only.
 
     Raises:
-        DataError: no such folder, no classes, an empty class, an image that is damaged or of another size.
+        DataError: no such folder, no classes, an empty class, an image that is damaged or of another size
+            (of images that are not in memory: when it is read).
 
     Example:
         >>> image_folder("photographs", size=(64, 64)).classes  # doctest: +SKIP
         ('cat', 'dog')
     """
     root = Path(root).expanduser()
-    classes = _classes(root)
-    files = [(path, label) for label, name in enumerate(classes) for path in _image_files(root / name)]
-    images = [_image(path, size, "L" if grayscale else "RGB") for path, _ in files]
-    _check_sizes([path for path, _ in files], images)
-    y = np.array([label for _, label in files], dtype=np.int64)
-    parts = split(np.stack(images), y, val=val, test=test, seed=seed, stratify=True)
-    return validate(Dataset(root.name, *parts, classes)).preprocessed(preprocess)
+    _check_size(size)
+    folders = _folders(root)
+    classes = _classes(folders["train"])
+    files = {name: _labelled(folder, classes) for name, folder in folders.items()}
+    images = ImageFiles([path for part in files.values() for path, _ in part], size, grayscale=grayscale)
+    kept = images.size <= IN_MEMORY_BYTES if in_memory is None else in_memory
+    rows = images if cache is None else decoded_once(images, Path(cache).expanduser(), root.name)
+    x: Inputs = read_all(rows) if kept else rows
+    splits, start = {}, 0
+    for name, part in files.items():
+        labels = np.array([label for _, label in part], dtype=np.int64)
+        splits[name] = Split(_between(x, start, start + len(part)), labels)
+        start += len(part)
+    splits = with_drawn(splits, val=val, test=test, seed=seed)
+    dataset = Dataset(root.name, splits["train"], splits["val"], splits.get("test"), classes)
+    return validate(dataset).preprocessed(preprocess)
+
+
+def _between(x: Inputs, start: int, stop: int) -> Inputs:
+    return Chosen(x, np.arange(start, stop)) if isinstance(x, Rows) else x[start:stop]
+
+
+def _folders(root: Path) -> dict[str, Path]:
+    """Where the classes of each split lie; one folder, of which the others are drawn, is "train"."""
+    if not root.is_dir():
+        return {"train": root}
+    found = {path.name.lower(): path for path in _subfolders(root)}
+    of_splits = bool(found) and SPLIT_NAMES.keys() >= found.keys()
+    if not of_splits or not all(_subfolders(path) for path in found.values()):
+        return {"train": root}
+    named = {SPLIT_NAMES[name]: path for name, path in found.items()}
+    if len(named) < len(found) or "train" not in named:
+        problem = f"{root} has the subfolders {', '.join(sorted(found))}: which of them is to be trained on?"
+        raise DataError(problem, cure="call them train, val and test; at least train must be there")
+    return {name: named[name] for name in SPLITS if name in named}
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+
+
+def _labelled(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
+    """The image files of one split, each with its label."""
+    unknown = sorted({path.name for path in _subfolders(folder)} - set(classes))
+    if unknown:
+        problem = f"{folder} has the class {unknown[0]!r}, of which there is no training image"
+        raise DataError(problem, cure="give every split the classes of the training folder")
+    there = [(label, folder / name) for label, name in enumerate(classes) if (folder / name).is_dir()]
+    return [(path, label) for label, name in there for path in _image_files(name)]
+
+
+def _check_size(size: Any) -> None:
+    if size is None:
+        return
+    given = isinstance(size, tuple | list) and len(size) == 2
+    if not given or not all(type(length) is int and 0 < length <= LONGEST_SIDE for length in size):
+        problem = f"size={size!r} is no height and width in pixels"
+        raise DataError(problem, cure=f"give two whole numbers up to {LONGEST_SIDE}, e.g. size=(64, 64)")
 
 
 def _classes(root: Path) -> tuple[str, ...]:
     if not root.is_dir():
         kind = "is a file" if root.exists() else "does not exist"
         raise DataError(f"{root} {kind}", cure="name a folder with one subfolder of images a class")
-    names = tuple(sorted(path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."))
+    names = tuple(path.name for path in _subfolders(root))
     if len(names) < 2:
         problem = f"{root} has {len(names)} subfolders, so it has fewer than two classes"
         raise DataError(problem, cure="put the images of each class into a subfolder of its own")
-    if SPLIT_NAMES.issuperset(name.lower() for name in names):
-        problem = f"{root} has the subfolders {', '.join(names)}: these are splits, not classes"
-        raise DataError(
-            problem, cure=f"name one of them, e.g. {root / names[0]}; the splits are drawn from it"
-        )
+    if SPLIT_NAMES.keys() >= {name.lower() for name in names}:
+        problem = f"{root} has the subfolders {', '.join(names)}: these are splits, but they hold no classes"
+        raise DataError(problem, cure="put the images of each class into a subfolder of its own")
     return names
 
 
@@ -80,34 +151,3 @@ def _image_files(folder: Path) -> list[Path]:
     if not found:
         raise DataError(f"{folder} holds no image", cure="add images to it, or remove the folder")
     return found
-
-
-def _image(path: Path, size: tuple[int, int] | None, mode: str) -> Array:
-    """One image as uint8 [channels, height, width]."""
-    pillow = _pillow()
-
-    def parse(file: BinaryIO) -> Array:
-        with pillow.open(file) as opened:
-            image = opened.convert(mode)
-        if size is not None:
-            image = image.resize((size[1], size[0]), pillow.Resampling.BILINEAR)
-        pixels = np.asarray(image, dtype=np.uint8)
-        return pixels[None] if mode == "L" else np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-    return read(path, parse, kind="an image", cure="save the image again, or remove the file")
-
-
-def _pillow() -> Any:
-    try:
-        return import_module("PIL.Image")
-    except ImportError as error:
-        raise DataError("reading images needs Pillow", cure="pip install pillow") from error
-
-
-def _check_sizes(paths: list[Path], images: list[Array]) -> None:
-    expected = images[0].shape
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != expected:
-            this, first = (f"{height} x {width}" for _, height, width in (image.shape, expected))
-            problem = f"{path} is {this} pixels (height x width), but {paths[0]} is {first}"
-            raise DataError(problem, cure=f"pass size=({expected[1]}, {expected[2]}) to resize them all")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from babysit.data.dataset import Dataset, Split, split, validate
+from babysit.data.dataset import Dataset, Split, split_rows
 from babysit.data.files import read
+from babysit.data.idx import DEFLATED_MOST
 from babysit.data.preprocessing import Array, Transformer
-from babysit.data.targets import as_labels, as_values, check_task
+from babysit.data.targets import check_task, converted
+from babysit.data.validity import validate
 from babysit.errors import DataError
 
 PARTS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
@@ -57,7 +62,7 @@ def arrays(
         raise DataError(
             f"{name}: {len(inputs)} splits have x, {len(targets)} have y", cure="give both or neither"
         )
-    y, names = _targets(targets, task, tuple(classes), name)
+    y, names = converted(targets, task, tuple(classes), name)
     splits = [Split(*pair) for pair in zip(inputs, y, strict=True)]
     test = splits[2] if len(splits) == 3 else None
     dataset = Dataset(name, splits[0], splits[1], test, names, feature_names=tuple(feature_names))
@@ -116,18 +121,48 @@ def _npz_arrays(file: BinaryIO) -> dict[str, Array]:
     opened = np.load(file, allow_pickle=False)
     if not isinstance(opened, np.lib.npyio.NpzFile):
         raise ValueError("it holds one bare array (.npy)")
+    size = file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            _check_promise(archive, member, size)
     held = {key: opened[key] for key in opened.files}
     return {key: value for key, value in held.items() if isinstance(value, np.ndarray)}
+
+
+def _check_promise(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> None:
+    """Refuses an array that its file cannot hold, before room is made for it."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member.filename} is packed in another way than np.savez_compressed does it")
+    with archive.open(member) as file:
+        if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+            return  # no array, and none of ours
+        file.seek(0)
+        first = np.lib.format.read_magic(file)
+        reading = (
+            np.lib.format.read_array_header_1_0 if first == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, kind = reading(file)
+    packed = min(member.compress_size, size)
+    if math.prod(shape) * kind.itemsize > min(member.file_size, DEFLATED_MOST * packed):
+        raise ValueError(
+            f"{member.filename} says that it holds {kind} of shape {list(shape)}, which its {packed} bytes "
+            "cannot be"
+        )
 
 
 def _drawn(x: Array, y: Array, val: float, test: float, seed: int, task: str, path: Path) -> dict[str, Array]:
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         problem = f"{path} holds x of shape {list(x.shape)} and y of shape {list(y.shape)}"
         raise DataError(problem, cure="give one target for every row of x")
+    if x.size == 0:
+        raise DataError(f"{path} holds x of shape {list(x.shape)}: no value", cure="give rows with values")
     stratify = y.ndim == 1 and (task == "classification" or (task == "auto" and y.dtype.kind != "f"))
-    train, held_out, unseen = split(x, y, val=val, test=test, seed=seed, stratify=stratify)
-    drawn = {"x_train": train.x, "y_train": train.y, "x_val": held_out.x, "y_val": held_out.y}
-    return drawn | ({"x_test": unseen.x, "y_test": unseen.y} if unseen else {})
+    parts = split_rows(len(y), val=val, test=test, seed=seed, labels=y if stratify else None)
+    drawn: dict[str, Array] = {}
+    for name, rows in zip(("train", "val", "test"), parts, strict=True):
+        if name != "test" or len(rows):
+            drawn |= {f"x_{name}": x[rows], f"y_{name}": y[rows]}
+    return drawn
 
 
 def _array(values: Any, what: str) -> Array:
@@ -148,17 +183,3 @@ def _given(values: Any) -> list[Any]:
 def _inputs(values: Any, name: str) -> Array:
     x = _array(values, f"{name}: the inputs")
     return x.astype(np.uint8) if x.dtype == np.bool_ else x
-
-
-def _targets(
-    parts: list[Array], task: str, classes: tuple[str, ...], name: str
-) -> tuple[list[Array], tuple[str, ...]]:
-    """The targets of all splits, converted alike."""
-    as_floats = all(part.dtype.kind == "f" for part in parts) and not classes
-    if task == "regression" or (task == "auto" and as_floats):
-        return [as_values(part, name) for part in parts], ()
-    if any(part.ndim != 1 and part.shape[1:] != (1,) for part in parts):
-        problem = f"{name}: labels must have shape [N], not {[list(part.shape) for part in parts]}"
-        raise DataError(problem, cure="take argmax(axis=1) of one-hot labels, or give floats for regression")
-    labels, names = as_labels(np.concatenate([part.ravel() for part in parts]), name, classes)
-    return np.split(labels, np.cumsum([len(part) for part in parts])[:-1]), names

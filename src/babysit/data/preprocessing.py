@@ -14,12 +14,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from babysit.data.ahead import pieces
+from babysit.data.rows import Array as Array
+from babysit.data.rows import Inputs, Rows
 from babysit.errors import DataError
-
-Array = NDArray[Any]
-"""A NumPy array of any type and shape; the first axis counts the examples."""
 
 CHUNK_VALUES = 2**18  # 2 MB of float64: stays in the second-level cache
 CONSTANT = 10 * np.finfo(np.float64).eps  # a spread this small against the mean is rounding, not data
@@ -43,7 +42,7 @@ class LearnedStatistics(ABC):
     """
 
     @abstractmethod
-    def fit(self, x: Array, y: object = None) -> Self:
+    def fit(self, x: Inputs, y: object = None) -> Self:
         """Learns from the training rows."""
 
     @abstractmethod
@@ -147,7 +146,7 @@ class MeanImage(LearnedStatistics):
 
     mean_: Array
 
-    def fit(self, x: Array, y: object = None) -> Self:
+    def fit(self, x: Inputs, y: object = None) -> Self:
         """Learns the mean example.
 
         Args:
@@ -192,7 +191,7 @@ class ChannelMean(LearnedStatistics):
 
     mean_: Array
 
-    def fit(self, x: Array, y: object = None) -> Self:
+    def fit(self, x: Inputs, y: object = None) -> Self:
         """Learns the mean of each channel.
 
         Args:
@@ -245,7 +244,7 @@ class Standardize(LearnedStatistics):
     def __init__(self, per: str = "feature") -> None:
         self.per = per
 
-    def fit(self, x: Array, y: object = None) -> Self:
+    def fit(self, x: Inputs, y: object = None) -> Self:
         """Learns mean and standard deviation.
 
         Args:
@@ -309,7 +308,7 @@ def learned_shape(step: LearnedStatistics) -> tuple[int, ...]:
     return shape
 
 
-def chunks(x: Array) -> Iterator[tuple[int, Array]]:
+def chunks(x: Inputs) -> Iterator[tuple[int, Array]]:
     """Runs of rows small enough for the cache, each with the number of its first row.
 
     Example:
@@ -318,11 +317,14 @@ def chunks(x: Array) -> Iterator[tuple[int, Array]]:
     """
     values_per_row = max(1, x.size // max(1, len(x)))
     rows = max(1, CHUNK_VALUES // values_per_row)
+    if isinstance(x, Rows):
+        yield from zip(range(0, len(x), rows), pieces(x, rows), strict=True)
+        return
     for start in range(0, len(x), rows):
         yield start, x[start : start + rows]
 
 
-def row_mean(x: Array) -> Array:
+def row_mean(x: Inputs) -> Array:
     """The mean over the rows in float64, by chunks: [N, ...] -> [...].
 
     Raises:
@@ -334,7 +336,7 @@ def row_mean(x: Array) -> Array:
     """
     # Sums of integers are exact. Those of floats are taken relative to the first row, so that the mean of a
     # constant column is exactly its value.
-    start = x[0].astype(np.float64) if x.dtype.kind == "f" else np.zeros(x.shape[1:])
+    start = x[:1][0].astype(np.float64) if x.dtype.kind == "f" else np.zeros(x.shape[1:])
     total = np.zeros_like(start)
     for _, rows in chunks(x):
         total += np.subtract(rows, start, dtype=np.float64).sum(axis=0)
@@ -345,7 +347,7 @@ def row_mean(x: Array) -> Array:
     return mean
 
 
-def _row_variance(x: Array, mean: Array) -> Array:
+def _row_variance(x: Inputs, mean: Array) -> Array:
     total = np.zeros(x.shape[1:])
     for _, rows in chunks(x):
         difference = np.subtract(rows, mean, dtype=np.float64)
@@ -362,7 +364,7 @@ def _broadcast(values: Array, dimensions: int) -> Array:
     return values.reshape(-1, *[1] * (dimensions - 2))
 
 
-def working_type(x: Array) -> np.dtype[Any]:
+def working_type(x: Inputs) -> np.dtype[Any]:
     """The type that ``x`` is centred in: float32 where it holds the values exactly, else float64.
 
     float32 holds 8 and 16 bits exactly; wider columns (years in seconds, ids) need float64 until centred.
@@ -384,13 +386,13 @@ def _added(x: Array, mean: Array) -> Array:
     return np.asarray(x + mean, dtype=np.float32)
 
 
-def rows_to_fit(x: Array) -> Array:
-    """``x`` as an array, once it is known to hold rows that a step can be fitted on.
+def rows_to_fit(x: Inputs) -> Inputs:
+    """``x``, as an array where it is in memory, once it is known to hold rows that a step can be fitted on.
 
     Raises:
         DataError: no rows, fewer than two dimensions, or not numeric.
     """
-    x = np.asarray(x)
+    x = x if isinstance(x, Rows) else np.asarray(x)
     if x.dtype.kind not in "buif":
         raise DataError(
             f"rows to fit on must be numbers, not {x.dtype}", cure="convert text to numbers first"
@@ -401,7 +403,7 @@ def rows_to_fit(x: Array) -> Array:
     return x
 
 
-def _images_to_fit(step: LearnedStatistics, x: Array) -> Array:
+def _images_to_fit(step: LearnedStatistics, x: Inputs) -> Inputs:
     x = rows_to_fit(x)
     if x.ndim < 3:
         problem = f"{step!r} needs images [N, channels, ...], not rows of shape {list(x.shape)}"

@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from babysit.data.cifar import cifar10 as cifar10
-from babysit.data.dataset import Dataset, split, validate
+from babysit.data.dataset import Dataset, split
 from babysit.data.idx import fashion_mnist as fashion_mnist
 from babysit.data.idx import mnist as mnist
 from babysit.data.images import image_folder as image_folder
 from babysit.data.in_memory import arrays as arrays
 from babysit.data.in_memory import npz as npz
+from babysit.data.mapped import npy as npy
 from babysit.data.preprocessing import Array, Transformer
 from babysit.data.tables import csv as csv
 from babysit.data.tables import parquet as parquet
+from babysit.data.validity import validate
 from babysit.errors import DataError
 
 DIGITS_FILE = "datasets/data/digits.csv.gz"

@@ -10,10 +10,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from babysit.data.columns import Column, check_finite, encode, from_arrow
-from babysit.data.dataset import Dataset, Split, split_rows, validate
+from babysit.data.dataset import Dataset, Split, split_rows
 from babysit.data.files import read
 from babysit.data.preprocessing import Array, Transformer
 from babysit.data.targets import as_values, check_task, numbered
+from babysit.data.validity import validate
 from babysit.errors import DataError
 
 FEW_VALUES = 20  # whole numbers with at most so many distinct values are taken as classes
@@ -75,7 +76,9 @@ def csv(
             use_threads=False, block_size=size, autogenerate_column_names=not header
         )
         parsing = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-        return arrow_csv.read_csv(file, reading, parsing)
+        table = arrow_csv.read_csv(file, reading, parsing)
+        _ = table.column_names  # raises where they are no UTF-8
+        return table
 
     path = Path(path).expanduser()
     table = read(
@@ -119,7 +122,10 @@ def parquet(
     def parse(file: BinaryIO) -> Any:
         from pyarrow import parquet as arrow_parquet
 
-        return arrow_parquet.ParquetFile(file).read(use_threads=False)
+        table = arrow_parquet.ParquetFile(file).read(use_threads=False)
+        table.validate(full=True)  # a damaged file may have offsets that lead out of its texts
+        _ = table.column_names
+        return table
 
     path = Path(path).expanduser()
     table = read(path, parse, kind="a Parquet file", cure="write the file again; is it CSV? then use csv()")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from babysit.data.preprocessing import Array
 from babysit.errors import DataError
 
+MOST_CLASSES = 1_000_000
+"""A label beyond this, and beyond the number of examples, is no label."""
 TASKS = ("auto", "classification", "regression")
 
 
@@ -31,7 +34,8 @@ def as_values(values: Array, where: str) -> Array:
     if values.dtype.kind not in "buif":
         problem = f"{where}: the targets are text, not numbers (the first is {values.ravel()[:1].tolist()})"
         raise DataError(problem, cure='use task="classification", or give numbers')
-    return np.asarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+        return np.asarray(values, dtype=np.float32)
 
 
 def as_labels(values: Array, where: str, classes: Sequence[str] = ()) -> tuple[Array, tuple[str, ...]]:
@@ -56,13 +60,49 @@ def as_labels(values: Array, where: str, classes: Sequence[str] = ()) -> tuple[A
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.dtype.kind in "USO":
-        return _named_labels(values.astype(str), where, classes)
+        return _named_labels(_texts(values, where), where, classes)
     if values.dtype.kind not in "buif" or not (np.isfinite(values) & (values == np.trunc(values))).all():
         problem = f"{where}: the labels are not whole numbers"
         raise DataError(problem, cure='use task="regression" for real values, or correct the labels')
+    highest = int(values.max()) if values.size else -1
+    if highest >= max(MOST_CLASSES, values.size):
+        problem = f"{where}: the labels go up to {highest}, so there would be {highest + 1} classes"
+        raise DataError(problem, cure='number the classes from 0, or use task="regression" for real values')
+    if values.size and values.min() < np.iinfo(np.int64).min:
+        raise DataError(f"{where}: there is a label {values.min()}", cure="number the classes from 0")
     labels = values.astype(np.int64)
-    highest = int(labels.max()) if labels.size else -1
     return labels, tuple(classes) or tuple(str(label) for label in range(highest + 1))
+
+
+def converted(
+    parts: Sequence[Array], task: str, classes: tuple[str, ...], where: str
+) -> tuple[list[Array], tuple[str, ...]]:
+    """The targets of all splits, converted alike.
+
+    Args:
+        parts: one array [N, ...] a split.
+        task: one of ``TASKS``; "auto" takes floats for values unless classes are named.
+        classes: the classes' names by label.
+        where: names the data in errors.
+
+    Returns:
+        (labels int64 [N] or values float32, a split each; the classes' names, none for values).
+
+    Raises:
+        DataError: they are no targets of this task.
+
+    Example:
+        >>> converted([np.array(["b", "a"]), np.array(["a"])], "auto", (), "mine")
+        ([array([1, 0]), array([0])], ('a', 'b'))
+    """
+    as_floats = all(part.dtype.kind == "f" for part in parts) and not classes
+    if task == "regression" or (task == "auto" and as_floats):
+        return [as_values(part, where) for part in parts], ()
+    if any(part.ndim != 1 and part.shape[1:] != (1,) for part in parts):
+        problem = f"{where}: labels must have shape [N], not {[list(part.shape) for part in parts]}"
+        raise DataError(problem, cure="take argmax(axis=1) of one-hot labels, or give floats for regression")
+    labels, names = as_labels(np.concatenate([part.ravel() for part in parts]), where, classes)
+    return np.split(labels, np.cumsum([len(part) for part in parts])[:-1]), names
 
 
 def numbered(values: Array) -> tuple[Array, tuple[str, ...]]:
@@ -86,6 +126,20 @@ def _named_labels(values: Array, where: str, classes: Sequence[str]) -> tuple[Ar
             f"{where}: {unknown[0]!r} is not among the classes {list(names)}", cure="add it to classes="
         )
     return np.array([number[value] for value in values.tolist()], dtype=np.int64), names
+
+
+_AS_WRITTEN = "bring the file as it was written"
+
+
+def _texts(values: Array, where: str) -> Array:
+    try:
+        texts: Array = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values.astype(str)
+    except (UnicodeDecodeError, SystemError, ValueError) as error:
+        raise DataError(f"{where}: the labels are no text: {error}", cure=_AS_WRITTEN) from error
+    highest = np.ascontiguousarray(texts).view(np.uint32).max(initial=0) if texts.dtype.itemsize else 0
+    if highest > sys.maxunicode:  # NumPy takes whatever a damaged file holds
+        raise DataError(f"{where}: the labels are no text: {highest:#x} is no character", cure=_AS_WRITTEN)
+    return texts
 
 
 def _name(value: object) -> str:

@@ -63,7 +63,7 @@ def clouds(seed: int) -> dict[str, Array]:
 def sheets(dataset: Dataset, options: Options) -> Sheets:
     """PCA and whitening fitted on the training images, shown on the first of them."""
     rows = dataset.sample(dataset.train, options.pick(10_000, 300), options.seed).x
-    x = rows.astype(np.float32)
+    x = rows[:].astype(np.float32)
     size = features(dataset)
     components = 144 if size >= 784 else size // 4
     pca, whiten = PCA(components).fit(x), Whiten().fit(x)

@@ -393,9 +393,9 @@ def calling(what: str, call: Callable[[], T]) -> T:
     """
     try:
         return call()
-    except InputError:
+    except (InputError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # an exit, too, would end more than the recipe
         cure = "mend the recipe at that line"
         raise RecipeError(f"{what} raised {type(error).__name__}{_place(error)}", cure=cure) from error
 
@@ -404,6 +404,10 @@ def _place(error: BaseException) -> str:
     """Where in the user's own code an error arose, and what it says."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" at {error.filename}:{error.lineno}: {error.msg}"
+    try:
+        told = f": {error}"
+    except Exception:  # an error of the user's own whose text cannot be made
+        told = ""
     frames = traceback.extract_tb(error.__traceback__)
     users = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
-    return (f" at {users[-1].filename}:{users[-1].lineno}" if users else "") + f": {error}"
+    return (f" at {users[-1].filename}:{users[-1].lineno}" if users else "") + told

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from babysit.errors import RecipeError, SpaceError
+from babysit.errors import RecipeError, SpaceError, path_of
 from babysit.recipe.building import calling
 from babysit.recipe.builtin import BUILTIN
 from babysit.recipe.initial_weights import INITIALIZATION
@@ -39,7 +39,7 @@ def load_recipe(text: str) -> Recipe:
     if text in BUILTIN:
         return BUILTIN[text]
     path, _, name = text.partition(":")
-    file = Path(path).expanduser()
+    file = path_of(path).expanduser()
     if file.suffix != ".py" and not file.exists():
         raise RecipeError(
             f"there is no built-in recipe named {text!r}",

@@ -121,6 +121,11 @@ class Recipe:
     def __post_init__(self) -> None:
         for rule in ("loss", "update", "schedule"):
             _check_is_name(rule, getattr(self, rule))
+        for words in ("stages", "name"):
+            if not isinstance(getattr(self, words), str):
+                raise SpaceError(
+                    f"{words} = {getattr(self, words)!r} is no text", cure="give text, or leave it out"
+                )
         loss_named(self.loss)
         update_named(self.update)
         if not self.schedule:

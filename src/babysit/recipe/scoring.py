@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from babysit.data.batches import Batch, evaluation_tensors
+from babysit.data.batches import Examples, evaluation_inputs, evaluation_targets, in_pieces
 from babysit.recipe.building import Prepared
 from babysit.records import Value
 from babysit.training.losses import Loss, accuracy
@@ -73,15 +73,16 @@ def _outputs(prepared: Prepared, model: Model, split: str) -> tuple[Tensor, Tens
     network.load_state_dict(weights)
     network.eval()
     with torch.no_grad(), precise(prepared.precision), forward_context(prepared.precision):
-        outputs = [network(part) for part in torch.split(rows[0], _ROWS)]
+        # A copy of each piece: a network may change its input in place.
+        outputs = [network(part.clone()) for part in in_pieces(rows[0], _ROWS)]
     return torch.cat(outputs).float(), rows[1]
 
 
-def _rows(prepared: Prepared, split: str) -> Batch | None:
+def _rows(prepared: Prepared, split: str) -> tuple[Examples, Tensor] | None:
     if split == VALIDATION:
-        return prepared.evaluation.val_x.clone(), prepared.evaluation.val_y
-    test = prepared.dataset.test
-    return None if test is None else evaluation_tensors(prepared.dataset, test)
+        return prepared.evaluation.val_x, prepared.evaluation.val_y
+    data, test = prepared.dataset, prepared.dataset.test
+    return None if test is None else (evaluation_inputs(data, test), evaluation_targets(data, test))
 
 
 def _score(loss: Loss, outputs: Tensor, y: Tensor) -> Score:

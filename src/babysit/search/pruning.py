@@ -8,6 +8,7 @@ depends on the trials alone, not on workers, populations or a kill in between.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -212,7 +213,7 @@ def parse_seconds(text: str) -> float:
         seconds = sum(float(value) * _UNITS[unit] for value, unit in parts)
     else:
         seconds = float(bare) if re.fullmatch(r"\d+(\.\d+)?", bare) else 0.0
-    if seconds <= 0:
+    if not 0 < seconds < math.inf:
         raise InputError(
             f"cannot read the time {text!r}", cure="write --timeout 20m, 1h30m, or seconds: --timeout 3600"
         )

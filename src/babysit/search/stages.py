@@ -23,6 +23,10 @@ FINAL = "final"
 """The stage of this name retrains the best trials instead of drawing new ones."""
 
 
+MOST = 1_000_000
+"""More trials or epochs than this are a slip of the finger: drawn trials are kept in memory."""
+
+
 class Budget(NamedTuple):
     """What one stage may cost: its name, how many trials, how many epochs each."""
 
@@ -44,10 +48,11 @@ def parse_stages(text: str) -> list[Budget]:
     budgets = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*([A-Za-z][\w-]*)\s*:\s*(\d+)\s*x\s*(\d+)\s*", part)
-        if match is None or int(match[2]) < 1 or int(match[3]) < 1:
+        if match is None or not all(1 <= _count(match[place]) <= MOST for place in (2, 3)):
             raise SpaceError(
                 f"cannot read the stage {part.strip()!r}",
-                cure="write name:TRIALSxEPOCHS, e.g. --stages coarse:100x5,fine:50x10,final:1x30",
+                cure="write name:TRIALSxEPOCHS, e.g. --stages coarse:100x5,fine:50x10,final:1x30, "
+                f"numbers up to {MOST}",
             )
         budgets.append(Budget(match[1], int(match[2]), int(match[3])))
     names = [budget.name for budget in budgets]
@@ -56,6 +61,11 @@ def parse_stages(text: str) -> list[Budget]:
     if FINAL in names[:-1] or names == [FINAL]:
         raise SpaceError("the stage 'final' must come last, after another", cure="put a coarse stage first")
     return budgets
+
+
+def _count(digits: str) -> int:
+    """The number; Python itself refuses to read thousands of digits."""
+    return int(digits) if len(digits) < 20 else MOST + 1
 
 
 def draw_trials(

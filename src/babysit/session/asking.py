@@ -137,8 +137,10 @@ def factor_of(text: str) -> float:
     number = r"(\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+)"
     found = re.fullmatch(rf"[x*×]\s*{number}|{number}\s*[x*×]|/\s*{number}", text.strip().lower())
     value = float(next(filter(None, found.groups()))) if found else 0.0
+    if text.strip().startswith("/") and value:
+        value = 1 / value if 1 / value < math.inf else 0.0
     if not 0 < value < math.inf:
         raise InputError(
             f"{text!r} is no factor for a learning rate", cure="write x0.5 to halve it, x2, x0.1 or /10"
         )
-    return 1 / value if text.strip().startswith("/") else value
+    return value

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
-from babysit.errors import InputError
+from babysit.errors import InputError, path_of
 from babysit.recipe.space import Choice, Numeric, Range, integer, log_uniform, number, searched, uniform
 from babysit.records import Cause, Edge, Evidence, Finding, Result, Severity
 from babysit.search.edges import EDGE_SHARE, values_of
@@ -144,8 +143,8 @@ def diagnose_log(
         InputError: for a log that cannot be read, an unknown format, or an impossible chance level.
     """
     _check(form, classes, chance_loss, direction)
-    if form == formats.TENSORBOARD or (form == formats.AUTO and events.is_event_file(Path(where))):
-        log = log_of(events.read(Path(where)))
+    if form == formats.TENSORBOARD or (form == formats.AUTO and events.is_event_file(path_of(where))):
+        log = log_of(events.read(path_of(where)))
         title = "TensorBoard's events"
         return _of_training(formats.checked(log, title, events.EXAMPLE, where), title, classes, chance_loss)
     text = source.text_of(where)

@@ -37,6 +37,7 @@ from babysit.recipe.recipe import Hyperparameters, Recipe
 from babysit.records import Value
 from babysit.seeding import seeded
 from babysit.session.job import Job
+from babysit.session.model_facts import check_facts
 from babysit.training.checkpoint import load_checkpoint, save_checkpoint
 from babysit.training.losses import loss_named
 from babysit.training.population import Tensors
@@ -82,7 +83,8 @@ class LoadedModel(nn.Module):
             float32 [N, ...].
 
         Raises:
-            InputError: when the preprocessing is not babysit's own and so could not be saved.
+            InputError: when the preprocessing is not babysit's own and so could not be saved, or does not fit
+                the rows.
         """
         if self._steps is None:
             raise InputError(
@@ -90,8 +92,15 @@ class LoadedModel(nn.Module):
                 cure="apply it yourself and call the model on the result",
             )
         rows: Array = np.asarray(x)
-        for step in self._steps:
-            rows = step.transform(rows)
+        try:
+            for step in self._steps:
+                rows = step.transform(rows)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise InputError(
+                f"rows of type {rows.dtype} and shape {list(rows.shape)} do not fit this model's "
+                f"preprocessing: {error}",
+                cure="give rows [N, ...] as the data set gives them; if they are, the files are damaged",
+            ) from error
         return torch.from_numpy(np.array(rows, dtype=np.float32, order="C"))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -268,8 +277,25 @@ def _fitted(steps: Sequence[Mapping[str, Any]] | None, file: Path) -> list[Trans
             for name, values in statistics.items()
             if name.startswith(prefix)
         }
-        found.append(_STEPS[each["step"]].from_state(state, **each["parameters"]))
+        found.append(_step(each, state, file))
     return found
+
+
+def _step(described: Mapping[str, Any], state: Mapping[str, Array], file: Path) -> Transformer:
+    try:
+        step = _STEPS[described["step"]].from_state(state, **described["parameters"])
+    except TypeError as error:
+        raise CheckpointError(
+            f"{file}: {described['step']} cannot be made: {error}",
+            cure="bring the files as they were written",
+        ) from error
+    wrong = [name for name in state if not (name.isidentifier() and name.endswith("_") and name[0] != "_")]
+    if wrong or not state:
+        problem = f"holds {wrong[0]!r}" if wrong else "holds nothing"
+        raise CheckpointError(
+            f"{file} {problem} of {described['step']}", cure="bring the files as they were written"
+        )
+    return step
 
 
 def _write(file: Path, facts: Mapping[str, Any]) -> Path:
@@ -311,12 +337,13 @@ def _facts(weights: Path) -> dict[str, Any]:
     file = _recipe_file(weights)
     try:
         facts = json.loads(_bytes(file))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{file} is damaged: {error}", cure="bring the file as it was written"
         ) from error
     if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
         raise CheckpointError(f"{file} is no recipe file of babysit", cure="give a model that babysit wrote")
+    check_facts(facts, file)
     return facts
 
 

@@ -9,10 +9,9 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
-from babysit.errors import InputError
+from babysit.errors import InputError, path_of
 from babysit.records import Reading, Result, Run, Stage, State, Trial, Value
 from babysit.session.training import best_data
 from babysit.store.addresses import shown
@@ -159,11 +158,11 @@ def import_from_optuna(url: str, study: str, store: str) -> tuple[int, int]:
                 cure="import one with a single objective; a trial here has one score",
             )
         frozen = found.get_trials(deepcopy=False)
-    maximize = found.direction.name == "MAXIMIZE"
-    kept = [trial for trial in frozen if trial.state.name in _FROM_OPTUNA]
-    results = [_result(trial, maximize, _are_accuracies(kept, maximize)) for trial in kept]
+        maximize = found.direction.name == "MAXIMIZE"
+        kept = [trial for trial in frozen if trial.state.name in _FROM_OPTUNA]
+        results = [_result(trial, maximize, _are_accuracies(kept, maximize)) for trial in kept]
+        box = {name: _box(one) for trial in kept for name, one in trial.distributions.items()}
     epochs = max((len(result.run.readings) for result in results), default=1)
-    box = {name: _box(one) for trial in kept for name, one in trial.distributions.items()}
     stage = Stage(0, "imported", box, len(kept), max(epochs, 1), f"as Optuna searched ({found.study_name})")
     fingerprint = hashlib.sha256(f"{url} {found.study_name}".encode()).hexdigest()
     settings = {"imported": shown(url), "direction": found.direction.name.lower()}
@@ -286,7 +285,7 @@ def _require_storage(url: str) -> None:
     match = re.fullmatch(r"sqlite(?:\+\w+)?:///(.+)", url)
     if match is None:
         return
-    path = Path(match[1])
+    path = path_of(match[1])
     if not path.is_file():
         raise InputError(f"there is no file {path}", cure="give the path of an existing Optuna storage")
     try:
@@ -321,9 +320,10 @@ def _errors(optuna: Any, url: str) -> Iterator[None]:
         raise InputError(
             f"{shown(url)}: {error}", cure="give another name with --name, or another file"
         ) from None
-    except (optuna.exceptions.OptunaError, KeyError, ValueError, ImportError) as error:
+    except Exception as error:  # a storage that was damaged can make Optuna raise anything
         raise InputError(
-            f"Optuna cannot use {shown(url)}: {shown(str(error))}", cure="check the address"
+            f"Optuna cannot use {shown(url)}: {type(error).__name__}: {shown(str(error))}",
+            cure="check the address",
         ) from error
     finally:
         optuna.logging.set_verbosity(level)

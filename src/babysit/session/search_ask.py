@@ -15,7 +15,7 @@ from babysit.recipe.space import Space, middle
 from babysit.search.engines.choosing import LOCAL, check_engine
 from babysit.search.pruning import NONE, check_pruner
 from babysit.search.samplers import RANDOM, check_sampler
-from babysit.search.stages import FINAL, Budget, parse_stages
+from babysit.search.stages import FINAL, MOST, Budget, parse_stages
 from babysit.session.job import Job, words_of
 from babysit.session.onnx_files import require_onnx
 from babysit.training.folds import refuse_mixing
@@ -112,6 +112,8 @@ def budgets_of(recipe: Recipe, ask: Ask) -> list[Budget]:
 
 def _extended(budgets: list[Budget], trials: int) -> list[Budget]:
     last = max(index for index, budget in enumerate(budgets) if budget.name != FINAL)
+    if trials > MOST:
+        raise InputError(f"--trials {trials} are too many", cure=f"ask for {MOST} at most")
     changed = budgets[last]._replace(trials=trials or budgets[last].trials)
     return [*budgets[:last], changed, *budgets[last + 1 :]]
 

@@ -275,7 +275,8 @@ class _Double(Prepared):
     @cached_property
     def evaluation(self) -> Evaluation:
         """The rows that accuracies are measured on."""
-        return Evaluation(*map(_doubled, super().evaluation))
+        train_x, train_y, val_x, val_y = super().evaluation
+        return Evaluation(train_x.double(), _doubled(train_y), val_x.double(), _doubled(val_y))
 
     def batches(self, batch_size: int) -> Batches:
         """The same mini-batches."""

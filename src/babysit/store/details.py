@@ -8,6 +8,7 @@ import numpy as np
 from sqlalchemy import Connection, Row, Table, bindparam, delete
 
 from babysit.records import Histogram, Snapshot
+from babysit.store.failures import reads
 from babysit.store.rows import Values
 from babysit.store.schema import histograms, snapshots
 from babysit.store.statements import replace
@@ -98,6 +99,7 @@ def _histogram_values(trial: int, histogram: Histogram) -> Values:
     }
 
 
+@reads
 def histogram_from(row: Row[Any]) -> Histogram:
     """The histogram in a row of ``histograms``."""
     edges = np.frombuffer(row.edges, dtype="<f4").astype(np.float32)
@@ -114,6 +116,7 @@ def _snapshot_values(trial: int, snapshot: Snapshot) -> Values:
     }
 
 
+@reads
 def snapshot_from(row: Row[Any]) -> Snapshot:
     """The snapshot in a row of ``snapshots``."""
     values = np.frombuffer(row.weights, dtype="<f2").astype(np.float16)

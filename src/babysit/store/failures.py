@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from babysit.errors import StoreError
 from babysit.store.addresses import PASSWORD_PLACE
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+"""What comes of a row whose values nobody wrote: a state that does not exist, half a number, broken JSON."""
 
 
 class OutageError(StoreError):
@@ -36,6 +44,37 @@ def store_errors(where: str, path: Path | None) -> Iterator[None]:
         yield
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise translated(error, where, path) from error
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turns what a damaged row raises inside the block into a :class:`StoreError`.
+
+    Example:
+        >>> with reading():
+        ...     int("a state")
+        Traceback (most recent call last):
+        babysit.errors.StoreError: a row of the store cannot be read (ValueError: invalid ...)
+          cure: the file is damaged, or was changed by hand: bring it from a backup, or begin a new store
+    """
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise StoreError(
+            f"a row of the store cannot be read ({type(error).__name__}: {str(error)[:200]})",
+            cure="the file is damaged, or was changed by hand: bring it from a backup, or begin a new store",
+        ) from error
+
+
+def reads(read: Callable[P, R]) -> Callable[P, R]:
+    """The same for everything that a function does: it turns rows into records."""
+
+    @functools.wraps(read)
+    def guarded(*arguments: P.args, **options: P.kwargs) -> R:
+        with reading():
+            return read(*arguments, **options)
+
+    return guarded
 
 
 def translated(error: Exception, where: str, path: Path | None) -> StoreError:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any, NamedTuple
 
 from sqlalchemy import TextClause, text
 
-from babysit.records import Value
+from babysit.records import Severity, State, Value
+from babysit.store.failures import reads
 from babysit.store.queries import Key, Reader
 from babysit.store.schema import from_json, touches
 
@@ -52,6 +54,17 @@ class Line(NamedTuple):
     def key(self) -> Key:
         """(stage, number): unique in a study."""
         return (self.stage, self.number)
+
+
+_FLOAT = (float, int, NoneType)
+_WHOLE = (int, NoneType)
+_KINDS: tuple[type | tuple[type, ...], ...] = (
+    *(int, int, int, int, (str, dict), str, int, int),
+    *[_FLOAT] * 7,
+    *(_WHOLE, _WHOLE, _FLOAT, _FLOAT, str, bytes, int),
+)
+"""What may stand in each place of a line."""
+_STATES = frozenset(State)
 
 
 class StateCount(NamedTuple):
@@ -103,7 +116,12 @@ def newer_lines(reader: Reader, since: int) -> list[Line]:
 
 def _lines(reader: Reader, statement: TextClause, **values: int) -> list[Line]:
     with reader.connect() as connection:
-        return [Line(*row) for row in connection.execute(statement, values)]
+        found = [Line(*row) for row in connection.execute(statement, values)]
+        for line in found:
+            right = all(isinstance(value, kind) for value, kind in zip(line, _KINDS, strict=True))
+            if not right or line.state not in _STATES or len(line.spark) % 12:
+                raise ValueError(f"the summary of trial {line.study}/{line.stage}/{line.number} is damaged")
+    return found
 
 
 def cursor(reader: Reader) -> int:
@@ -115,7 +133,12 @@ def cursor(reader: Reader) -> int:
 def state_counts(reader: Reader) -> list[StateCount]:
     """How many trials of each study are in which state, and the best among them."""
     with reader.connect() as connection:
-        return [StateCount(*row) for row in connection.execute(_COUNTS)]
+        found = [StateCount(*row) for row in connection.execute(_COUNTS)]
+        for one in found:
+            right = isinstance(one.best_accuracy, _FLOAT) and isinstance(one.best_score, _FLOAT)
+            if not right or one.state not in _STATES:
+                raise ValueError(f"the summary of some trial of study {one.study} is damaged")
+    return found
 
 
 def finding_counts(reader: Reader, study: int) -> dict[int, dict[str, int]]:
@@ -135,7 +158,7 @@ def scaled_by_hand(reader: Reader, study: int) -> dict[int, float]:
         return found
     with reader.connect() as connection:
         for trial, factor in connection.execute(_SCALED, {"study": study}):
-            found[trial] = found.get(trial, 1.0) * factor
+            found[trial] = found.get(trial, 1.0) * float(factor)
     return found
 
 
@@ -143,13 +166,16 @@ def _counted(reader: Reader, statement: TextClause, **values: int) -> dict[int, 
     found: dict[int, dict[str, int]] = {}
     with reader.connect() as connection:
         for trial, severity, count in connection.execute(statement, values):
-            found.setdefault(trial, {})[severity] = count
+            found.setdefault(trial, {})[Severity(severity)] = count
     return found
 
 
+@reads
 def choices(found: Sequence[Line]) -> list[Mapping[str, Value]]:
     """The hyperparameters of some trials, in their order."""
     texts = [line.hyperparameters for line in found]
     if all(isinstance(one, str) for one in texts):  # a server's driver may have read them already
         texts = json.loads(f"[{','.join(texts)}]")
+    if len(texts) != len(found) or not all(isinstance(one, dict) for one in texts):
+        raise ValueError("the hyperparameters of some trial are no object")
     return [from_json(one) for one in texts]

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from babysit.store.failures import reads
+
 CHUNK_POINTS = 256
 """Points in one row of the series table."""
 
@@ -62,6 +64,7 @@ def _chunk(offset: int, steps: NDArray[np.int32], values: NDArray[np.float32]) -
     return Chunk(offset // CHUNK_POINTS, int(steps[0]), int(steps[-1]), len(steps), points)
 
 
+@reads
 def from_chunks(chunks: Sequence[bytes]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The series whose chunks these are.
 
@@ -71,6 +74,8 @@ def from_chunks(chunks: Sequence[bytes]) -> tuple[NDArray[np.int32], NDArray[np.
     Returns:
         Steps and values; both empty when there is no chunk.
     """
+    if any(len(points) % 8 for points in chunks):
+        raise ValueError("a piece of a series is no pairs of a step and a value")
     halves = [(points[: len(points) // 2], points[len(points) // 2 :]) for points in chunks]
     steps = np.frombuffer(b"".join(first for first, _ in halves), dtype="<i4")
     values = np.frombuffer(b"".join(second for _, second in halves), dtype="<f4")
@@ -157,6 +162,7 @@ def _joined(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack([lows, highs, rows[:, -1, 2]], axis=1)
 
 
+@reads
 def from_spark(spark: bytes) -> NDArray[np.float32]:
     """The inverse of :meth:`Spark.to_bytes`."""
     return np.frombuffer(spark, dtype="<f4").reshape(-1, 3).astype(np.float32)

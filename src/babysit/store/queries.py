@@ -29,24 +29,25 @@ from babysit.records import (
     State,
     Study,
     Touch,
-    Trial,
     Value,
 )
 from babysit.store.active import COST
 from babysit.store.details import histogram_from, snapshot_from
 from babysit.store.engine import BUSY_SECONDS, check_tables, locate, open_engine
-from babysit.store.failures import store_errors
+from babysit.store.failures import reading, reads, store_errors
 from babysit.store.points import buckets as buckets  # views draw the same buckets that the summaries hold
 from babysit.store.points import from_chunks, from_spark
 from babysit.store.rows import (
     check_from,
     explosion_from,
     finding_from,
+    must_be,
     reading_from,
     run_from,
     stage_from,
     study_from,
     touch_from,
+    trial_from,
 )
 from babysit.store.schema import ADDED, fold_scores, readings, run_summary, series, touches, trials
 from babysit.store.schema import checks as checks_table
@@ -76,7 +77,9 @@ class Reader:
     def __init__(self, url: str) -> None:
         self._location = locate(url)
         path = self._location.path
-        if path is not None and not path.is_file():
+        with self._errors():
+            is_there = path is None or path.is_file()  # a name may be too long to be asked for
+        if not is_there:
             raise StoreError(
                 f"there is no store {self._location.text}", cure="give the path of an existing store"
             )
@@ -101,7 +104,7 @@ class Reader:
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """One consistent view of the store, for one or more statements."""
-        with self._errors(), self._engine.connect() as connection:
+        with self._errors(), reading(), self._engine.connect() as connection:
             yield connection
 
     def has(self, table: Table) -> bool:
@@ -238,7 +241,7 @@ def results(reader: Reader, study: int) -> list[Result]:
     by_fold, by_hand = _fold_scores(reader, study), _touches(reader, study)
     return [
         Result(
-            Trial(row.stage, row.number, row.hyperparameters),
+            trial_from(row),
             _run_of(row, by_key, by_fold, by_hand),
         )
         for row in run_rows
@@ -375,7 +378,10 @@ def _key(row: Row[Any]) -> Key:
     return (row.stage, row.number)
 
 
+@reads
 def _summary_from(row: Row[Any]) -> RunSummary:
+    must_be(int, row.stage, row.number, row.epochs, row.steps, row.version)
+    must_be(dict, row.hyperparameters)
     return RunSummary(
         study=row.study,
         stage=row.stage,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import UnionType
 from typing import Any
 
 from sqlalchemy import Row
@@ -25,15 +26,27 @@ from babysit.records import (
     Status,
     Study,
     Touch,
+    Trial,
     score,
 )
+from babysit.store.failures import reads
 
 Values = dict[str, Any]
 """The values of one row, by column."""
 
 
+def must_be(kind: type | UnionType, *values: object) -> None:
+    """Raises TypeError for a value of another kind: SQLite keeps anything in any column."""
+    for value in values:
+        if not isinstance(value, kind):
+            raise TypeError(f"{str(value)[:80]!r} is no {getattr(kind, '__name__', kind)}")
+
+
+@reads
 def study_from(row: Row[Any]) -> Study:
     """The study in a row of ``studies``."""
+    must_be(dict, row.settings, row.outcome)
+    must_be(str, row.name, row.recipe, row.kind, row.fingerprint)
     return Study(
         id=row.id,
         name=row.name,
@@ -62,6 +75,7 @@ def check_values(study: int, position: int, check: CheckResult) -> Values:
     }
 
 
+@reads
 def check_from(row: Row[Any]) -> CheckResult:
     """The check in a row of ``checks``."""
     return CheckResult(row.name, Status(row.status), row.value, row.expected, row.advice, row.details)
@@ -80,8 +94,11 @@ def stage_values(study: int, stage: Stage) -> Values:
     }
 
 
+@reads
 def stage_from(row: Row[Any]) -> Stage:
     """The stage in a row of ``stages``."""
+    must_be(dict, row.box, *row.box.values())
+    must_be(int, row.position, row.trials, row.epochs)
     return Stage(row.position, row.name, row.box, row.trials, row.epochs, row.reason)
 
 
@@ -90,8 +107,19 @@ def reading_values(trial: int, readings: Sequence[Reading]) -> list[Values]:
     return [{"trial": trial, **asdict(reading)} for reading in readings]
 
 
+@reads
+def trial_from(row: Row[Any]) -> Trial:
+    """The trial in a row of ``trials``."""
+    must_be(int, row.stage, row.number)
+    must_be(dict, row.hyperparameters)
+    must_be(bool | int | float | str, *row.hyperparameters.values())
+    return Trial(row.stage, row.number, row.hyperparameters)
+
+
+@reads
 def reading_from(row: Row[Any]) -> Reading:
     """The reading in a row of ``readings``."""
+    must_be(int, row.epoch, row.step)
     return Reading(
         epoch=row.epoch,
         step=row.step,
@@ -119,8 +147,10 @@ def finding_values(trial: int, position: int, finding: Finding) -> Values:
     }
 
 
+@reads
 def finding_from(row: Row[Any]) -> Finding:
     """The finding in a row of ``findings``."""
+    must_be(int, row.since)
     return Finding(
         rule=row.rule,
         severity=Severity(row.severity),
@@ -167,17 +197,21 @@ def _explosion_values(explosion: Explosion | None) -> Mapping[str, float | None]
     }
 
 
+@reads
 def explosion_from(row: Row[Any]) -> Explosion | None:
     """The explosion in a row of ``run_summary``, if there was one."""
     if row.explosion_step is None:
         return None
+    must_be(int, row.explosion_step, row.explosion_epoch)
     return Explosion(row.explosion_step, row.explosion_epoch, row.explosion_cost, row.explosion_first_cost)
 
 
+@reads
 def run_from(
     row: Row[Any], readings: Sequence[Reading], folds: Sequence[float] = (), touches: Sequence[Touch] = ()
 ) -> Run:
     """The run in a row of ``run_summary``, with its readings, its folds' scores and what was done to it."""
+    must_be(int, row.steps)
     return Run(
         state=State(row.state),
         readings=tuple(readings),
@@ -191,13 +225,17 @@ def run_from(
     )
 
 
+@reads
 def touch_from(row: Row[Any]) -> Touch:
     """The touch in a row of ``touches``."""
+    must_be(int, row.step)
     return Touch(CommandKind(row.kind), row.step, row.argument)
 
 
+@reads
 def command_from(row: Row[Any]) -> Command:
     """The command in a row of ``commands`` joined with its trial's stage and number."""
+    must_be(int, row.id, row.study, row.step, row.version)
     return Command(
         id=row.id,
         study=row.study,

@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import Column, Row, Select, Table, select
 
 from babysit.errors import StoreError
-from babysit.records import Finding, Result, Study, Trial
+from babysit.records import Finding, Result, Study
 from babysit.store.active import COST
 from babysit.store.points import from_chunks
 from babysit.store.queries import Curve, Key, Reader, trials_of, unit_of
-from babysit.store.rows import finding_from, reading_from, run_from, touch_from
+from babysit.store.rows import finding_from, reading_from, run_from, touch_from, trial_from
 from babysit.store.schema import findings as findings_table
 from babysit.store.schema import fold_scores, readings, run_summary, series, touches, trials
 
@@ -38,7 +38,7 @@ def result(reader: Reader, study: int, key: Key) -> Result:
         [each.score for each in folds],
         [touch_from(each) for each in by_hand],
     )
-    return Result(Trial(row.stage, row.number, row.hyperparameters), run)
+    return Result(trial_from(row), run)
 
 
 def _kept(reader: Reader, table: Table, place: Column[Any], study: int, key: Key) -> list[Row[Any]]:

@@ -90,7 +90,9 @@ class Words(TypeDecorator[str]):
         return kept if dialect.name == "sqlite" else kept.replace("\0", "\u2400")
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        """As it was kept."""
+        """As it was kept; SQLite keeps anything in any column, so that a damaged row may hold no text."""
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"{str(value)[:80]!r} is no text")
         return value
 
 

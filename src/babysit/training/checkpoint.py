@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -29,7 +31,8 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], data: Mapping[str
         CheckpointError: when the file cannot be written.
     """
     part = path.with_name(path.name + ".part")
-    metadata = {"format": _FORMAT, "data": json.dumps(data)}
+    told = json.dumps(data)
+    metadata = {"format": _FORMAT, "data": told, "sum": _sum(tensors, told)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({name: value.contiguous() for name, value in tensors.items()}, part, metadata)
@@ -68,10 +71,32 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"the checkpoint {path} is damaged: {error}", cure="delete it and start afresh"
-        ) from error
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
+        raise _damaged(path, str(error)) from error
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(f"{path} is no babysit checkpoint", cure="give a file that babysit wrote")
-    return tensors, json.loads(metadata["data"])
+    told = metadata.get("data", "")
+    if metadata.get("sum", "") not in ("", _sum(tensors, told)):  # those of an older babysit have none
+        raise _damaged(path, "its bytes are not those that were written")
+    try:
+        data = json.loads(told)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(data, dict):
+        raise _damaged(path, "its data are no object")
+    return tensors, data
+
+
+def _sum(tensors: Mapping[str, Tensor], told: str) -> str:
+    """A checksum of all that is in a checkpoint: a flipped bit in a weight would go on training unseen."""
+    total = zlib.crc32(told.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), total)
+        if tensor.numel():
+            total = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, total)
+    return f"{total:08x}"
+
+
+def _damaged(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(f"the checkpoint {path} is damaged: {why}", cure="delete it and start afresh")

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from babysit.data.batches import evaluation_tensors
+from babysit.data.batches import Examples, Streamed, evaluation_inputs, evaluation_targets, in_pieces
 from babysit.data.dataset import Dataset
 from babysit.training.losses import Loss, accuracy
 from babysit.training.lowering import Forward
@@ -21,16 +21,20 @@ SAMPLE_ROWS = 1000
 
 
 class Evaluation(NamedTuple):
-    """The rows for the accuracies, as tensors: a sample of the training split, and validation."""
+    """The rows for the accuracies: a sample of the training split, and validation.
 
-    train_x: Tensor
+    Inputs that would take too much memory are read in pieces, each time they are measured on.
+    """
+
+    train_x: Examples
     train_y: Tensor
-    val_x: Tensor
+    val_x: Examples
     val_y: Tensor
 
     def to(self, device: torch.device | str) -> Evaluation:
         """The same rows on a device."""
-        return Evaluation(*(rows.to(device) for rows in self))
+        train_x, train_y, val_x, val_y = self
+        return Evaluation(train_x.to(device), train_y.to(device), val_x.to(device), val_y.to(device))
 
 
 class Members(Protocol):
@@ -81,16 +85,18 @@ def evaluation_of(dataset: Dataset, *, seed: int, train_rows: int = SAMPLE_ROWS)
         [1000, 1000, 180, 180]
     """
     sample = dataset.sample(dataset.train, train_rows, seed)
-    return Evaluation(*evaluation_tensors(dataset, sample), *evaluation_tensors(dataset, dataset.val))
+    train_x, val_x = (evaluation_inputs(dataset, part) for part in (sample, dataset.val))
+    train_y, val_y = (evaluation_targets(dataset, part) for part in (sample, dataset.val))
+    return Evaluation(train_x, train_y, val_x, val_y)
 
 
 @torch.no_grad()
-def measure(population: Members, forward: Forward, loss: Loss, x: Tensor, y: Tensor) -> Score:
+def measure(population: Members, forward: Forward, loss: Loss, x: Examples, y: Tensor) -> Score:
     """Accuracy and mean data loss of every member on all rows, in pieces that bound the memory."""
     hits = torch.zeros(population.size, dtype=torch.float64)
-    total = torch.zeros(population.size, dtype=torch.float64, device=x.device)
-    for part, wanted in zip(torch.split(x, _ROWS), torch.split(y, _ROWS), strict=True):
-        outputs = forward(population.parameters, population.buffers, part)
+    total = torch.zeros(population.size, dtype=torch.float64, device=y.device)
+    for part, wanted in zip(in_pieces(x, _ROWS), torch.split(y, _ROWS), strict=True):
+        outputs = forward(population.parameters, population.buffers, part.to(y.device))
         hits += accuracy(loss, outputs, wanted) * len(part)
         total += loss.per_example(outputs, wanted).double().sum(1)
     return Score((hits / len(x)).tolist(), (total / len(x)).tolist())
@@ -101,7 +107,7 @@ def measure_folds(
     population: Members,
     forward: Forward,
     loss: Loss,
-    x: Tensor,
+    x: Examples,
     y: Tensor,
     fold: Tensor,
     counted: Callable[[int], Tensor],
@@ -121,7 +127,8 @@ def measure_folds(
             {name: value[members] for name, value in tensors.items()}
             for tensors in (population.parameters, population.buffers)
         ]
-        found = measure(_Some(len(members), *parts), forward, loss, x[rows], y[rows])
+        some = x.of(rows) if isinstance(x, Streamed) else x[rows]
+        found = measure(_Some(len(members), *parts), forward, loss, some, y[rows])
         for place, member in enumerate(members.tolist()):
             accuracies[member], losses[member] = found.accuracy[place], found.loss[place]
     return Score(accuracies, losses)

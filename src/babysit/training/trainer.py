@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from babysit.data.batches import Batches
+from babysit.data.batches import Batches, Examples
 from babysit.nn.dropout import mix
 from babysit.records import CommandKind, Explosion, Reading, Run, State, score
 from babysit.training.denormals import denormals_flushed
@@ -97,7 +97,7 @@ class Trainer:
         self.plan, self.batches, self.keep_best = plan, batches, keep_best
         self.evaluation = evaluation.to(plan.device)
         self.population = stack([candidate.model for candidate in candidates], plan.device)
-        self.lowering = lower(self.population, self.evaluation.train_x[:2], way)
+        self.lowering = lower(self.population, self.evaluation.train_x[:2].to(plan.device), way)
         self._precision = precision_named(plan.precision, torch.device(plan.device).type)
         self._forward = _at_precision(self.lowering.forward, self._precision, torch.device(plan.device).type)
         self._draws = self.population.has_dropout or self.lowering.kind == "serial"
@@ -443,7 +443,7 @@ class Trainer:
             measure_folds(*same, found.val_x, found.val_y, fold, lambda held: train == held),
         )
 
-    def _measure(self, x: Tensor, y: Tensor) -> Score:
+    def _measure(self, x: Examples, y: Tensor) -> Score:
         return measure(self.population, self._forward, self.plan.loss, x, y)
 
     def _remember_best(self, slot: int, member: int, reading: Reading) -> None:

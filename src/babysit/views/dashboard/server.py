@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import os
 import socket
 import threading
@@ -21,6 +22,23 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8265
 PORTS_TRIED = 20
 """How many ports after the default one are tried where it is taken."""
+
+
+class _ProperRequests(logging.Filter):
+    """Keeps a terminal free of what others send: whoever scans ports sends much that is no HTTP.
+
+    A request that turns out to be none while it is answered ends in an error of the protocol's own; every
+    other error in an answer is a fault of ours, and told with its traceback.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        ours = error is not None and type(error).__name__ not in ("LocalProtocolError", "RemoteProtocolError")
+        return ours or (error is None and not record.getMessage().startswith(_OF_REQUESTS))
+
+
+_OF_REQUESTS = ("Invalid HTTP request", "Unsupported upgrade request", "No supported WebSocket library")
+_PROPER = _ProperRequests()
 
 
 def rules_for(host: str) -> Rules:
@@ -113,6 +131,7 @@ class Server:
             server_header=False,
             timeout_graceful_shutdown=1,
         )
+        logging.getLogger("uvicorn.error").addFilter(_PROPER)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self.run, name="babysit-dashboard", daemon=True)
 

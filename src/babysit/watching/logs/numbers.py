@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)\b"
@@ -23,6 +24,9 @@ def number_of(value: object) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # JSON has whole numbers of any length
+            return math.inf if value > 0 else -math.inf
     found = _WHOLE.fullmatch(value) if isinstance(value, str) else None
     return None if found is None else float(found[1]) / (100 if found[2] else 1)

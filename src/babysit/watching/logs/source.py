@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from babysit.errors import InputError
+from babysit.errors import InputError, path_of
 from babysit.watching.logs.processes import first_process
 
 STDIN = "-"
@@ -30,7 +30,7 @@ def text_of(where: str) -> str:
     Raises:
         InputError: for a file that is missing, empty or no text.
     """
-    data = sys.stdin.buffer.read() if where == STDIN else _bytes(Path(where))
+    data = sys.stdin.buffer.read() if where == STDIN else _bytes(path_of(where))
     text = _ESCAPES.sub("", _decoded(data)).rstrip("\0")
     # A disk that was full or unplugged leaves some zeros in a text; in anything else there are many.
     if text.count("\0") > _FEW_ZEROS * len(text):

@@ -1,0 +1,223 @@
+"""Data sets in ``.npy`` files that need not fit into memory: mapped, and read row by row."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from babysit.data.dataset import SPLITS, Dataset, Split, with_drawn
+from babysit.data.files import read
+from babysit.data.preprocessing import Transformer
+from babysit.data.rows import LARGEST, Array, Inputs, Joined, Rows, beyond_float32
+from babysit.data.targets import check_task, converted
+from babysit.data.validity import validate
+from babysit.errors import DataError
+
+Files = str | Path | Sequence[str | Path]
+"""One ``.npy`` file, or several whose rows follow one another."""
+
+_HINT_FROM = 2  # rows; a single one is read as fast without
+
+
+class Mapped(Rows):
+    """The rows of one ``.npy`` file, mapped into memory: the system keeps of them what it has room for.
+
+    Before rows are copied, the system is told which pages will be needed, so that it fetches them at once
+    instead of one after the other: from a disk, rows in random order come about three times as fast. Values
+    are checked as they are read. The file must not be shortened while it is in use. Pickled, it is its path:
+    whoever loads it opens the file anew.
+
+    Args:
+        path: the file, saved by ``np.save`` from an array of numbers [N, ...] in C order.
+
+    Raises:
+        DataError: absent, damaged, shorter than it says, or no rows of numbers.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
+        cure = "save it with np.save(path, x), numbers only"
+        self.shape, self._stored, self._start = read(self.path, _header, kind="an .npy file", cure=cure)
+        self.dtype = np.dtype(np.uint8) if self._stored.kind == "b" else self._stored.newbyteorder("=")
+        with self.path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        flat = np.frombuffer(self._map, self._stored, count=self.size, offset=self._start)
+        self._rows = flat.reshape(self.shape)
+        self._row_bytes = self._stored.itemsize * self.size // len(self)
+
+    def read(self, numbers: Array) -> Array:
+        """See ``Rows.read``."""
+        if len(numbers) >= _HINT_FROM and numbers[-1] - numbers[0] != len(numbers) - 1:
+            self._announce(numbers)
+        rows: Array = self._rows[numbers].astype(self.dtype, copy=False)
+        self._refuse_not_finite(rows, numbers)
+        return rows
+
+    def _announce(self, numbers: Array) -> None:
+        first = self._start + numbers * self._row_bytes
+        last = first + self._row_bytes
+        first -= first % mmap.PAGESIZE
+        for start, length in zip(first.tolist(), (last - first).tolist(), strict=True):
+            self._map.madvise(mmap.MADV_WILLNEED, start, length)
+
+    def _refuse_not_finite(self, rows: Array, numbers: Array) -> None:
+        if rows.dtype.kind != "f":
+            return
+        bad = beyond_float32(rows)
+        if not len(bad):
+            return
+        row, *position = bad[0].tolist()
+        value = rows[(row, *position)]
+        problem = f"{self.path} holds {value} in row {numbers[row]} (from 0), position {position}"
+        raise DataError(problem, cure=f"correct the value, remove the row, or fill it in; {LARGEST}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (str(self.path.absolute()), self.shape, self.dtype)
+
+
+def npy(
+    x: Files,
+    y: Files,
+    x_val: Files | None = None,
+    y_val: Files | None = None,
+    x_test: Files | None = None,
+    y_test: Files | None = None,
+    *,
+    classes: Sequence[str] = (),
+    task: str = "auto",
+    val: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    preprocess: Sequence[Transformer] = (),
+) -> Dataset:
+    """A data set in ``.npy`` files, larger than memory if need be: inputs are mapped, targets are loaded.
+
+    Inputs are read batch by batch by threads that are ahead of the training. Results are the same to the last
+    bit as with the same rows in memory, but for preprocessing of more than 50,000 training rows, which is
+    fitted on so many, evenly spread (``Dataset.preprocessed``).
+
+    Args:
+        x: the inputs [N, ...]: a file, or several whose rows follow one another. uint8 stays uint8.
+        y: the targets, in as many files as pleases: labels [N] (integers 0..C-1, or texts), or values [N] or
+            [N, targets].
+        x_val, y_val, x_test, y_test: the same for splits that have files of their own. Where validation has
+            none it is drawn from x; where neither has, the test split is drawn too.
+        classes: the classes' names by label.
+        task: "classification", "regression", or "auto" (default): floats mean regression.
+        val, test: counts or fractions, for splits that are drawn (default a tenth each).
+        seed: of the split.
+        preprocess: steps, fitted on the training split only.
+
+    Raises:
+        DataError: a file is absent, damaged or shorter than it says, or the arrays do not fit one another.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/x.npy", np.zeros((20, 3), dtype=np.uint8))
+        ...     np.save(f"{folder}/y.npy", np.arange(20) % 2)
+        ...     data = npy(f"{folder}/x.npy", f"{folder}/y.npy")
+        >>> len(data.train), len(data.val), len(data.test)
+        (16, 2, 2)
+    """
+    given = [(x, y), (x_val, y_val), (x_test, y_test)]
+    if any((inputs is None) != (targets is None) for inputs, targets in given):
+        raise DataError(
+            "a split has inputs or targets but not both", cure="give x_val with y_val, x_test with y_test"
+        )
+    check_task(task)
+    name = _paths(x)[0].name
+    held = {
+        part: (a, b) for part, (a, b) in zip(SPLITS, given, strict=True) if a is not None and b is not None
+    }
+    inputs = {part: _mapped(files) for part, (files, _) in held.items()}
+    targets = [_loaded(files) for _, files in held.values()]
+    for part, rows in zip(held, targets, strict=True):
+        _refuse_unequal(name, part, inputs[part], rows)
+    labels, known = converted(targets, task, tuple(classes), name)
+    splits = {part: Split(inputs[part], rows) for part, rows in zip(held, labels, strict=True)}
+    splits = with_drawn(splits, val=val, test=test, seed=seed)
+    dataset = Dataset(name, splits["train"], splits["val"], splits.get("test"), known)
+    return validate(dataset).preprocessed(preprocess)
+
+
+def _again(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Mapped:
+    """The file of a ``Mapped`` that was pickled, perhaps on another machine."""
+    found = Mapped(path)
+    if (found.shape, found.dtype) != (shape, dtype):
+        problem = f"{path} holds {list(found.shape)} of {found.dtype} here, not {list(shape)} of {dtype}"
+        raise DataError(problem, cure="put the same file at the same path on every machine")
+    return found
+
+
+def _header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Shape, type and start of the numbers; ValueError where they cannot be mapped as rows."""
+    shape, by_columns, dtype = _promise(file)
+    if dtype.kind not in "buif":
+        raise ValueError(f"it holds {dtype}, not numbers")
+    if len(shape) < 2 or 0 in shape:
+        raise ValueError(f"its shape is {list(shape)}, not [N, ...] with N > 0; reshape a column to [N, 1]")
+    if by_columns:
+        raise ValueError("it is stored column by column; save np.ascontiguousarray(x)")
+    return shape, dtype, file.tell()
+
+
+def _promise(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """What a header says (shape, whether column by column, type), once the file is long enough for it."""
+    version = np.lib.format.read_magic(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"its format is {version[0]}.{version[1]}")
+    shape, by_columns, dtype = readers[version](file)
+    missing = file.tell() + math.prod(shape) * dtype.itemsize - os.fstat(file.fileno()).st_size
+    if min(shape, default=0) < 0 or missing > 0:
+        raise ValueError(f"it ends {missing:,} bytes too early for its shape {list(shape)} of {dtype}")
+    return shape, by_columns, dtype
+
+
+def _paths(files: Files) -> list[Path]:
+    several = [files] if isinstance(files, str | Path) else list(files)
+    if not several:
+        raise DataError("an empty list of files was given", cure="name at least one .npy file")
+    return [Path(each).expanduser() for each in several]
+
+
+def _mapped(files: Files) -> Rows:
+    parts = [Mapped(path) for path in _paths(files)]
+    return parts[0] if len(parts) == 1 else Joined(parts, [str(part.path) for part in parts])
+
+
+def _loaded(files: Files) -> Array:
+    """The targets, in memory."""
+    paths = _paths(files)
+    cure = "save it with np.save(path, y), numbers or text only"
+    parts = [read(path, _array, kind="an .npy file", cure=cure) for path in paths]
+    for path, part in zip(paths, parts, strict=True):
+        if part.shape[1:] != parts[0].shape[1:]:
+            problem = f"{path} has targets of shape {list(part.shape)}, {paths[0]} {list(parts[0].shape)}"
+            raise DataError(problem, cure="bring all parts to one shape")
+    return np.concatenate(parts)
+
+
+def _array(file: BinaryIO) -> Array:
+    if file.read(2) == b"PK":
+        raise ValueError("it is an .npz archive; use bs.data.npz")
+    file.seek(0)
+    shape, _, dtype = _promise(file)
+    if not shape or dtype.hasobject:
+        raise ValueError(f"it holds {dtype} of shape {list(shape)}")
+    file.seek(0)
+    held: Array = np.load(file, allow_pickle=False)
+    return held
+
+
+def _refuse_unequal(name: str, part: str, x: Inputs, y: Array) -> None:
+    if len(x) != len(y):
+        problem = f"{name}: the {part} split has {len(x)} inputs but {len(y)} targets"
+        raise DataError(problem, cure="give one target for every input, in the same order")
