@@ -8,9 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from babysit.errors import InputError
 from babysit.views.words import duration_text, moment_text, number_text, percent_text, value_text
+
+
+def prose(text: str) -> Markup:
+    """A sentence for a page: escaped, and what stands between backticks set as code.
+
+    Example:
+        >>> prose("run `babysit check` if x < 1")
+        Markup('run <code>babysit check</code> if x &lt; 1')
+    """
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # a backtick without its other one
+        return escape(text)
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(part) if number % 2 else part for number, part in enumerate(parts))
+
+
+FILTERS = {
+    "number": number_text,
+    "percent": percent_text,
+    "value": value_text,
+    "duration": duration_text,
+    "moment": moment_text,
+    "prose": prose,
+}
+"""What templates may call on a value, by name."""
 
 
 def render(template: str, contents: Mapping[str, Any]) -> str:
@@ -27,9 +53,7 @@ def render(template: str, contents: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        number=number_text, percent=percent_text, value=value_text, duration=duration_text, moment=moment_text
-    )
+    environment.filters.update(FILTERS)
     return environment.get_template(template).render(contents)
 
 

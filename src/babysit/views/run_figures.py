@@ -230,12 +230,12 @@ def touch_words(touch: Touch) -> tuple[str, str]:
 
     Example:
         >>> touch_words(Touch(CommandKind.SCALE_LEARNING_RATE, 120, 0.5))
-        ('lr × 0.5', 'by hand after step 120: learning rate times 0.5')
+        ('by hand: lr × 0.5', 'by hand after step 120: learning rate times 0.5')
     """
     if touch.kind is CommandKind.SCALE_LEARNING_RATE:
         factor = number_text(touch.argument)
-        return f"lr × {factor}", f"by hand after step {touch.step}: learning rate times {factor}"
-    return "stopped", f"stopped by hand after step {touch.step}"
+        return f"by hand: lr × {factor}", f"by hand after step {touch.step}: learning rate times {factor}"
+    return "stopped by hand", f"stopped by hand after step {touch.step}"
 
 
 def step_of(finding: Finding, run: Run) -> int:

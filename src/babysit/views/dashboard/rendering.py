@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 
 from babysit.views.dashboard.serving import Serving
 from babysit.views.dashboard.static_files import static_url
-from babysit.views.words import duration_text, moment_text, number_text, percent_text, value_text
+from babysit.views.pages import FILTERS
 
 SHARED = ("dom.js", "keyboard.js", "polling.js")
 """The scripts that all pages use."""
@@ -28,9 +28,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters.update(
-        number=number_text, percent=percent_text, value=value_text, duration=duration_text, moment=moment_text
-    )
+    made.filters.update(FILTERS)
     made.globals.update(static=static_url)
     return made
 
