@@ -25,7 +25,7 @@ from babysit.search.pruning import parse_seconds
 from babysit.search.stages import MOST, parse_stages
 from babysit.session.asking import factor_of
 from babysit.session.diagnosing import diagnose_log
-from babysit.session.searching import Ask, budgets_of
+from babysit.session.search_ask import Ask, budgets_of
 from babysit.store import overview, queries
 from babysit.store.queries import Reader
 from babysit.store.verifying import verify

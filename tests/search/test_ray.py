@@ -7,6 +7,7 @@ import os
 import signal
 import textwrap
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -303,6 +304,7 @@ def test_a_recipe_that_no_file_holds_trains_on_the_cluster(nodes, tmp_path):
 def test_each_worker_that_needs_a_gpu_gets_one_of_its_own(nodes, prepared):
     ray.init(nodes.address, log_to_driver=False, configure_logging=False)
     try:
+        wait_for_gpus(2)
         assert joining.room("cuda", 0) == 2
         material = joining.put(replace(prepared, device="cuda:0"))
         assert ray.get(material).device == "cuda"  # whichever the worker sees
@@ -314,6 +316,13 @@ def test_each_worker_that_needs_a_gpu_gets_one_of_its_own(nodes, prepared):
             ray.kill(worker.actor)
     finally:
         ray.shutdown()
+
+
+def wait_for_gpus(count):
+    """Until the cluster has taken notice of the node that an earlier test killed."""
+    late = time.monotonic() + 60
+    while ray.cluster_resources().get("GPU") != count and time.monotonic() < late:
+        time.sleep(0.1)
 
 
 def where_it_is(actor):
