@@ -18,8 +18,8 @@ from babysit.search.pruning import parse_seconds
 from babysit.search.stages import draw_trials, parse_stages
 from babysit.session.asking import factor_of
 from babysit.session.job import Job, open_job
-from babysit.session.search_ranges import parse_range
 from babysit.session.search_ask import Ask, check_ask
+from babysit.session.search_ranges import parse_range
 from babysit.store.writer import Writer
 from browser.stores import write_search
 
