@@ -192,7 +192,7 @@ def test_a_search_in_workers_is_touched_and_extended_while_it_runs(tmp_path, rec
 
 @pytest.mark.slow
 def test_killed_between_seen_and_applied_nothing_is_applied(tmp_path, recipe):
-    words = ["search", recipe, "--workers", "1", "--population", "1", "--stages", "coarse:2x60,final:1x1"]
+    words = ["search", recipe, "--workers", "1", "--population", "1", "--stages", "coarse:2x25,final:1x1"]
     live = Running(tmp_path, *words, held=True, pause=0.03)
     live.wait(has_epochs((0, 0)))
     scale = live.ask("1/0/0", SCALE, 0.1)
