@@ -75,7 +75,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "rounds"), [("1", 6), ("2", 4)])  # each round starts the workers anew
+@pytest.mark.parametrize(("workers", "rounds"), [("1", 4), ("2", 2)])  # each round starts the workers anew
 def test_killed_again_and_again_the_search_ends_as_if_undisturbed(tmp_path, undisturbed, workers, rounds):
     moments, kept, killed = random.Random(int(workers)), {}, 0
     for _ in range(rounds):
