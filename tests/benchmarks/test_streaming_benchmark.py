@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import streaming
 from benchmarks.streaming import BATCH, Case, cases, ours, show, theirs
 from PIL import Image
 
 from babysit.data.batches import Batches
+from benchmarks import streaming
 
 
 @pytest.fixture(scope="module")
