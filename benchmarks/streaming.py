@@ -1,6 +1,7 @@
 """Data larger than memory: how fast they come, beside torch's DataLoader on the same files.
 
-    python -m benchmarks.streaming [--json] [--gigabytes 2] [--memory 768] [--images 6000] [--rounds 3]
+    python -m benchmarks.streaming [--json] [--gigabytes 2] [--memory 768] [--images 3000]
+                                   [--batches 40] [--rounds 1]
 
 Needs BABYSIT_DATA (CIFAR-10 gives the pictures). Two data sets are made in a temporary folder:
 
@@ -26,6 +27,7 @@ import json
 import multiprocessing
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -306,7 +308,12 @@ def measure(folder: Path, *, rounds: int, memory: int, batches: int, images: int
     found: dict[Case, list[Row]] = {case: [] for case in wanted}
     for _ in range(rounds):
         for case in wanted:
-            found[case].append(run(case, folder, memory))
+            row = run(case, folder, memory)
+            rate = row["images"] / row["seconds"]
+            print(
+                f"{case.files} {case.work} {case.loader}: {rate:,.0f} images/s", file=sys.stderr, flush=True
+            )
+            found[case].append(row)
     for case, rows in found.items():
         rate = statistics.median(row["images"] / row["seconds"] for row in rows)
         own = max(row["own_mib"] for row in rows)
@@ -332,9 +339,9 @@ def main() -> None:
     parser.add_argument(
         "--memory", type=int, default=768, help="MiB that a case may use, where that can be held"
     )
-    parser.add_argument("--images", type=int, default=6000, help="JPEG files")
-    parser.add_argument("--batches", type=int, default=400, help="taken from the .npy file")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=3000, help="JPEG files")
+    parser.add_argument("--batches", type=int, default=40, help="taken from the .npy file")
+    parser.add_argument("--rounds", type=int, default=1)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
