@@ -70,8 +70,11 @@ def connect(address: str, workers: int) -> bool:
 
 @contextlib.contextmanager
 def _set(module: Any, name: str, value: Any) -> Iterator[None]:
-    """One of Ray's inner names has another value meanwhile."""
-    before = getattr(module, name, None)
+    """One of Ray's inner names has another value meanwhile; a Ray that lacks it stays as it is."""
+    if not hasattr(module, name):
+        yield
+        return
+    before = getattr(module, name)
     setattr(module, name, value)
     try:
         yield
