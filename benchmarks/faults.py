@@ -1,6 +1,7 @@
 """Is the right cause named first, and silence kept where all is well? Ours and the peers.
 
     python -m benchmarks.faults [--json] [--peers] [--only WORD] [--set zoo|field|issues] [--steps N]
+    python -m benchmarks.faults --calibrate
 
 Three sets: the fault zoo of tests/faults; the field, which rebuilds programs from forums and repositories;
 and the issues, which rebuild later finds, most from GitHub's issues. Each is in parts, of which some were
@@ -8,17 +9,21 @@ used to choose thresholds and repair ("tuned", "A", "issues A") and some were no
 "issues B"). `babysit.check` looks before training, `babysit.watch` at a loop; "babysit" is
 what a user is told who asks the check first and, where it is silent, the watch. With --peers, torchtest2,
 torchmortem and torch-audit (pip install them) are asked too; what their findings mean is written down in
-benchmarks/peers/fault_finders.py.
+benchmarks/peers/fault_finders.py. --calibrate counts how often each detector's problem was the right one
+where it named a cause, and writes the table of confidences that the reasoner uses.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -26,40 +31,27 @@ import torch
 from tests.faults import FAULTY, FIELD, HEALTHY, ISSUES
 from tests.faults.field import Job, Program
 from tests.faults.zoo import Case
+from tests.readings.logs.curves import HEALTHY as HEALTHY_CURVES
+from tests.readings.logs.curves import SICK as SICK_CURVES
 
 import babysit
+from babysit.checks.detectors import DETECTORS as CHECKS
+from babysit.checks.measured import measure as measured
+from babysit.checks.program import copied
+from babysit.diagnosis import confidence
+from babysit.diagnosis.asking import look
+from babysit.diagnosis.reasoning import diagnose
+from babysit.readings.context import Context, Readings
+from babysit.readings.detectors import DETECTORS as READINGS
+from babysit.readings.logs import formats
+from babysit.readings.logs.chance import guessed_classes
+from babysit.records import Severity
+from babysit.watching.detectors import DETECTORS as WATCH
 from benchmarks.peers.fault_finders import FINDERS, RANK, Said, causes_of, installed, quietly
 
 OURS = ("babysit", "check", "watch")
-
-WATCHED = {
-    "softmax_before_cross_entropy": "output_loss_mismatch",
-    "sigmoid_before_logits_loss": "output_loss_mismatch",
-    "no_sigmoid_before_bce": "output_loss_mismatch",
-    "nll_without_log_softmax": "output_loss_mismatch",
-    "activation_before_cross_entropy": "output_loss_mismatch",
-    "bounded_output": "output_loss_mismatch",
-    "one_unit_softmax": "output_loss_mismatch constant_output",
-    "broadcast_loss": "broadcasting",
-    "inputs_not_finite": "not_finite",
-    "targets_not_finite": "not_finite",
-    "inputs_not_scaled": "rate_too_high exploded not_finite exploding_gradients dead_units",
-    "targets_not_scaled": "rate_too_high rate_too_low exploded exploding_gradients",
-    "learning_rate_too_high": "rate_too_high exploded not_finite oscillation",
-    "learning_rate_too_low": "rate_too_low",
-    "symmetric_units": "constant_output learned_nothing vanishing_gradients",
-    "weights_too_large": "exploding_gradients rate_too_high saturated",
-    "vanishing_signal": "vanishing_gradients constant_output",
-    "vanishing_gradient": "vanishing_gradients constant_output",
-    "dead_layer": "dead_units",
-    "loss_not_connected": "graph_cut",
-    "graph_cut": "graph_cut parameters_unreached",
-    "optimizer_of_other_model": "foreign_parameters",
-    "not_in_optimizer": "parameters_left_out",
-    "unused_parameters": "parameters_unreached",
-    "sign_flipped": "sign_flipped",
-}
-"""What the watch calls that which the check calls by another name: for the zoo, which names the check's."""
+SEEDS = range(3)
+"""Of the made curves."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +95,10 @@ class Answer:
 
 
 def of_zoo(case: Case) -> Program:
-    """A program of the zoo, trained by the usual loop."""
-    watched = " ".join(WATCHED.get(rule, "") for rule in case.causes).split()
-    return Program(
-        case.name, "zoo", case.causes, tuple(watched), bool(case.causes), lambda: Job(*case.build())
-    )
+    """A program of the zoo, trained by the usual loop: the watch is asked for what it has a detector for."""
+    known = {detector.problem.name for detector in WATCH}
+    watched = case.causes if known & set(case.causes) else ()
+    return Program(case.name, "zoo", case.causes, watched, bool(case.causes), lambda: Job(*case.build()))
 
 
 def programs(only: str = "", chosen: str = "") -> list[tuple[str, Program]]:
@@ -121,7 +112,7 @@ def programs(only: str = "", chosen: str = "") -> list[tuple[str, Program]]:
 
 
 def _ours(report: Any) -> Answer:
-    rules = tuple(cause.rule for cause in report.causes)
+    rules = tuple(cause.rule for cause in report.serious)
     severities = tuple(str(finding.severity) for finding in report.findings)
     return Answer(tuple(frozenset([rule]) for rule in rules), rules, severities)
 
@@ -132,8 +123,8 @@ def by_check(job: Job, steps: int) -> Answer:
 
 
 def by_watch(job: Job, steps: int) -> Answer:
-    """Our watch."""
-    with babysit.watch(job.model, job.optimizer, loss=job.loss) as watch:
+    """Our watch, also of a loop that ends with an exception."""
+    with contextlib.suppress(Exception), babysit.watch(job.model, job.optimizer, loss=job.loss) as watch:
         job.run(steps, watch.step)
     return _ours(watch.report())
 
@@ -222,14 +213,15 @@ def examine(part: str, program: Program, steps: int, peers: list[str]) -> list[O
             bare = plain(program.build(), steps)
     except Exception:
         bare = 0.0  # the program itself raises, which some faults do
-    check = ask("check", part, program, program.check, by_check if program.checkable else unasked, steps, 0.0)
-    watch = ask("watch", part, program, program.watch, by_watch, steps, bare)
+    before = by_check if program.checkable else unasked
+    check = ask("check", part, program, program.accepted("check"), before, steps, 0.0)
+    watch = ask("watch", part, program, program.accepted("watch"), by_watch, steps, bare)
     right = (*program.check, *program.watch)
     others = []
     for name in peers:
-        before = name == "torchtest2"  # which looks at a batch, as the check does
-        find = unasked if before and not program.checkable else by_peer(name)
-        others.append(ask(name, part, program, right, find, steps, bare * (not before)))
+        early = name == "torchtest2"  # which looks at a batch, as the check does
+        find = unasked if early and not program.checkable else by_peer(name)
+        others.append(ask(name, part, program, right, find, steps, bare * (not early)))
     return [both(check, watch), check, watch, *others]
 
 
@@ -279,6 +271,81 @@ def measure(
     return {"figures": tables, "missing peers": missing, "outcomes": [asdict(o) for o in outcomes]}
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What the calibration saw.
+
+    Attributes:
+        counts: the key of a detector -> how often it named a cause, and how often that was the right one.
+        first: the name of a program -> door -> the cause that it named first; "" where it was silent.
+    """
+
+    counts: dict[str, list[int]]
+    first: dict[str, dict[str, str]]
+
+
+def calibrate(steps: int = 200, told: Any = None) -> Calibration:
+    """Counts for each detector how often it named a cause, and how often that was the right one.
+
+    Over all programs of all sets at both doors, and over the made curves of the readings' tests. A detector
+    names a cause where its finding is a warning or an error that no other finding explains.
+
+    Args:
+        steps: of each loop.
+        told: called with the name of each program.
+    """
+    torch.set_num_threads(1)
+    found = Calibration({}, {})
+    for _, program in programs():
+        first = found.first.setdefault(program.name, {})
+        if told is not None:
+            told(program.name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if program.checkable:
+                torch.manual_seed(0)
+                with copied(*program.build().parts) as parts:
+                    right = program.accepted("check")
+                    first["check"] = _count(found.counts, CHECKS, measured(parts), "", right)
+            job = program.build()
+            torch.manual_seed(0)
+            watch = babysit.watch(job.model, job.optimizer, loss=job.loss)
+            with contextlib.suppress(Exception), watch:
+                job.run(steps, watch.step)
+            first["watch"] = _count(found.counts, WATCH, watch.log(), "step", program.accepted("watch"))
+    for made in (*HEALTHY_CURVES.values(), *SICK_CURVES.values()):
+        curve, right = made if isinstance(made, tuple) else (made, "")
+        for seed in SEEDS:
+            log = formats.read_log(json.dumps(curve(seed)), "curve", formats.AUTO)[0]
+            classes = guessed_classes(log.run)
+            chance = (math.log(classes), 1 / classes) if classes else (math.nan, math.nan)
+            _count(found.counts, READINGS, Readings(log.run, Context(*chance, {})), "epoch", [right])
+    return found
+
+
+def _count(
+    counts: dict[str, list[int]], detectors: Any, subject: Any, unit: str, right: Collection[str]
+) -> str:
+    """Adds one subject's causes to the counts; returns the first of them."""
+    asked = [(detector.key, answer.finding) for detector, answer in look(detectors, subject, unit)]
+    found = [(key, finding) for key, finding in asked if finding is not None]
+    causes = diagnose(finding for _, finding in found).serious
+    for cause in causes:
+        # The reasoner may have made a warning of a remark.
+        same = replace(cause.finding, severity=Severity.INFO)
+        key = next(key for key, finding in found if replace(finding, severity=Severity.INFO) == same)
+        named = counts.setdefault(key, [0, 0])
+        named[0] += 1
+        named[1] += cause.rule in right
+    return causes[0].rule if causes else ""
+
+
+def write_counts(counts: dict[str, list[int]]) -> None:
+    """Writes the table that the reasoner uses, one line a detector."""
+    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(counts[key])}" for key in sorted(counts))
+    Path(confidence.__file__).with_name(confidence.TABLE).write_text(f"{{\n{lines}\n}}\n")
+
+
 def told(found: list[Outcome]) -> None:
     """One program, as it is done: what is wrong about each tool's answer."""
     for o in found:
@@ -298,7 +365,13 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--set", default="", choices=["", "zoo", "field", "issues"])
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--calibrate", action="store_true", help="write how sure each detector is")
     arguments = parser.parse_args()
+    if arguments.calibrate:
+        counts = calibrate(arguments.steps, None if arguments.json else print).counts
+        write_counts(counts)
+        print(json.dumps(counts))
+        return
     tell = None if arguments.json else told
     found = measure(arguments.only, arguments.set, peers=arguments.peers, steps=arguments.steps, told=tell)
     if arguments.json:

@@ -20,8 +20,9 @@ from typing import Any
 
 import torch
 
-from babysit.checks.initial_loss import first_costs
-from babysit.checks.overfit import overfits_tiny_subset
+from babysit.checks.questions.initial_loss import first_costs
+from babysit.checks.questions.overfit import overfits_tiny_subset
+from babysit.readings.report import report_on
 from babysit.recipe.building import Prepared, prepare
 from babysit.recipe.loading import apply_settings, load_recipe
 from babysit.recipe.space import Space, log_uniform, middle
@@ -31,7 +32,6 @@ from babysit.session.job import Job
 from babysit.session.recording import context_of
 from babysit.session.search_ask import Ask
 from babysit.session.searching import Searched, run_search
-from babysit.watching.rules import diagnose
 
 
 @dataclass
@@ -80,7 +80,7 @@ def single(learning_rate: float, epochs: int = 10) -> Single:
     for _ in trainer.epochs():
         pass
     run = trainer.runs()[0]
-    return Single(run, diagnose(run, context_of(prepared, hyperparameters)))
+    return Single(run, list(report_on(run, context_of(prepared, hyperparameters)).findings))
 
 
 FINE: Space = {"learning_rate": log_uniform(1e-4, 1e-3), "l2": log_uniform(1e-4, 1.0)}

@@ -35,7 +35,7 @@ from babysit.session.search_ask import Ask
 from babysit.session.searching import run_search
 from babysit.session.training import train
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from benchmarks.loading.looking import resident
 
 RECIPE = str(Path(__file__).parent / "recipes" / "tiny.py")

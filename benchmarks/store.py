@@ -28,7 +28,7 @@ from urllib.request import urlopen
 from sqlalchemy import text
 
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.verifying import verify
 from babysit.store.writer import Writer
 from benchmarks.loading.looking import Sizes, Waits, Watching, early, resident, waits

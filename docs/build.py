@@ -45,7 +45,7 @@ def section(experiment: Experiment) -> str:
     lines = [
         f"## {experiment.title}",
         "",
-        f"{experiment.about} Claims: {experiment.rows}.",
+        f"{experiment.about} Slides: {experiment.slides}.",
         "",
         f"`babysit lab {experiment.name}{options}` ({seconds:.0f} s)",
         "",

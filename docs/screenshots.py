@@ -30,7 +30,7 @@ import babysit as bs
 from babysit.records import State
 from babysit.session.dashboard import make_server
 from babysit.store import overview
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 
 FIGURES = Path(__file__).parent / "figures" / "dashboard"
 STORE = "babysit-runs/babysit.sqlite"

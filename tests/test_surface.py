@@ -120,8 +120,35 @@ def test_every_make_target_that_the_docs_name_exists():
     assert named
 
 
-def test_every_rule_has_a_source_and_a_threshold_in_words():
-    from babysit.watching.rules import RULES
+def test_every_detector_has_a_key_of_its_own_a_problem_and_a_threshold_in_words():
+    from babysit.checks.detectors import DETECTORS as CHECKS
+    from babysit.checks.of_recipe import OF_RECIPE
+    from babysit.diagnosis.catalogue import CATALOGUE
+    from babysit.readings.detectors import DETECTORS as READINGS
+    from babysit.watching.detectors import DETECTORS as WATCH
+    from babysit.watching.detectors import OF_LAYERS
 
-    assert len({rule.name for rule in RULES}) == len(RULES)
-    assert all(rule.source and rule.about for rule in RULES)
+    every = [*CHECKS, *OF_RECIPE, *WATCH, *READINGS]
+    assert len({detector.key for detector in every}) == len(every)
+    for detector in every:
+        problem = detector.problem
+        assert CATALOGUE[problem.name] is problem
+        assert detector.key.partition(".")[0] in ("checks", "watching", "readings")
+        assert detector.signal.endswith("."), detector.key
+        assert "\n" not in detector.signal
+        assert (detector.severity or problem.severity).rank >= problem.severity.rank, detector.key
+    assert all(detector.reason for detector in (*WATCH, *READINGS))  # the others' signals say it
+    assert set(OF_LAYERS) < set(WATCH)
+
+
+def test_every_problem_of_the_catalogue_is_found_by_some_door():
+    from babysit.checks.detectors import DETECTORS as CHECKS
+    from babysit.checks.of_recipe import OF_RECIPE
+    from babysit.checks.questions.ask import CHECKS as QUESTIONS
+    from babysit.diagnosis.catalogue import CATALOGUE
+    from babysit.readings.detectors import DETECTORS as READINGS
+    from babysit.watching.detectors import DETECTORS as WATCH
+
+    found = {detector.problem.name for detector in (*CHECKS, *OF_RECIPE, *WATCH, *READINGS)}
+    found |= {problem.name for problem in QUESTIONS.values()}
+    assert CATALOGUE.keys() - found == {"best_at_edge_of_range"}  # `babysit diagnose` of a search's log

@@ -26,7 +26,7 @@ from babysit.records import CommandState
 from babysit.session.laboratory import laboratory
 from babysit.store import queries
 from babysit.store.commands import commands_of
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from benchmarks.killing.looking import Counts, Place, Runs, Tell, changed
 from benchmarks.killing.processes import PATIENCE, Process, strike

@@ -11,7 +11,7 @@ from babysit.errors import StoreError
 from babysit.records import State
 from babysit.session.job import Job
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.verifying import verify
 from babysit.training.checkpoint import load_checkpoint
 

@@ -17,7 +17,7 @@ from babysit.session.search_ask import Ask
 from babysit.session.searching import run_search
 from babysit.store import queries
 from babysit.store.commands import Commands
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from benchmarks.killing.looking import Place
 

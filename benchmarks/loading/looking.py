@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from benchmarks.visiting import RefusedError, Visitor, digests
 
 EVERY = 1.0

@@ -30,61 +30,64 @@ Finder = Callable[[Job, int], list[Said]]
 
 RANK = {"error": 0, "warning": 1, "info": 2}
 
-RATE_HIGH = "learning_rate_too_high rate_too_high exploded not_finite exploding_gradients weights_too_large "
-RATE_LOW = "learning_rate_too_low rate_too_low rate_is_zero schedule_exhausted optimizer_never_steps "
+RATE_HIGH = "learning_rate_too_high loss_exploded loss_not_finite exploding_gradients weights_too_large "
+RATE_LOW = "learning_rate_too_low learning_rate_zero optimizer_never_steps "
 STUCK = "cannot_overfit learns_at_no_rate learned_nothing sign_flipped "
-NO_GRADIENT = "loss_not_connected graph_cut parameters_unreached vanishing_gradient vanishing_gradients "
-CONSTANT = "outputs_ignore_inputs constant_output inputs_constant dead_layer one_unit_softmax "
-VANISHING = "vanishing_gradient vanishing_gradients vanishing_signal "
+NO_GRADIENT = "loss_not_connected layers_without_gradient vanishing_gradients "
+CONSTANT = "constant_output inputs_constant dead_units one_unit_softmax "
+VANISHING = "vanishing_gradients vanishing_signal "
 
 MEANING: dict[str, str] = {
     "torchtest2 forward": "does_not_run numbers_of_wrong_type batch_norm_batch_of_one",
-    "torchtest2 output_finite": "inputs_not_finite first_loss_not_finite not_finite",
-    "torchtest2 output_range": "bounded_output output_loss_mismatch",
+    "torchtest2 output_finite": "inputs_not_finite loss_not_finite",
+    "torchtest2 output_range": "bounded_output softmax_before_cross_entropy sigmoid_before_logits_loss "
+    "activation_before_cross_entropy nll_without_log_softmax",
     "torchtest2 output_varies": CONSTANT + "symmetric_units",
     "torchtest2 eval_determinism": "dropout_in_evaluation unregistered_parameters",
-    "torchtest2 loss": "labels_outside_range labels_of_wrong_type classes_on_last_axis broadcast_loss "
-    "broadcasting first_loss_not_finite not_finite targets_not_finite loss_not_connected graph_cut",
+    "torchtest2 loss": "labels_outside_range labels_of_wrong_type classes_on_last_axis loss_broadcasts "
+    "loss_broadcasts loss_not_finite targets_not_finite loss_not_connected layers_without_gradient",
     "torchtest2 initial_loss": "initial_loss_high inputs_not_scaled targets_not_scaled weights_too_large "
     "sign_flipped",
-    "torchtest2 optimizer_coverage": "optimizer_of_other_model not_in_optimizer foreign_parameters "
-    "parameters_left_out nothing_to_train",
-    "torchtest2 gradient_flow": NO_GRADIENT + "unused_parameters dead_layer nothing_to_train not_finite "
-    "first_loss_not_finite",
+    "torchtest2 optimizer_coverage": "optimizer_holds_other_model parameters_not_in_optimizer "
+    "parameters_not_in_optimizer nothing_to_train",
+    "torchtest2 gradient_flow": NO_GRADIENT + "unused_parameters dead_units nothing_to_train loss_not_finite "
+    "loss_not_finite",
     "torchtest2 gradient_magnitude": VANISHING + "weights_too_large exploding_gradients inputs_not_scaled "
     "targets_not_scaled",
-    "torchtest2 params_change": RATE_LOW + NO_GRADIENT + "optimizer_of_other_model not_in_optimizer "
-    "foreign_parameters nothing_to_train",
+    "torchtest2 params_change": RATE_LOW
+    + NO_GRADIENT
+    + "optimizer_holds_other_model parameters_not_in_optimizer "
+    "optimizer_holds_other_model nothing_to_train",
     "torchtest2 input_dependency": CONSTANT + "dead_units",
     "torchtest2 batch_independence": "examples_mixed batch_norm_batch_of_one",
     "torchtest2 overfit_batch": STUCK + RATE_HIGH + RATE_LOW,
-    "torchmortem vanishing gradients": VANISHING + "saturated_units saturated",
-    "torchmortem exploding gradients": "exploding_gradients weights_too_large exploded not_finite",
+    "torchmortem vanishing gradients": VANISHING + "saturated_units",
+    "torchmortem exploding gradients": "exploding_gradients weights_too_large loss_exploded loss_not_finite",
     "torchmortem gradient stalling": VANISHING + NO_GRADIENT,
     "torchmortem gradient_noise": "",
-    "torchmortem dead_units": "dead_units dead_layer",
-    "torchmortem saturation": "saturated saturated_units",
-    "torchmortem rank_collapse": "constant_output symmetric_units outputs_ignore_inputs",
+    "torchmortem dead_units": "dead_units",
+    "torchmortem saturation": "saturated_units",
+    "torchmortem rank_collapse": "constant_output symmetric_units",
     "torchmortem update ratio too high": RATE_HIGH,
     "torchmortem update ratio too low": RATE_LOW,
     "torchmortem weight norm explosion": RATE_HIGH,
     "torchmortem stagnant weight norms": RATE_LOW + NO_GRADIENT,
     "torchmortem inter layer weight norm imbalance": "weights_too_large",
-    "torchmortem training divergence": RATE_HIGH + "diverging sign_flipped",
+    "torchmortem training divergence": RATE_HIGH + "learning_rate_too_high sign_flipped",
     "torchmortem loss plateau": STUCK + RATE_LOW + "constant_output",
-    "torchmortem catapult phase": "rate_too_high learning_rate_too_high",
-    "torchmortem edge of stability regime": "rate_too_high learning_rate_too_high oscillation",
-    "torch-audit TA100": "not_finite inputs_not_finite first_loss_not_finite exploded",
+    "torchmortem catapult phase": "learning_rate_too_high",
+    "torchmortem edge of stability regime": "learning_rate_too_high oscillation",
+    "torch-audit TA100": "loss_not_finite inputs_not_finite loss_exploded",
     "torch-audit TA102": "exploding_gradients " + RATE_HIGH + "inputs_not_scaled targets_not_scaled",
-    "torch-audit TA103": "dead_units dead_layer vanishing_gradients parameters_unreached",
+    "torch-audit TA103": "dead_units vanishing_gradients layers_without_gradient",
     "torch-audit TA104": NO_GRADIENT + "nothing_to_train",
-    "torch-audit TA105": "dead_units dead_layer",
+    "torch-audit TA105": "dead_units",
     "torch-audit TA301": "inputs_not_scaled inputs_not_finite",
     "torch-audit TA302": "inputs_constant inputs_tiny",
     "torch-audit TA304": "batch_norm_batch_of_one",
     "torch-audit TA305": "labels_outside_range",
-    "torch-audit TA405": "dead_units dead_layer",
-    "torch-audit TA500": "unused_parameters parameters_unreached",
+    "torch-audit TA405": "dead_units",
+    "torch-audit TA500": "unused_parameters layers_without_gradient",
 }
 
 

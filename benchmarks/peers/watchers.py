@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from babysit.watching.own_loop import watch
+from babysit.watching.watch import watch
 
 Step = Callable[[], None]
 

@@ -8,7 +8,8 @@ import typing as _typing
 from babysit import data as data
 from babysit import nn as nn
 from babysit import search as _room  # noqa: F401 - loaded after the function of its name, it would hide that
-from babysit.checks.program_check import check as check
+from babysit.checks.check import check as check
+from babysit.diagnosis.report import Report as Report
 from babysit.errors import BabysitError as BabysitError
 from babysit.errors import InputError as InputError
 from babysit.errors import StopRequested as StopRequested
@@ -29,7 +30,6 @@ from babysit.session.reports import save_report as save_report
 from babysit.session.study import Study as Study
 from babysit.session.verifying import verify as verify
 from babysit.session.watching import watch as watch
-from babysit.verdict.report import Report as Report
 
 if not _typing.TYPE_CHECKING:  # a type checker goes on refusing names that do not exist
 

@@ -38,6 +38,16 @@ class Severity(StrEnum):
     WARNING = "warning"
     ERROR = "error"
 
+    @property
+    def rank(self) -> int:
+        """0 for the most severe.
+
+        Example:
+            >>> Severity.ERROR.rank, Severity.INFO.rank
+            (0, 2)
+        """
+        return (Severity.ERROR, Severity.WARNING, Severity.INFO).index(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -371,8 +381,9 @@ class Finding:
         message: the verdict in one sentence.
         evidence: the values it rests on.
         advice: what to do next.
-        source: the lecture row or paper behind it.
+        source: the slide, paper or library behind it.
         unit: what ``since`` counts: "epoch", "step", or the "line" of a log that names neither.
+        confidence: how often the detector was right where it named a cause, in [0, 1]. Default: 0.5.
     """
 
     rule: str
@@ -384,6 +395,7 @@ class Finding:
     advice: str
     source: str
     unit: str = "epoch"
+    confidence: float = 0.5
 
     @property
     def moment(self) -> str:
@@ -396,7 +408,7 @@ class Finding:
         return f"since {self.unit} {self.since}" if self.since else ""
 
     def as_data(self) -> dict[str, Any]:
-        """The finding as plain data that JSON can hold; a value that is no number becomes null."""
+        """Returns the finding as plain data that JSON can hold; NaN and infinite values become null."""
         seen = [
             {**asdict(each), "value": each.value if math.isfinite(each.value) else None}
             for each in self.evidence
@@ -410,13 +422,11 @@ class Cause:
 
     Attributes:
         finding: what is wrong.
-        confidence: how sure it is to be the reason, in [0, 1].
         symptoms: findings that it explains.
         distinguish: what would tell it from the next cause, if that is nearly as likely; else empty.
     """
 
     finding: Finding
-    confidence: float
     symptoms: tuple[Finding, ...] = ()
     distinguish: str = ""
 
@@ -425,11 +435,112 @@ class Cause:
         """The finding's rule."""
         return self.finding.rule
 
+    @property
+    def confidence(self) -> float:
+        """The finding's confidence."""
+        return self.finding.confidence
+
     def as_data(self) -> dict[str, Any]:
-        """The cause as plain data: its finding's, with the confidence and the symptoms."""
+        """Returns the cause as plain data: its finding's, with the symptoms."""
         symptoms = [symptom.as_data() for symptom in self.symptoms]
-        own = {"confidence": self.confidence, "symptoms": symptoms, "distinguish": self.distinguish}
-        return {**self.finding.as_data(), **own}
+        return {**self.finding.as_data(), "symptoms": symptoms, "distinguish": self.distinguish}
+
+
+class Answer(StrEnum):
+    """The outcome of a question that was put to a program, a run or a log."""
+
+    ANSWERED = "answered"
+    NOT_ANSWERED = "not answered"
+    DOES_NOT_APPLY = "does not apply"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question behind a verdict: is this problem there?
+
+    Attributes:
+        rule: the problem's name.
+        answer: whether it was answered.
+        reason: why not; empty where it was.
+        matters: whether a "yes" would be a warning or an error.
+    """
+
+    rule: str
+    answer: Answer = Answer.ANSWERED
+    reason: str = ""
+    matters: bool = True
+
+    def as_data(self) -> dict[str, str | bool]:
+        """Returns the question as plain data."""
+        return {**asdict(self), "answer": str(self.answer)}
+
+
+class Health(StrEnum):
+    """The verdict in one word.
+
+    Undecided: nothing wrong was found, and a question that matters was not answered.
+    """
+
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Verdict:
+    """The outcome of a diagnosis, as the store keeps it.
+
+    Attributes:
+        causes: findings that no other explains, with their symptoms, the most severe first.
+        questions: what was asked, one question a problem.
+        facts: what was measured, in words, one line each.
+        steps: how many steps were seen.
+        when: what was seen, in words: "before training", "in this log". Default: the steps.
+    """
+
+    causes: tuple[Cause, ...] = ()
+    questions: tuple[Question, ...] = ()
+    facts: tuple[str, ...] = ()
+    steps: int = 0
+    when: str = ""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every finding once, symptoms included, the most severe first."""
+        every = [each for cause in self.causes for each in (cause.finding, *cause.symptoms)]
+        once = {(each.rule, each.where, each.since): each for each in every}
+        return tuple(sorted(once.values(), key=lambda finding: finding.severity.rank))
+
+    @property
+    def serious(self) -> tuple[Cause, ...]:
+        """The causes that are a warning or an error."""
+        return tuple(cause for cause in self.causes if cause.finding.severity is not Severity.INFO)
+
+    @property
+    def quiet(self) -> tuple[Finding, ...]:
+        """The info findings, without those that a serious cause explains: its advice is not theirs."""
+        explained = [symptom for cause in self.serious for symptom in cause.symptoms]
+        return tuple(
+            each for each in self.findings if each.severity is Severity.INFO and each not in explained
+        )
+
+    @property
+    def health(self) -> Health:
+        """Unhealthy with a warning or an error; healthy where every question that matters was answered."""
+        if self.serious:
+            return Health.UNHEALTHY
+        asked = any(each.answer is Answer.ANSWERED for each in self.questions)
+        return Health.HEALTHY if asked and not self.unanswered else Health.UNDECIDED
+
+    @property
+    def healthy(self) -> bool:
+        """Whether everything that matters was asked and answered, and nothing is wrong."""
+        return self.health is Health.HEALTHY
+
+    @property
+    def unanswered(self) -> tuple[Question, ...]:
+        """The questions that matter and were not answered."""
+        return tuple(each for each in self.questions if each.answer is Answer.NOT_ANSWERED and each.matters)
 
 
 class Status(StrEnum):

@@ -16,7 +16,7 @@ from benchmarks.peers.boards.runs import POINTS, Drawn, changes, drawn
 from benchmarks.peers.boards.spikes import zooms
 
 from babysit.store import overview, run_queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 
 
 @pytest.fixture(scope="module")

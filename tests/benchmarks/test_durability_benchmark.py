@@ -16,7 +16,7 @@ from benchmarks.killing.working import write
 from babysit.records import CommandKind, State, Trial
 from babysit.store import queries
 from babysit.store.commands import Commands
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 
 

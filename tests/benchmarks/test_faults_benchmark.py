@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from benchmarks.peers import fault_finders
-from tests.faults import FAULTY, FIELD
+from tests.faults import FAULTY, FIELD, ISSUES
 from tests.faults.field import Job
+from tests.readings.logs.curves import HEALTHY, SICK
 from torch import nn
 
+from babysit.diagnosis import confidence
+from babysit.diagnosis.catalogue import CATALOGUE
+from babysit.watching.detectors import DETECTORS as WATCH
 from benchmarks import faults
 
 
@@ -62,26 +67,81 @@ def test_a_program_that_raises_is_still_counted():
     assert found.place == 0
 
 
-def test_meanings_are_names_of_rules():
-    from babysit.checks.faults import FAULTS
-    from babysit.watching.live_rules import LIVE_RULES
-    from babysit.watching.rules import RULES
+def test_a_program_is_asked_about_with_the_names_of_its_faults():
+    program = faults.of_zoo(case_with("softmax_before_cross_entropy"))
+    assert program.accepted("check") == program.accepted("watch") == ("softmax_before_cross_entropy",)
+    either = replace(program, check=("inputs_not_scaled", "dead_units"), watch=("dead_units", "plateau"))
+    assert either.accepted("check") == ("inputs_not_scaled", "dead_units", "plateau")
+    assert either.accepted("check") == either.accepted("watch")
+    blind = replace(program, check=("dead_units",), watch=())
+    assert (blind.accepted("check"), blind.accepted("watch")) == (("dead_units",), ())
 
-    known = {rule.name for table in (FAULTS, LIVE_RULES, RULES) for rule in table}
+
+def test_meanings_and_answers_are_names_of_the_catalogue():
     meant = {cause for causes in fault_finders.MEANING.values() for cause in causes.split()}
-    watched = {cause for causes in faults.WATCHED.values() for cause in causes.split()}
-    answers = {cause for program in FIELD for cause in (*program.check, *program.watch)}
-    assert meant <= known
-    assert watched <= known
-    assert answers <= known
+    answers = {cause for program in [*FIELD, *ISSUES] for cause in (*program.check, *program.watch)}
+    assert meant <= CATALOGUE.keys()
+    assert answers <= CATALOGUE.keys()
+    assert {cause for case in FAULTY for cause in case.causes} <= CATALOGUE.keys()
+    assert {rule for _, rule in SICK.values()} <= CATALOGUE.keys()
+
+
+def case_with(cause):
+    return next(case for case in FAULTY if cause in case.causes)
 
 
 def test_the_zoo_is_trained_by_the_usual_loop():
-    program = faults.of_zoo(next(case for case in FAULTY if "softmax_before_cross_entropy" in case.causes))
+    program = faults.of_zoo(case_with("softmax_before_cross_entropy"))
     losses = []
     program.build().run(3, lambda loss: losses.append(float(loss.detach())))
     assert len(losses) == 3
-    assert program.watch == ("output_loss_mismatch",)
+    assert program.watch == ("softmax_before_cross_entropy",)
+
+
+def test_the_watch_is_not_asked_for_a_fault_that_it_has_no_detector_for():
+    named = {detector.problem.name for detector in WATCH}
+    unseen = next(case for case in FAULTY if not named & set(case.causes))
+    assert faults.of_zoo(unseen).watch == ()
+    assert faults.of_zoo(unseen).check == unseen.causes
+
+
+def test_calibration_counts_causes_of_detectors_and_those_that_were_right(monkeypatch):
+    """One program, under its own name and under a wrong one; and two curves, three seeds each."""
+    right = faults.of_zoo(case_with("softmax_before_cross_entropy"))
+    wrong = replace(right, check=("dead_units",), watch=("dead_units",))
+    monkeypatch.setattr(faults, "programs", lambda: [("A", right), ("A", wrong)])
+    monkeypatch.setattr(faults, "HEALTHY_CURVES", {"small gap": HEALTHY["small gap"]})
+    monkeypatch.setattr(faults, "SICK_CURVES", {"dead metric": SICK["dead metric"]})
+    counts = faults.calibrate(steps=30)
+    assert counts == {
+        "checks.softmax_before_cross_entropy": [2, 1],
+        "readings.metric_disagrees_with_loss": [3, 3],
+        "watching.softmax_before_cross_entropy": [2, 1],
+    }
+
+
+def test_a_program_that_only_a_loop_shows_is_not_counted_for_the_check(monkeypatch):
+    program = replace(faults.of_zoo(case_with("softmax_before_cross_entropy")), checkable=False)
+    monkeypatch.setattr(faults, "programs", lambda: [("A", program)])
+    for curves in ("HEALTHY_CURVES", "SICK_CURVES"):
+        monkeypatch.setattr(faults, curves, {})
+    assert faults.calibrate(steps=30) == {"watching.softmax_before_cross_entropy": [1, 1]}
+
+
+def test_counts_are_written_where_the_reasoner_reads_them(monkeypatch, tmp_path):
+    monkeypatch.setattr(confidence, "__file__", str(tmp_path / "confidence.py"))
+    counts = {"checks.bounded_output": [4, 3], "watching.plateau": [1, 0]}
+    faults.write_counts(counts)
+    written = (tmp_path / "confidence.json").read_text()
+    assert json.loads(written) == counts
+    assert written.splitlines() == [
+        "{",
+        '  "checks.bounded_output": [4, 3],',
+        '  "watching.plateau": [1, 0]',
+        "}",
+    ]
+    faults.write_counts({})
+    assert json.loads((tmp_path / "confidence.json").read_text()) == {}
 
 
 @pytest.mark.parametrize("name", sorted(fault_finders.FINDERS))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from babysit.records import (
+    Cause,
     Evidence,
     Explosion,
     Finding,
@@ -19,6 +20,7 @@ from babysit.records import (
     Stage,
     State,
     Trial,
+    Verdict,
 )
 from babysit.store.commands import Commands
 from babysit.store.writer import Writer
@@ -135,7 +137,7 @@ def write_search(writer: Writer, name: str = "cifar10", *, running: int = 0) -> 
         write_epochs(writer, study, one, accuracy, range(1, EPOCHS + 1))
         results.append(finished(one, accuracy))
         if accuracy < 0.15:
-            found[one.key] = [FINDING]
+            found[one.key] = Verdict((Cause(FINDING),))
     for one in everyone[len(everyone) - running :]:
         write_epochs(writer, study, one, 0.3, [1])
     writer.finish_trials(study, results, found)

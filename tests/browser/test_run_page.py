@@ -9,7 +9,7 @@ from babysit.records import Details, Reading, Snapshot, Trial
 from babysit.store.writer import Writer
 from browser.conftest import serve
 from browser.stores import EVIL, living
-from views.dashboard.test_run_page import DEAD, SPIKE, STEPS, write_run
+from views.dashboard.test_run_page import SPIKE, STEPS, VERDICT, write_run
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -65,7 +65,7 @@ def test_a_running_page_patches_what_changed_and_nothing_else(runs, open_tab):
     page.evaluate("document.querySelector('#spread').mark = document.querySelector('#spread .drawing')")
     before = page.locator("#loss svg").evaluate("one => one.outerHTML")
     with Writer(path) as writer:
-        writer.findings(2, RUNNING, [DEAD])
+        writer.verdict(2, RUNNING, VERDICT)
     expect(page.get_by_text("units are silent").first).to_be_visible()
     assert page.evaluate("document.querySelector('#spread').mark.isConnected")
     with Writer(path) as writer:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from babysit.checks.active_set import ActiveSet
+from babysit.checks.questions.active_set import ActiveSet
 from babysit.training.losses import LOSSES
 
 

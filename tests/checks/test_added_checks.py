@@ -8,7 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import babysit
-from babysit.checks import backward, learning, rate_range
+from babysit.checks import experiments as learning
+from babysit.checks.detect import gradient as backward
+from babysit.checks.detect import rate_range
 from babysit.records import Severity
 
 CE = nn.CrossEntropyLoss
@@ -202,7 +204,7 @@ def test_a_loss_module_that_holds_the_model_has_its_penalty_read_too():
 
     model = network()
     assert found(check(*drawn(), model, Regularized(model, 5e-4)), "penalty_in_loss")
-    assert check(*drawn(), model, Regularized(model, 300.0)).causes[0].rule == "penalty_too_strong"
+    assert check(*drawn(), model, Regularized(model, 300.0)).causes[0].rule == "regularization_too_strong"
     assert check(*drawn(), model, Regularized(model, -1e-2)).causes[0].rule == "penalty_lowers_loss"
 
 

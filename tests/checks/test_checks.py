@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from babysit.checks.gradients import gradients_match
-from babysit.checks.initial_loss import first_costs, initial_loss
-from babysit.checks.ladder import rungs
-from babysit.checks.learning_rate import Probe, bracket, learning_rate_bracket, probe_learning_rates
-from babysit.checks.overfit import overfits_tiny_subset
-from babysit.checks.preflight import preflight
-from babysit.checks.regularization import regularization_raises_loss
+from babysit.checks.questions.ask import preflight
+from babysit.checks.questions.gradients import gradients_match
+from babysit.checks.questions.initial_loss import first_costs, initial_loss
+from babysit.checks.questions.learning_rate import Probe, bracket, learning_rate_bracket, probe_learning_rates
+from babysit.checks.questions.overfit import overfits_tiny_subset
+from babysit.checks.questions.regularization import regularization_raises_loss
+from babysit.checks.questions.shared import rungs
 from babysit.data.preprocessing import MeanImage
 from babysit.data.sources import arrays, digits
 from babysit.nn.networks import mlp, two_layer

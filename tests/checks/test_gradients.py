@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from babysit.checks.gradient_report import Band, Entry, GradientReport, band_of
-from babysit.checks.gradients import check_gradients, gradients_match
+from babysit.checks.questions.gradient_report import Band, Entry, GradientReport, band_of
+from babysit.checks.questions.gradients import check_gradients, gradients_match
 from babysit.data.preprocessing import MeanImage
 from babysit.data.sources import arrays, digits
 from babysit.nn.networks import mlp, two_layer
@@ -460,7 +460,8 @@ def test_the_gradients_of_the_lectures_network_on_pixels_are_right():
 def test_the_compiler_is_not_imported():
     """torch._dynamo takes longer to import than all the checks together."""
     code = (
-        "import sys, torch; from torch import nn; from babysit.checks.gradients import check_gradients\n"
+        "import sys, torch; from torch import nn\n"
+        "from babysit.checks.questions.gradients import check_gradients\n"
         "loss = nn.functional.cross_entropy\n"
         "print(check_gradients(nn.Linear(2, 2), loss, torch.ones(2, 2), torch.tensor([0, 1])).band)\n"
         "print('torch._dynamo' in sys.modules)"

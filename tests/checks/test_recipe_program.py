@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from babysit.checks.initial_loss import initial_loss
-from babysit.checks.recipe_program import LOSSES, RuleOptimizer, program_report
+from babysit.checks.of_recipe import LOSSES, RuleOptimizer, program_report
+from babysit.checks.questions.initial_loss import initial_loss
 from babysit.data.dataset import Dataset
 from babysit.data.in_memory import arrays
 from babysit.data.preprocessing import Standardize
@@ -103,15 +103,15 @@ def test_a_rate_that_is_chosen_is_judged_and_one_to_be_searched_is_not():
 
 def test_weight_decay_that_holds_the_network_down():
     report = program_report(*asked(space={"l2": 30.0, "learning_rate": 0.02}))
-    assert "weight_decay_too_strong" in rules(report)
+    assert "regularization_too_strong" in rules(report)
 
 
 def test_quiet_advice_of_a_recipe():
     prepared, hp = asked(space={"learning_rate": uniform(1e-4, 1e-1)})
-    assert "linear_search_space" in rules(program_report(prepared, hp))
+    assert "linear_search_range" in rules(program_report(prepared, hp))
     scaled = replace(prepared, dataset=digits(preprocess=[Standardize()]))
     report = program_report(scaled, hp)
-    assert "images_standardized" in rules(report)
+    assert "pixels_standardized" in rules(report)
     assert {f.severity for f in report.findings} == {Severity.INFO}
     assert rules(program_report(*asked(space={"learning_rate": log_uniform(1e-4, 1e-1)}))) in (
         [],

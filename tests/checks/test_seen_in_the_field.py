@@ -29,11 +29,11 @@ def adam(*modules):
 
 def first(model, loss, batch, optimizer=None):
     report = babysit.check(model, loss, [batch], optimizer)
-    return report.causes[0].rule if report.causes else ""
+    return report.serious[0].rule if report.serious else ""
 
 
 def test_a_loss_of_torch_that_gets_two_shapes():
-    assert first(network(), nn.MSELoss(), data()) == "broadcast_loss"
+    assert first(network(), nn.MSELoss(), data()) == "loss_broadcasts"
 
 
 def test_a_formula_may_mean_its_product():
@@ -67,7 +67,7 @@ def test_parameters_of_the_loss(case):
     if case == "only judges":
         loss.eval()
     optimizer = adam(model, loss) if case == "held" else adam(model)
-    expected = "not_in_optimizer" if case == "left out" else ""
+    expected = "parameters_not_in_optimizer" if case == "left out" else ""
     assert first(model, loss, (x, (y[:, 0] > 0).long()), optimizer) == expected
 
 
@@ -76,7 +76,7 @@ def test_a_finite_loss_without_a_finite_gradient():
         gap = (out[:, :1] - y) * (torch.arange(len(y)) % 2)[:, None]
         return gap.square().sum(1).sqrt().mean()
 
-    assert first(network(), distance, data()) == "first_loss_not_finite"
+    assert first(network(), distance, data()) == "loss_not_finite"
 
 
 def test_a_loss_of_rounded_outputs():

@@ -39,7 +39,7 @@ def test_a_failed_check_exits_with_1_and_says_what_to_do(babysit):
     assert "digits: not healthy before training: 1 error" in answer.out
     results = json.loads(Path("found.sarif").read_text())["runs"][0]["results"]
     (result,) = [each for each in results if each["level"] == "error"]
-    assert (result["ruleId"], result["level"]) == ("learning_rate_bracket", "error")
+    assert (result["ruleId"], result["level"]) == ("learning_rate_outside_usable_range", "error")
     assert "search there" in Path("found.html").read_text()
 
 
@@ -50,7 +50,7 @@ def test_train_prints_the_lectures_line_each_epoch(babysit):
     pattern = r"Finished epoch \d / 3: cost \d\.\d{6}, train: \d\.\d{6}, val \d\.\d{6}, lr \d\.\d{6}e[+-]\d\d"
     assert len(lines) == 3
     assert all(re.fullmatch(pattern, line) for line in lines)
-    assert "healthy, nothing looks wrong" in answer.out
+    assert "digits: healthy after 3 epochs: nothing wrong in" in answer.out
     assert "middle of its range" not in answer.out
 
 
@@ -62,6 +62,8 @@ def test_train_says_which_values_it_chose_itself(babysit):
 def test_train_json_has_the_promised_keys(babysit, tmp_path):
     data = babysit("train", "digits", "-s", "epochs=2", "-s", "learning_rate=1e-2", "--json").data
     assert {"run", "state", "cost", "train_accuracy", "val_accuracy", "epochs", "findings"} <= set(data)
+    assert data["verdict"] in ("healthy", "undecided")
+    assert data["healthy"] is (data["verdict"] == "healthy")
     assert (data["state"], data["epochs"], data["findings"]) == ("complete", 2, [])
     assert set(load_file(tmp_path / data["weights"])) == {"1.weight", "1.bias", "3.weight", "3.bias"}
 
@@ -72,7 +74,8 @@ def test_an_exploded_run_exits_with_1_without_an_accuracy_and_with_its_verdict(b
     assert answer.data["state"] == "exploded"
     assert answer.data["val_accuracy"] is None
     assert answer.data["train_accuracy"] is None
-    assert answer.data["findings"][0]["rule"] == "exploded"
+    assert answer.data["findings"][0]["rule"] == "loss_exploded"
+    assert answer.data["verdict"] == "unhealthy"
     assert "Finished epoch" not in answer.err
 
 

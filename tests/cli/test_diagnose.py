@@ -12,7 +12,7 @@ import pytest
 from cli.test_bad_input import assert_refused
 
 ROOT = Path(__file__).parents[2]
-LECTURE = ROOT / "tests" / "watching" / "logs" / "lecture"
+LECTURE = ROOT / "tests" / "readings" / "logs" / "lecture"
 
 
 def words(text):
@@ -49,7 +49,7 @@ def test_json_holds_the_findings_and_nothing_else(babysit):
     answer = babysit("diagnose", LECTURE / "row88_exploding.txt", "--json")
     assert answer.code == 1
     assert answer.data["healthy"] is False
-    assert answer.data["findings"][0]["rule"] == "exploded"
+    assert answer.data["findings"][0]["rule"] == "loss_not_finite"
     assert len(answer.data["readings"]) == 4
 
 
@@ -106,7 +106,7 @@ def test_a_diagnosis_as_sarif_names_the_log(babysit, tmp_path):
     answer = babysit("diagnose", LECTURE / "row88_exploding.txt", "--sarif", "out/found.sarif")
     assert answer.code == 1
     run = json.loads((tmp_path / "out" / "found.sarif").read_text())["runs"][0]
-    assert [result["ruleId"] for result in run["results"]] == ["exploded"]
+    assert [result["ruleId"] for result in run["results"]] == ["loss_not_finite"]
     assert run["artifacts"][0]["location"]["uri"].endswith("lecture/row88_exploding.txt")
     assert run["tool"]["driver"]["rules"][0]["help"]["text"]
 
@@ -114,7 +114,7 @@ def test_a_diagnosis_as_sarif_names_the_log(babysit, tmp_path):
 def test_a_search_at_the_edge_is_a_warning_in_sarif(babysit, tmp_path):
     assert babysit("diagnose", LECTURE / "row101_fine.txt", "--sarif", "found.sarif").code == 1
     (result,) = json.loads((tmp_path / "found.sarif").read_text())["runs"][0]["results"]
-    assert (result["ruleId"], result["level"]) == ("best_at_edge", "warning")
+    assert (result["ruleId"], result["level"]) == ("best_at_edge_of_range", "warning")
     assert result["locations"][0]["logicalLocations"][0]["name"] == "learning_rate"
 
 

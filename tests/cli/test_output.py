@@ -14,7 +14,7 @@ from babysit.cli import main as entry
 from babysit.session.liveness import PROCESS, this_process
 from babysit.store.writer import Writer
 
-LOG = Path(__file__).parents[1] / "watching" / "logs" / "lecture" / "row88_exploding.txt"
+LOG = Path(__file__).parents[1] / "readings" / "logs" / "lecture" / "row88_exploding.txt"
 needs_posix = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
 

@@ -18,7 +18,7 @@ from babysit.errors import StoreError
 from babysit.records import CommandState, State
 from babysit.store import queries
 from babysit.store.commands import commands_of
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from forked import Command
 
 pytestmark = [

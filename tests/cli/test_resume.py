@@ -10,7 +10,7 @@ import pytest
 from babysit.errors import StoreError
 from babysit.records import State
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from forked import Command
 
 HOW = (

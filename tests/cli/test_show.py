@@ -42,8 +42,10 @@ def test_a_trial_in_full(two_studies):
 
 def test_an_exploded_trial_with_its_evidence(two_studies):
     answer = two_studies("show", "wild/0", "--json")
-    (finding, *_) = answer.data["findings"]
-    assert (answer.data["state"], finding["rule"]) == ("exploded", "exploded")
+    (finding, *_) = answer.data["causes"]
+    assert (answer.data["state"], answer.data["verdict"]) == ("exploded", "unhealthy")
+    assert "loss_exploded" in [finding["rule"], *(each["rule"] for each in finding["symptoms"])]
+    assert {question["rule"] for question in answer.data["questions"]} >= {"plateau", "overfitting"}
     assert answer.data["explosion"]["step"] >= 1
     assert finding["evidence"]
     assert finding["evidence"][0]["expected"] in words(answer.err)

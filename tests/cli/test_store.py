@@ -42,13 +42,14 @@ def test_a_broken_store_has_exit_code_1(babysit, store):
 
 def test_migrating(babysit, store):
     assert "nothing to do" in babysit("store", "migrate").out
-    execute(store, *(f"DROP TABLE {name}" for name in ("touches", "heartbeats", "commands")))
+    execute(store, *(f"DROP TABLE {name}" for name in ("touches", "heartbeats", "commands", "verdicts")))
     execute(store, "UPDATE meta SET value = 3 WHERE name = 'schema_version'")
     answer = babysit("store", "migrate")
     assert answer.code == 0
-    assert "schema 3 → 4" in answer.out
+    assert "schema 3 → 5" in answer.out
     assert "live runs" in answer.out
-    assert babysit("store", "migrate", "--json").data == {"before": 4, "after": 4, "steps": []}
+    assert "the whole verdict" in answer.out.lower()
+    assert babysit("store", "migrate", "--json").data == {"before": 5, "after": 5, "steps": []}
 
 
 def test_compacting_prunes_old_checkpoints(babysit, store, tmp_path):

@@ -10,7 +10,7 @@ from babysit.search.stages import draw_trials
 from babysit.session.job import Job, fingerprint_of, open_job
 from babysit.session.training import _checkpoint
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 
 QUICK = ("--members", 2, "--steps", 5)
 SMALL = ("--stages", "coarse:3x1,final:1x1")

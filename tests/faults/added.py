@@ -113,7 +113,7 @@ def penalty_that_is_subtracted(faulty):
     return model, loss, loader(*diabetes()), adam(model)
 
 
-@fault("penalty_too_strong")
+@fault("regularization_too_strong")
 def penalty_of_one_hundred(faulty):
     model = mlp(64, 50, 10)
 

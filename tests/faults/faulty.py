@@ -62,7 +62,7 @@ def softmax_over_one_unit(faulty):
     return model, nn.BCELoss(), loader(*binary()), adam(model)
 
 
-@fault("one_unit_softmax", "labels_outside_range")
+@fault("one_unit_softmax")
 def cross_entropy_with_one_output(faulty):
     x, y = binary()
     model = mlp(13, 16, 1 if faulty else 2)
@@ -82,14 +82,14 @@ def sigmoid_for_raw_targets(faulty):
     return model, nn.MSELoss(), loader(x, y if faulty else y / 400), adam(model)
 
 
-@fault("broadcast_loss")
+@fault("loss_broadcasts")
 def targets_without_an_axis(faulty):
     x, y = diabetes()
     model = mlp(10, 32, 1)
     return model, nn.MSELoss(), loader(x, y[:, 0] if faulty else y), adam(model)
 
 
-@fault("broadcast_loss")
+@fault("loss_broadcasts")
 def own_squared_error_broadcasts(faulty):
     x, y = diabetes()
     model = mlp(10, 16, 1, act=nn.Tanh)
@@ -201,14 +201,14 @@ def weights_from_a_unit_normal(faulty):
     return model, CE(), loader(*digits()), sgd(model, 0.01)
 
 
-@fault("vanishing_signal", "vanishing_gradient")
+@fault("vanishing_signal", "vanishing_gradients")
 def twelve_sigmoid_layers(faulty):
     act = nn.Sigmoid if faulty else nn.ReLU
     model = mlp(64, *[50] * (12 if faulty else 3), 10, act=act)
     return model, CE(), loader(*digits()), sgd(model, 0.1)
 
 
-@fault("vanishing_signal", "vanishing_gradient")
+@fault("vanishing_signal", "vanishing_gradients")
 def deep_with_tiny_weights(faulty):
     model = mlp(64, *[50] * 6, 10, act=nn.Tanh)
     for p in model.parameters():
@@ -217,7 +217,7 @@ def deep_with_tiny_weights(faulty):
     return model, CE(), loader(*digits()), sgd(model, 0.1)
 
 
-@fault("dead_layer")
+@fault("dead_units")
 def bias_that_kills_the_relus(faulty):
     model = mlp(64, 50, 10)
     nn.init.constant_(model[0].bias, -50.0 if faulty else 0.01)
@@ -250,7 +250,7 @@ def loss_in_a_new_tensor(faulty):
     return model, loss, loader(*diabetes()), adam(model)
 
 
-@fault("graph_cut")
+@fault("layers_without_gradient")
 def data_in_the_middle(faulty):
     class Net(nn.Module):
         def __init__(self):
@@ -283,13 +283,13 @@ def layers_in_a_plain_list(faulty):
     return model, CE(), loader(*digits()), adam(model)
 
 
-@fault("optimizer_of_other_model")
+@fault("optimizer_holds_other_model")
 def optimizer_of_an_earlier_model(faulty):
     first, model = mlp(13, 16, 3), mlp(13, 16, 3)
     return model, CE(), loader(*wine()), adam(first if faulty else model)
 
 
-@fault("optimizer_of_other_model", "not_in_optimizer")
+@fault("optimizer_holds_other_model", "parameters_not_in_optimizer")
 def head_replaced_after_the_optimizer(faulty):
     model = mlp(13, 16, 10)
     optimizer = adam(model)
@@ -297,7 +297,7 @@ def head_replaced_after_the_optimizer(faulty):
     return model, CE(), loader(*wine()), optimizer if faulty else adam(model)
 
 
-@fault("not_in_optimizer")
+@fault("parameters_not_in_optimizer")
 def only_the_first_layer_is_trained(faulty):
     model = mlp(13, 16, 3)
     held = model[0].parameters() if faulty else model.parameters()
@@ -360,7 +360,7 @@ def batch_norm_with_single_examples(faulty):
     return model, CE(), loader(*wine(), size=1 if faulty else 16), adam(model)
 
 
-@fault("weight_decay_too_strong")
+@fault("regularization_too_strong")
 def weight_decay_of_a_hundred(faulty):
     model = mlp(64, 50, 10)
     decay = 100.0 if faulty else 0.01
@@ -375,7 +375,7 @@ def raw_targets_of_a_regression(faulty):
     return model, nn.MSELoss(), loader(x, y * 1000 if faulty else y / 77 - 2), adam(model)
 
 
-@fault("one_label")
+@fault("data_not_shuffled")
 def sorted_and_not_shuffled(faulty):
     x, y = digits()
     order = y.argsort()

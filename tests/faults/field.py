@@ -72,6 +72,15 @@ class Program:
     build: Callable[[], Job]
     checkable: bool = True
 
+    def accepted(self, door: str) -> tuple[str, ...]:
+        """The right answers at a door: any that was written down for either, where it can see the fault.
+
+        Args:
+            door: "check" or "watch".
+        """
+        own = self.check if door == "check" else self.watch
+        return tuple(dict.fromkeys((*self.check, *self.watch))) if own else ()
+
     @property
     def half(self) -> str:
         """ "A" or "B", by the name: a twin is in the half of its faulty program."""

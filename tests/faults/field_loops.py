@@ -60,7 +60,7 @@ def zero_grad_once_an_epoch(faulty):
 
 @seen(
     "http://xiaobeizi.cn/x/6iuujguWdu",
-    watch="gradients_discarded optimizer_never_steps parameters_unreached",
+    watch="gradients_discarded optimizer_never_steps layers_without_gradient",
 )
 def zero_grad_between_backward_and_step(faulty):
     def loop(job, steps, told):
@@ -81,7 +81,7 @@ def zero_grad_between_backward_and_step(faulty):
 @seen(
     "https://network-perspective.github.io/OpenShrike/library/checks/pytorch/"
     "pytorch-rel-001-correct-train-eval-mode-switching/",
-    watch="eval_mode",
+    watch="trained_in_eval_mode",
 )
 def never_back_to_train_after_validation(faulty):
     def loop(job, steps, told):
@@ -109,7 +109,7 @@ def never_back_to_train_after_validation(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*digits(image=True)), adam(net), loop)
 
 
-@seen("https://taourl.com/read-2034078.html", watch="rate_is_zero schedule_exhausted")
+@seen("https://taourl.com/read-2034078.html", watch="learning_rate_zero")
 def epoch_schedule_stepped_every_batch(faulty):
     def loop(job, steps, told):
         schedule = torch.optim.lr_scheduler.StepLR(job.optimizer, step_size=5, gamma=0.1)
@@ -152,7 +152,7 @@ def step_only_after_the_thousandth_batch(faulty):
     return Job(net, nn.BCEWithLogitsLoss(), batched(x, y[:, None].float(), size=16), adam(net, 3e-3), loop)
 
 
-@seen("https://discuss.pytorch.org/t/when-backward-can-be-safely-omitted/1284", watch="graph_cut")
+@seen("https://discuss.pytorch.org/t/when-backward-can-be-safely-omitted/1284", watch="loss_not_connected")
 def loss_wrapped_in_a_new_tensor(faulty):
     def loop(job, steps, told):
         for x, y in islice(endless(job.batches), steps):
@@ -188,7 +188,7 @@ def log_likelihood_descended(faulty):
 
 @seen(
     "https://ossamaelhakki.com/en/blog/gan-image-generation-dcgan",
-    watch="optimizer_never_steps foreign_parameters parameters_left_out",
+    watch="optimizer_never_steps optimizer_holds_other_model parameters_not_in_optimizer",
     checkable=False,
 )
 def generator_stepped_by_the_wrong_optimizer(faulty):
@@ -213,7 +213,7 @@ def generator_stepped_by_the_wrong_optimizer(faulty):
     return Job(net, nn.BCEWithLogitsLoss(), batched(torch.randn(512, 8), real), adam(net), loop)
 
 
-@seen("https://github.com/salesforce/awd-lstm-lm/issues/30", watch="foreign_parameters")
+@seen("https://github.com/salesforce/awd-lstm-lm/issues/30", watch="optimizer_holds_other_model")
 def model_built_again_for_each_fold(faulty):
     first = nn.Sequential(nn.Linear(13, 32), nn.ReLU(), nn.Linear(32, 3))
     net = nn.Sequential(nn.Linear(13, 32), nn.ReLU(), nn.Linear(32, 3))
@@ -222,7 +222,7 @@ def model_built_again_for_each_fold(faulty):
 
 @seen(
     "https://preproom.ai/learn/model-training-pytorch.html",
-    watch="rate_too_high not_finite exploded oscillation",
+    watch="learning_rate_too_high loss_not_finite loss_exploded oscillation",
 )
 def recurrent_net_at_a_rate_of_ten(faulty):
     class Net(nn.Module):

@@ -56,7 +56,7 @@ class LeNet(nn.Module):
 @seen(
     FORUM + "cross-entropy-loss-is-not-decreasing/43814",
     check="softmax_before_cross_entropy",
-    watch="output_loss_mismatch",
+    watch="softmax_before_cross_entropy",
 )
 def lenet_that_returns_probabilities(faulty):
     net = LeNet(end=(lambda x: F.softmax(x, dim=1)) if faulty else None)
@@ -66,7 +66,7 @@ def lenet_that_returns_probabilities(faulty):
 @seen(
     FORUM + "cross-entropy-loss-is-not-decreasing/43814/16",
     check="learning_rate_too_high inputs_not_scaled",
-    watch="dead_units rate_too_high constant_output exploded not_finite",
+    watch="dead_units learning_rate_too_high constant_output loss_exploded loss_not_finite",
 )
 def lenet_whose_relus_die(faulty):
     x, y = digits(raw=True, image=True)
@@ -79,7 +79,7 @@ def lenet_whose_relus_die(faulty):
 @seen(
     FORUM + "predictions-stuck-at-zero-when-positive-label-1-is-only-16-of-data/145203",
     check="sigmoid_before_logits_loss",
-    watch="output_loss_mismatch",
+    watch="sigmoid_before_logits_loss",
 )
 def weighted_logits_loss_of_a_sigmoid(faulty):
     x, y = cancer()
@@ -110,7 +110,7 @@ def xor_by_two_linear_layers(faulty):
 @seen(
     FORUM + "simple-linear-sigmoid-network-not-learning/98714",
     check="learning_rate_too_low",
-    watch="rate_too_low learned_nothing constant_output",
+    watch="learning_rate_too_low learned_nothing constant_output",
 )
 def xor_by_sigmoids_at_a_low_rate(faulty):
     net = nn.Sequential(nn.Linear(2, 4 if faulty else 16), nn.Sigmoid() if faulty else nn.Tanh())
@@ -122,7 +122,7 @@ def xor_by_sigmoids_at_a_low_rate(faulty):
     "https://whosebug.com/index.php/question/6116914/"
     "neural-network-trained-with-PyTorch-outputs-the-mean-value-for-every-input",
     check="learning_rate_too_low",
-    watch="rate_too_low learned_nothing constant_output",
+    watch="learning_rate_too_low learned_nothing constant_output",
 )
 def digits_by_sigmoid_outputs_and_squares(faulty):
     class Net(nn.Module):
@@ -142,7 +142,7 @@ def digits_by_sigmoid_outputs_and_squares(faulty):
 @seen(
     "https://whosebug.com/question/6301115/Weird-behaviour-of-loss-function-in-pytorch",
     check="learning_rate_too_high",
-    watch="rate_too_high not_finite exploded exploding_gradients",
+    watch="learning_rate_too_high loss_not_finite loss_exploded exploding_gradients",
 )
 def exponential_of_the_cross_entropy(faulty):
     net = nn.Sequential(nn.Linear(64, 100), nn.ReLU(), nn.Linear(100, 10))
@@ -156,8 +156,8 @@ def exponential_of_the_cross_entropy(faulty):
 
 @seen(
     FORUM + "why-the-model-fail-to-converge-without-a-manul-weight-initialization/50431",
-    check="broadcast_loss",
-    watch="broadcasting",
+    check="loss_broadcasts",
+    watch="loss_broadcasts",
 )
 def squeeze_without_an_assignment(faulty):
     class Net(nn.Module):
@@ -178,7 +178,7 @@ def squeeze_without_an_assignment(faulty):
     return Job(net, nn.MSELoss(), batched(data, y, size=100), sgd(net, 1e-5))
 
 
-@seen("http://xiaobeizi.cn/x/6iuujguWdu", check="broadcast_loss", watch="broadcasting")
+@seen("http://xiaobeizi.cn/x/6iuujguWdu", check="loss_broadcasts", watch="loss_broadcasts")
 def three_outputs_for_one_target(faulty):
     x = torch.rand(200, 1) * 4
     net = nn.Linear(1, 3 if faulty else 1)
@@ -188,7 +188,7 @@ def three_outputs_for_one_target(faulty):
 @seen(
     "https://whosebug.com/question/5407576/Why-does-my-autoencoder-for-de-noising-in-PyTorch-learns-to-zero-out-everything",
     check="bounded_output",
-    watch="output_loss_mismatch dead_units",
+    watch="bounded_output dead_units",
 )
 def denoiser_of_cosines_that_ends_in_relu(faulty):
     time = torch.arange(40) * 2 * math.pi / 8
@@ -221,7 +221,7 @@ def crnn_whose_lstm_became_batch_first(faulty):
 @seen(
     "https://huggingface.co/datasets/nvidia/Nemotron-CC-Math-v1#policy-gradients-and-reinforce-with-baseline",
     check="activation_before_cross_entropy",
-    watch="output_loss_mismatch",
+    watch="activation_before_cross_entropy",
 )
 def policy_with_rectified_scores(faulty):
     class Policy(nn.Module):
@@ -238,7 +238,7 @@ def policy_with_rectified_scores(faulty):
     return Job(net, nn.NLLLoss(), batched(*cancer()), adam(net))
 
 
-@seen("https://github.com/huggingface/sentence-transformers/issues/2872", check="not_in_optimizer")
+@seen("https://github.com/huggingface/sentence-transformers/issues/2872", check="parameters_not_in_optimizer")
 def loss_with_a_classifier_of_its_own(faulty):
     class SoftmaxLoss(nn.Module):
         def __init__(self):
@@ -268,7 +268,7 @@ def loss_with_a_classifier_of_its_own(faulty):
 @seen(
     "https://github.com/David-Durst/csknow/issues/2",
     check="softmax_before_cross_entropy activation_before_cross_entropy",
-    watch="output_loss_mismatch",
+    watch="softmax_before_cross_entropy activation_before_cross_entropy",
 )
 def bot_with_relu_and_softmax_at_the_end(faulty):
     end = [nn.ReLU(), nn.Softmax(dim=1)] if faulty else []
@@ -278,8 +278,8 @@ def bot_with_relu_and_softmax_at_the_end(faulty):
 
 @seen(
     "https://huggingface.co/datasets/nvidia/Nemotron-CC-Math-v1#loss-becoming-nan-due-to-torch-log",
-    check="first_loss_not_finite",
-    watch="not_finite",
+    check="loss_not_finite",
+    watch="loss_not_finite",
 )
 def logarithm_of_rectified_features(faulty):
     class Net(nn.Module):
@@ -295,7 +295,7 @@ def logarithm_of_rectified_features(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*wine()), adam(net))
 
 
-@seen("http://ddrv.cn/?p=758668", check="first_loss_not_finite", watch="not_finite")
+@seen("http://ddrv.cn/?p=758668", check="loss_not_finite", watch="loss_not_finite")
 def root_of_a_masked_distance(faulty):
     class Net(nn.Module):
         def __init__(self):
@@ -320,7 +320,7 @@ def root_of_a_masked_distance(faulty):
 @seen(
     "https://taourl.com/read-2208585.html",
     check="weights_too_large",
-    watch="not_finite exploded rate_too_high exploding_gradients",
+    watch="loss_not_finite loss_exploded learning_rate_too_high exploding_gradients",
 )
 def weights_up_to_a_thousand(faulty):
     class MLP(nn.Module):
@@ -340,7 +340,7 @@ def weights_up_to_a_thousand(faulty):
 @seen(
     "https://mejorcodigo.com/p/45698.html",
     check="inputs_not_scaled learning_rate_too_high",
-    watch="not_finite exploded rate_too_high exploding_gradients",
+    watch="loss_not_finite loss_exploded learning_rate_too_high exploding_gradients",
 )
 def line_through_large_x(faulty):
     x = torch.rand(500, 1) * (100 if faulty else 1)
@@ -385,8 +385,8 @@ def branches_in_a_plain_dict(faulty):
 
 @seen(
     "https://pexcera.com/learn/advanced-dl/the-discriminator-and-generator-loop.html",
-    check="graph_cut loss_not_connected",
-    watch="graph_cut parameters_unreached",
+    check="layers_without_gradient loss_not_connected",
+    watch="loss_not_connected layers_without_gradient",
 )
 def generator_behind_a_detach(faulty):
     class Fooling(nn.Module):
@@ -404,7 +404,7 @@ def generator_behind_a_detach(faulty):
     return Job(net, nn.BCEWithLogitsLoss(), batched(torch.randn(512, 8), torch.ones(512, 1)), optimizer)
 
 
-@seen("https://github.com/thuml/Xlearn/issues/32", check="one_label")
+@seen("https://github.com/thuml/Xlearn/issues/32", check="constant_labels", watch="constant_labels")
 def dataset_that_returns_the_first_label(faulty):
     x, y = digits(image=True)
     net = LeNet()
@@ -428,7 +428,7 @@ def rnn_that_takes_the_batch_for_time(faulty):
 
 @seen(
     "https://thecodeforge.io/ml-ai/attention-is-all-you-need/",
-    check="outputs_ignore_inputs cannot_overfit learns_at_no_rate",
+    check="constant_output cannot_overfit learns_at_no_rate",
     watch="constant_output learned_nothing",
 )
 def transformer_without_positions(faulty):
@@ -453,8 +453,8 @@ def transformer_without_positions(faulty):
 
 @seen(
     "https://pgg1610.github.io/data_blog/posts/2020-10-19-pytorch_transfer_learning_basics.html",
-    check="optimizer_of_other_model not_in_optimizer",
-    watch="foreign_parameters optimizer_never_steps parameters_left_out",
+    check="optimizer_holds_other_model parameters_not_in_optimizer",
+    watch="optimizer_holds_other_model optimizer_never_steps parameters_not_in_optimizer",
 )
 def head_replaced_behind_the_optimizer(faulty):
     class Backbone(nn.Module):
@@ -479,7 +479,7 @@ def head_replaced_behind_the_optimizer(faulty):
 @seen(
     "https://errorhandle.ai/multilabel-classification-converges-to-all-zeroes",
     check="bounded_output cannot_overfit",
-    watch="output_loss_mismatch",
+    watch="bounded_output cannot_overfit",
 )
 def softmax_for_several_labels(faulty):
     x = torch.randn(600, 12)
@@ -492,8 +492,8 @@ def softmax_for_several_labels(faulty):
 
 @seen(
     "https://kaustabpal.github.io/dqn",
-    check="broadcast_loss",
-    watch="broadcasting",
+    check="loss_broadcasts",
+    watch="loss_broadcasts",
 )
 def q_values_gathered_as_a_column(faulty):
     class QNet(nn.Module):
@@ -517,7 +517,7 @@ def q_values_gathered_as_a_column(faulty):
 @seen(
     FORUM + "vanilla-reinforce-for-continuous-distributions/25718",
     check="sign_flipped",
-    watch="sign_flipped exploded not_finite",
+    watch="sign_flipped loss_exploded loss_not_finite",
 )
 def variational_autoencoder_with_the_sign_of_its_loss(faulty):
     class VAE(nn.Module):
@@ -546,8 +546,8 @@ def variational_autoencoder_with_the_sign_of_its_loss(faulty):
 
 @seen(
     "https://forums.fast.ai/t/why-does-the-nll-has-grad-fn-while-accuracy-doesnt/50891",
-    check="loss_not_connected graph_cut",
-    watch="graph_cut vanishing_gradients parameters_unreached",
+    check="loss_not_connected layers_without_gradient",
+    watch="loss_not_connected vanishing_gradients layers_without_gradient",
 )
 def squared_error_of_rounded_outputs(faulty):
     x, y = iris()
@@ -562,7 +562,7 @@ def squared_error_of_rounded_outputs(faulty):
 @seen(
     "https://github.com/mlelarge/graph_neural_net/pull/37",
     check="softmax_before_cross_entropy",
-    watch="output_loss_mismatch",
+    watch="softmax_before_cross_entropy",
 )
 def node_classifier_with_a_softmax(faulty):
     class GCN(nn.Module):
@@ -586,8 +586,8 @@ def node_classifier_with_a_softmax(faulty):
 
 @seen(
     "https://kader-xai.github.io/mini-courses/pytorch/day08.html",
-    check="graph_cut",
-    watch="parameters_unreached graph_cut",
+    check="layers_without_gradient",
+    watch="layers_without_gradient loss_not_connected",
 )
 def encoder_under_no_grad(faulty):
     class Wrapped(nn.Module):
@@ -608,7 +608,7 @@ def encoder_under_no_grad(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*digits()), adam(net, 3e-3))
 
 
-@seen("https://duoke360.com/post/34781", check="broadcast_loss", watch="broadcasting")
+@seen("https://duoke360.com/post/34781", check="loss_broadcasts", watch="loss_broadcasts")
 def lstm_forecast_against_flat_targets(faulty):
     class Forecast(nn.Module):
         def __init__(self):
@@ -628,7 +628,7 @@ def lstm_forecast_against_flat_targets(faulty):
 
 @seen(
     "https://www.codegenes.net/blog/outputs-all-0-no-updates-pytorch",
-    check="inputs_constant outputs_ignore_inputs",
+    check="inputs_constant constant_output",
     watch="constant_output learned_nothing",
 )
 def tokens_from_truncated_floats(faulty):
@@ -648,7 +648,7 @@ def tokens_from_truncated_floats(faulty):
 
 @seen(
     "https://taourl.com/read-1959901.html",
-    check="vanishing_signal vanishing_gradient",
+    check="vanishing_signal vanishing_gradients",
     watch="vanishing_gradients constant_output learned_nothing",
 )
 def deep_sigmoids_give_one_output(faulty):
@@ -664,7 +664,7 @@ def deep_sigmoids_give_one_output(faulty):
 @seen(
     "https://blog.51cto.com/u_16213299/7145640",
     check="inputs_not_finite",
-    watch="not_finite",
+    watch="loss_not_finite",
 )
 def column_divided_by_its_zero_spread(faulty):
     x, y = digits(raw=True)
@@ -677,7 +677,7 @@ def column_divided_by_its_zero_spread(faulty):
 @seen(
     "https://errorhandle.ai/loss-and-accuracy-are-0-when-using-a-neural-network-with-a-single-output-neuron-tensorflow",
     check="one_unit_softmax",
-    watch="output_loss_mismatch constant_output learned_nothing",
+    watch="one_unit_softmax constant_output learned_nothing",
 )
 def one_output_through_a_softmax(faulty):
     x, y = cancer()

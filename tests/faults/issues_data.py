@@ -16,7 +16,7 @@ GITHUB = "https://github.com/"
 @seen(
     GITHUB + "pkmital/pycadl/pull/5",
     check="inputs_tiny learning_rate_too_low",
-    watch="rate_too_low learned_nothing constant_output vanishing_gradients",
+    watch="learning_rate_too_low learned_nothing constant_output vanishing_gradients",
 )
 def images_divided_by_255_twice(faulty):
     x, y = digits(raw=True, image=True)
@@ -28,7 +28,7 @@ def images_divided_by_255_twice(faulty):
 @seen(
     "https://discuss.pytorch.org/t/neural-network-could-not-learn-on-this-type-of-data-why/96648",
     check="targets_not_scaled inputs_not_scaled",
-    watch="rate_too_low learned_nothing",
+    watch="learning_rate_too_low learned_nothing",
 )
 def cubes_of_thousands(faulty):
     class Network(nn.Module):
@@ -61,7 +61,7 @@ def celsius_up_to_five_hundred(faulty):
 @seen(
     "https://syntaxbug.com/d1e7d3ba69/",
     check="inputs_not_scaled learning_rate_too_high",
-    watch="not_finite exploded rate_too_high exploding_gradients",
+    watch="loss_not_finite loss_exploded learning_rate_too_high exploding_gradients",
 )
 def house_prices_from_raw_columns(faulty):
     raw = torch.stack([12 + 7 * torch.rand(500), 90 * torch.rand(500) ** 3, 6 + torch.randn(500)], 1)
@@ -87,7 +87,7 @@ def picture_names_sorted_as_text(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(images, y if faulty else y[order]), adam(net))
 
 
-@seen(GITHUB + "neurodata/SPORF/issues/355", check="label_in_inputs", watch="label_in_inputs")
+@seen(GITHUB + "neurodata/SPORF/issues/355", check="missing_causal_mask", watch="label_in_inputs")
 def target_column_left_in_the_table(faulty):
     x, y = cancer()
     table = torch.cat([x[:, :12], y[:, None].float()], 1)
@@ -95,7 +95,7 @@ def target_column_left_in_the_table(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(table if faulty else table[:, :12], y), adam(net, 3e-3))
 
 
-@seen(GITHUB + "Deci-AI/super-gradients/issues/416", check="one_label", watch="one_class_batches")
+@seen(GITHUB + "Deci-AI/super-gradients/issues/416", check="data_not_shuffled", watch="data_not_shuffled")
 def folders_read_one_after_the_other(faulty):
     x, y = digits(image=True)
     order = torch.argsort(y, stable=True)
@@ -116,7 +116,7 @@ def masks_of_0_and_255(faulty):
     return Job(net, nn.BCEWithLogitsLoss(), loader, adam(net, 3e-3))
 
 
-@seen("https://taourl.com/read-2391810.html", check="learning_rate_too_low", watch="rate_too_low")
+@seen("https://taourl.com/read-2391810.html", check="learning_rate_too_low", watch="learning_rate_too_low")
 def regression_at_a_millionth(faulty):
     class SimpleNN(nn.Module):
         def __init__(self):
@@ -133,7 +133,7 @@ def regression_at_a_millionth(faulty):
 @seen(
     GITHUB + "OpenNMT/OpenNMT-py/issues/805",
     check="learning_rate_too_high",
-    watch="rate_too_high exploded oscillation not_finite",
+    watch="learning_rate_too_high loss_exploded oscillation loss_not_finite",
 )
 def adam_at_the_rate_of_sgd(faulty):
     class Model(nn.Module):
@@ -153,7 +153,7 @@ def adam_at_the_rate_of_sgd(faulty):
 @seen(
     GITHUB + "hustvl/YOLOP/issues/117",
     check="sigmoid_before_logits_loss",
-    watch="output_loss_mismatch",
+    watch="sigmoid_before_logits_loss",
 )
 def two_heads_one_squashed_twice(faulty):
     class Heads(nn.Module):

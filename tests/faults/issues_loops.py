@@ -17,7 +17,7 @@ GITHUB = "https://github.com/"
 
 @seen(
     GITHUB + "Tony-Y/pytorch_warmup/issues/12",
-    watch="gradients_discarded optimizer_never_steps parameters_unreached",
+    watch="gradients_discarded optimizer_never_steps layers_without_gradient",
 )
 def zeroed_after_backward_under_a_warm_up(faulty):
     def loop(job, steps, told):
@@ -75,7 +75,7 @@ def heatmaps_trained_without_zero_grad(faulty):
     return Job(net, nn.MSELoss(), batched(*squares(), size=16), adam(net, 1e-2), train)
 
 
-@seen(GITHUB + "ermongroup/ncsn/issues/2", watch="eval_mode")
+@seen(GITHUB + "ermongroup/ncsn/issues/2", watch="trained_in_eval_mode")
 def model_in_eval_after_the_first_log(faulty):
     def loop(job, steps, told):
         job.model.train()
@@ -96,7 +96,7 @@ def model_in_eval_after_the_first_log(faulty):
     return Job(net, nn.MSELoss(), batched(*diabetes(), drop_last=True), adam(net, 3e-3), loop)
 
 
-@seen(GITHUB + "roman-vygon/triplet_loss_kws/issues/6", watch="graph_cut", checkable=False)
+@seen(GITHUB + "roman-vygon/triplet_loss_kws/issues/6", watch="loss_not_connected", checkable=False)
 def loss_told_to_require_a_gradient(faulty):
     def loop(job, steps, told):
         for x, y in islice(endless(job.batches), steps):
@@ -118,7 +118,7 @@ def loss_told_to_require_a_gradient(faulty):
     return Job(net, nn.TripletMarginLoss(), batched(*digits()), adam(net), loop)
 
 
-@seen(GITHUB + "md-mohaiminul/ViS4mer/issues/4", watch="rate_is_zero schedule_exhausted")
+@seen(GITHUB + "md-mohaiminul/ViS4mer/issues/4", watch="learning_rate_zero")
 def plateau_schedule_that_is_told_the_accuracy(faulty):
     def loop(job, steps, told):
         mode = "min" if faulty else "max"
@@ -143,7 +143,7 @@ def plateau_schedule_that_is_told_the_accuracy(faulty):
 
 @seen(
     GITHUB + "tamarott/SinGAN/pull/117",
-    watch="graph_cut parameters_unreached optimizer_never_steps",
+    watch="loss_not_connected layers_without_gradient optimizer_never_steps",
     checkable=False,
 )
 def generator_scored_behind_a_detach(faulty):

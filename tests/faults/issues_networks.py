@@ -15,8 +15,8 @@ GITHUB = "https://github.com/"
 
 @seen(
     GITHUB + "DEEP-PolyU/KEQA_WSDM19/issues/2",
-    check="one_unit_softmax graph_cut",
-    watch="parameters_unreached graph_cut",
+    check="one_unit_softmax layers_without_gradient",
+    watch="layers_without_gradient loss_not_connected",
 )
 def attention_over_a_single_score(faulty):
     class Relation(nn.Module):
@@ -124,8 +124,8 @@ def surnames_through_a_functional_dropout(faulty):
 
 @seen(
     GITHUB + "edreisMD/ConVIRT-pytorch/issues/7",
-    check="graph_cut",
-    watch="parameters_unreached graph_cut",
+    check="layers_without_gradient",
+    watch="layers_without_gradient loss_not_connected",
 )
 def text_side_under_no_grad(faulty):
     class ConVIRT(nn.Module):
@@ -152,7 +152,11 @@ def text_side_under_no_grad(faulty):
     return Job(net, nt_xent, batched(pairs, torch.zeros(512)), adam(net))
 
 
-@seen(GITHUB + "zjunlp/HVPNeT/issues/5", check="not_in_optimizer", watch="parameters_left_out")
+@seen(
+    GITHUB + "zjunlp/HVPNeT/issues/5",
+    check="parameters_not_in_optimizer",
+    watch="parameters_not_in_optimizer",
+)
 def group_that_is_never_appended(faulty):
     class Tagger(nn.Module):
         def __init__(self):
@@ -173,7 +177,11 @@ def group_that_is_never_appended(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(tokens, tokens * 7 % 20 // 5), optimizer)
 
 
-@seen(GITHUB + "ohhhyeahhh/SiamCAR/issues/18", check="not_in_optimizer", watch="parameters_left_out")
+@seen(
+    GITHUB + "ohhhyeahhh/SiamCAR/issues/18",
+    check="parameters_not_in_optimizer",
+    watch="parameters_not_in_optimizer",
+)
 def neck_that_no_group_holds(faulty):
     class ModelBuilder(nn.Module):
         def __init__(self):
@@ -196,7 +204,7 @@ def neck_that_no_group_holds(faulty):
 
 @seen(
     GITHUB + "facebookresearch/dlrm/pull/358",
-    check="dead_layer dead_units",
+    check="dead_units",
     watch="dead_units constant_output learned_nothing",
 )
 def biases_far_below_zero(faulty):
@@ -213,7 +221,7 @@ def biases_far_below_zero(faulty):
 
 @seen(
     GITHUB + "ageron/handson-ml/pull/176",
-    check="vanishing_signal vanishing_gradient",
+    check="vanishing_signal vanishing_gradients",
     watch="vanishing_gradients constant_output learned_nothing",
 )
 def weights_of_a_hundredth(faulty):
@@ -248,8 +256,8 @@ def tied_embedding_of_unit_spread(faulty):
 
 @seen(
     GITHUB + "yz93/LAVT-RIS/issues/25",
-    check="symmetric_units graph_cut",
-    watch="parameters_unreached vanishing_gradients",
+    check="symmetric_units layers_without_gradient",
+    watch="layers_without_gradient vanishing_gradients",
 )
 def gate_of_two_zero_layers(faulty):
     class Gated(nn.Module):
@@ -273,8 +281,8 @@ def gate_of_two_zero_layers(faulty):
 
 @seen(
     GITHUB + "pytorch/pytorch/issues/63626",
-    check="vanishing_signal vanishing_gradient learning_rate_too_low cannot_overfit learns_at_no_rate",
-    watch="constant_output learned_nothing vanishing_gradients rate_too_low dead_units",
+    check="vanishing_signal vanishing_gradients learning_rate_too_low cannot_overfit learns_at_no_rate",
+    watch="constant_output learned_nothing vanishing_gradients learning_rate_too_low dead_units",
 )
 def eight_narrow_layers(faulty):
     width, depth = (10, 8) if faulty else (64, 2)
@@ -307,8 +315,8 @@ def last_hidden_state_viewed_across_the_batch(faulty):
 
 @seen(
     GITHUB + "pytorch/pytorch/issues/40932",
-    check="first_loss_not_finite",
-    watch="not_finite",
+    check="loss_not_finite",
+    watch="loss_not_finite",
 )
 def attention_over_nothing_but_padding(faulty):
     class Encoder(nn.Module):
@@ -331,8 +339,8 @@ def attention_over_nothing_but_padding(faulty):
 
 @seen(
     GITHUB + "tom-roddick/oft/issues/6",
-    check="graph_cut unused_parameters",
-    watch="parameters_unreached graph_cut",
+    check="layers_without_gradient unused_parameters",
+    watch="layers_without_gradient loss_not_connected",
 )
 def only_the_score_is_trained(faulty):
     class Heads(nn.Module):
@@ -360,7 +368,7 @@ def only_the_score_is_trained(faulty):
 
 @seen(
     GITHUB + "tatp22/linformer-pytorch/issues/25",
-    check="label_in_inputs",
+    check="missing_causal_mask",
     watch="label_in_inputs",
 )
 def language_model_that_sees_the_next_word(faulty):
@@ -384,8 +392,8 @@ def language_model_that_sees_the_next_word(faulty):
 
 @seen(
     "https://blog.csdn.net/qq_38507163/article/details/111181447",
-    check="first_loss_not_finite",
-    watch="not_finite",
+    check="loss_not_finite",
+    watch="loss_not_finite",
 )
 def generalized_mean_of_negative_features(faulty):
     class GeM(nn.Module):
@@ -397,7 +405,7 @@ def generalized_mean_of_negative_features(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*tones()), adam(net, 1e-2))
 
 
-@seen(GITHUB + "open-mmlab/mmdetection/pull/733", check="first_loss_not_finite", watch="not_finite")
+@seen(GITHUB + "open-mmlab/mmdetection/pull/733", check="loss_not_finite", watch="loss_not_finite")
 def logarithm_of_an_empty_overlap(faulty):
     def iou_loss(pred, target):
         left_top = torch.max(pred[:, :2], target[:, :2])

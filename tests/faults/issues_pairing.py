@@ -36,7 +36,7 @@ class TinyUNet(nn.Module):
 @seen(
     GITHUB + "avBuffer/UNet3plus_pth/issues/23",
     check="sigmoid_before_logits_loss",
-    watch="output_loss_mismatch",
+    watch="sigmoid_before_logits_loss",
 )
 def unet_that_ends_in_a_sigmoid(faulty):
     net = TinyUNet(torch.sigmoid if faulty else None)
@@ -46,7 +46,7 @@ def unet_that_ends_in_a_sigmoid(faulty):
 @seen(
     GITHUB + "bkitano/llama-from-scratch/issues/5",
     check="softmax_before_cross_entropy",
-    watch="output_loss_mismatch",
+    watch="softmax_before_cross_entropy",
 )
 def characters_through_a_softmax(faulty):
     class SimpleBrokenModel(nn.Module):
@@ -71,7 +71,7 @@ def characters_through_a_softmax(faulty):
 @seen(
     GITHUB + "itakurah/focal-loss-pytorch/pull/5",
     check="sigmoid_before_logits_loss",
-    watch="output_loss_mismatch",
+    watch="sigmoid_before_logits_loss",
 )
 def focal_loss_squashed_twice(faulty):
     class FocalLoss(nn.Module):
@@ -95,7 +95,7 @@ def focal_loss_squashed_twice(faulty):
 @seen(
     GITHUB + "somijeong/MGUIT/issues/2",
     check="nll_without_log_softmax",
-    watch="output_loss_mismatch",
+    watch="nll_without_log_softmax",
 )
 def memory_items_scored_without_a_logarithm(faulty):
     class Memory(nn.Module):
@@ -118,7 +118,7 @@ def memory_items_scored_without_a_logarithm(faulty):
 @seen(
     GITHUB + "ProteomicsML/ProteomicsML/pull/203",
     check="bounded_output",
-    watch="output_loss_mismatch dead_units",
+    watch="bounded_output dead_units",
 )
 def retention_time_through_a_relu(faulty):
     class LSTM(nn.Module):
@@ -154,7 +154,7 @@ class VAE(nn.Module):
 @seen(
     GITHUB + "graviraja/pytorch-sample-codes/issues/6",
     check="sign_flipped",
-    watch="sign_flipped exploded not_finite",
+    watch="sign_flipped loss_exploded loss_not_finite",
 )
 def divergence_with_its_sign_flipped(faulty):
     def criterion(out, x):
@@ -182,7 +182,7 @@ def dice_itself_as_the_loss(faulty):
 @seen(
     GITHUB + "gwx314/STARS/issues/9",
     check="nll_without_log_softmax",
-    watch="output_loss_mismatch",
+    watch="nll_without_log_softmax",
 )
 def ctc_of_raw_scores(faulty):
     class Phones(nn.Module):
@@ -209,7 +209,7 @@ def ctc_of_raw_scores(faulty):
 @seen(
     GITHUB + "lightly-ai/lightly/issues/1194",
     check="nll_without_log_softmax",
-    watch="output_loss_mismatch",
+    watch="nll_without_log_softmax",
 )
 def divergence_of_bare_probabilities(faulty):
     def criterion(out, teacher):
@@ -221,7 +221,7 @@ def divergence_of_bare_probabilities(faulty):
     return Job(net, criterion, batched(x, 0.9 * one_hot(y, 10) + 0.01), adam(net, 3e-3))
 
 
-@seen(GITHUB + "RLinf/RLinf/issues/1568", check="broadcast_loss", watch="broadcasting")
+@seen(GITHUB + "RLinf/RLinf/issues/1568", check="loss_broadcasts", watch="loss_broadcasts")
 def clipped_values_against_a_column(faulty):
     class ValueHead(nn.Module):
         def __init__(self):
@@ -246,8 +246,8 @@ def clipped_values_against_a_column(faulty):
 
 @seen(
     GITHUB + "PacktPublishing/Deep-Reinforcement-Learning-Hands-On/issues/33",
-    check="broadcast_loss",
-    watch="broadcasting",
+    check="loss_broadcasts",
+    watch="loss_broadcasts",
 )
 def advantage_of_every_pair(faulty):
     class A2C(nn.Module):
@@ -279,7 +279,7 @@ def advantage_of_every_pair(faulty):
     "https://whosebug.com/question/5616116/"
     "What-could-cause-a-VAE-Variational-AutoEncoder-to-output-random-noise-even-after-training",
     check="bounded_output",
-    watch="output_loss_mismatch",
+    watch="bounded_output",
 )
 def decoder_from_zero_to_one_for_centred_images(faulty):
     def criterion(out, x):

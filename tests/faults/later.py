@@ -63,7 +63,7 @@ def images_of_0_to_255_in_a_conv_net(faulty):
     return model, CE(), loader(x * 16 if faulty else x / 16 - 0.3, y), sgd(model, 0.1)
 
 
-@fault("optimizer_of_other_model", "not_in_optimizer")
+@fault("optimizer_holds_other_model", "parameters_not_in_optimizer")
 def copy_is_trained_not_the_original(faulty):
     import copy
 
@@ -81,7 +81,7 @@ def all_layers_frozen(faulty):
     return model, CE(), loader(*digits()), optimizer
 
 
-@fault("dead_layer", "dead_units")
+@fault("dead_units", "dead_units")
 def bad_scale_layer_turns_all_negative(faulty):
     model = nn.Sequential(nn.Linear(64, 32), nn.Sigmoid(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10))
     if faulty:

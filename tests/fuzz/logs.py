@@ -10,10 +10,10 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from babysit.readings.logs.formats import NAMES
 from babysit.session.diagnosing import diagnose_log
-from babysit.watching.logs.formats import NAMES
-from watching.logs import test_search_logs
-from watching.logs.printed import PROGRAMS
+from readings.logs import test_search_logs
+from readings.logs.printed import PROGRAMS
 
 from .command import attempted
 from .damage import damaged

@@ -27,7 +27,7 @@ from babysit.session.asking import factor_of
 from babysit.session.diagnosing import diagnose_log
 from babysit.session.search_ask import Ask, budgets_of
 from babysit.store import overview, queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.verifying import verify
 from babysit.training.checkpoint import load_checkpoint, save_checkpoint
 from babysit.views.dashboard.security import Rules

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from babysit.readings.logs.ranges import parse_range
 from babysit.recipe.loading import parse_settings
 from babysit.recipe.reading import parse_points
 from babysit.recipe.space import as_data, from_data, sample, variants
@@ -19,7 +20,6 @@ from babysit.search.stages import draw_trials, parse_stages
 from babysit.session.asking import factor_of
 from babysit.session.job import Job, open_job
 from babysit.session.search_ask import Ask, check_ask
-from babysit.session.search_ranges import parse_range
 from babysit.store.writer import Writer
 from browser.stores import write_search
 

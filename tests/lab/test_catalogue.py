@@ -44,7 +44,7 @@ def test_an_experiment_says_what_it_is(name):
     assert isinstance(found, Experiment)
     assert found.name == name
     assert found.about.endswith(".")
-    assert found.rows.startswith("row")
+    assert found.slides.startswith("'")
 
 
 def test_an_unknown_name_lists_the_known_ones():

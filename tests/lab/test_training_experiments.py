@@ -74,7 +74,7 @@ def test_the_ladder_of_rates_shows_too_low_good_and_exploding(outcome):
     low = rates[3e-3]
     assert low["verdict"] == "learning rate too low"
     assert low["best_val_accuracy"] > 0.2  # "Accuracy goes to 20% though, what's up?"
-    assert rates[1e6]["verdict"] == "exploded"
+    assert rates[1e6]["verdict"] == "loss exploded"
     assert rates[1e6]["best_val_accuracy"] is None
     chosen = data["chosen"]
     assert chosen["low"] < chosen["good"] < chosen["very high"]

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from babysit.checks.gradients import check_gradients
+from babysit.checks.questions.gradients import check_gradients
 from babysit.nn.networks import mlp
 from babysit.training.evaluation import Evaluation
 from babysit.training.losses import LOSSES

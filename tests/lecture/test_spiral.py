@@ -12,9 +12,9 @@ import statistics
 import pytest
 from torch import nn
 
-from babysit.checks.gradients import gradients_match
-from babysit.checks.initial_loss import initial_loss
-from babysit.checks.regularization import regularization_raises_loss
+from babysit.checks.questions.gradients import gradients_match
+from babysit.checks.questions.initial_loss import initial_loss
+from babysit.checks.questions.regularization import regularization_raises_loss
 from babysit.data.sources import arrays
 from babysit.nn.networks import mlp
 from babysit.recipe.building import prepare

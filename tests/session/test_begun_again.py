@@ -13,7 +13,7 @@ from babysit.search.search import Request, search
 from babysit.search.stages import Budget
 from babysit.session.recording import DiagnosingRecorder
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 
 

@@ -15,7 +15,7 @@ from babysit.session.liveness import PROCESS, this_process
 from babysit.session.search_ask import Ask, budgets_of
 from babysit.session.searching import run_search
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 
 SPACE = {"learning_rate": log_uniform(1e-4, 1e-2), "hidden": 5}

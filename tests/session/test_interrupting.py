@@ -18,7 +18,7 @@ from babysit.session.job import Job
 from babysit.session.search_ask import Ask
 from babysit.session.searching import Hooks, run_search
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 
 
 def press():

@@ -17,7 +17,7 @@ from babysit.records import State
 from babysit.session import training
 from babysit.session.liveness import is_interrupted
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from forked import Command
 
 STAGES = "coarse:48x6,fine:24x6,final:1x5"

@@ -12,7 +12,7 @@ from babysit.errors import InputError
 from babysit.records import Explosion, Reading, Result, Run, Stage, State, Study, Trial
 from babysit.session.optuna_studies import export_to_optuna, import_from_optuna
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.views.report import render_report
 from babysit.views.study import StudyView, load_study_view
 

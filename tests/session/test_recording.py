@@ -14,7 +14,7 @@ from babysit.session.searching import run_search
 from babysit.session.study import Study
 from babysit.session.training import train
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 
 DIGITS = ("hidden=20",)
@@ -59,11 +59,11 @@ def test_a_training_is_judged_while_it_runs(tmp_path, monkeypatch):
     monkeypatch.setattr("babysit.session.recording.JUDGE_SECONDS", 0.0)
     monkeypatch.setattr("babysit.session.recording.JUDGE_SHARE", 0.0)
     seen = []
-    watched = Writer.findings
+    watched = Writer.verdict
     monkeypatch.setattr(
-        "babysit.store.writer.Writer.findings",
+        "babysit.store.writer.Writer.verdict",
         lambda self, study, trial, found: (
-            seen.append([one.rule for one in found]) or watched(self, study, trial, found)
+            seen.append([one.rule for one in found.findings]) or watched(self, study, trial, found)
         ),
     )
     job = Job("digits", (*DIGITS, "learning_rate=1e-7", "l2=0.0", "epochs=6"), folder=tmp_path)
@@ -93,7 +93,7 @@ def test_a_training_can_be_drawn_in_a_report_and_a_notebook(tmp_path):
 def test_an_exploded_training_is_seen_up_to_its_explosion(tmp_path):
     job = Job("digits", (*DIGITS, "learning_rate=1e4", "l2=0.0"), folder=tmp_path)
     trained = train(job, open_job(job))
-    assert [finding.rule for finding in trained.findings] == ["exploded"]
+    assert [finding.rule for finding in trained.findings] == ["loss_exploded"]
     with reader_of(tmp_path) as reader:
         steps, _ = queries.series_of(reader, trained.study, (0, 0))["learning_rate"]
     assert steps[0] == 1
@@ -127,7 +127,7 @@ def test_the_search_is_the_same_with_the_observer_and_without(tmp_path):
                         for one in queries.results(reader, study)
                     ],
                     {key: points[1].tobytes() for key, points in queries.all_costs(reader, study).items()},
-                    repr(queries.findings(reader, study)),
+                    repr({key: one.causes for key, one in queries.verdicts(reader, study).items()}),
                 )
             )
             assert bool(queries.series_of(reader, study, (0, 0))) is observe

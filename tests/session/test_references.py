@@ -7,7 +7,7 @@ import pytest
 from babysit.errors import InputError
 from babysit.records import Reading, Result, Run, Stage, State, Trial
 from babysit.session.references import resolve
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 
 
@@ -22,6 +22,8 @@ def reader(tmp_path_factory):
             for stage in range(stages):
                 writer.begin_stage(number, Stage(stage, ("coarse", "fine")[stage], {}, 3, 1))
                 writer.finish_trials(number, [result(stage, trial) for trial in range(3)])
+        loop = writer.begin_study(name="mine", recipe="", kind="watch", seed=0, fingerprint="", settings={})
+        writer.finish_trials(loop, [result(0, 0)])  # a watched loop has no stages
     with Reader(url) as opened:
         yield opened
 
@@ -41,6 +43,9 @@ def result(stage, number):
         ("1/0/2", 1, (0, 2)),
         ("1/fine/2", 1, (1, 2)),
         ("1/best", 1, (1, 1)),
+        ("4/0/0", 4, (0, 0)),
+        ("mine/0", 4, (0, 0)),
+        ("mine", 4, None),
     ],
 )
 def test_what_is_meant(reader, text, study, key):
@@ -51,11 +56,13 @@ def test_what_is_meant(reader, text, study, key):
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("9", "(?s)no study '9'.*choose one of 3, 2, 1"),
+        ("9", "(?s)no study '9'.*choose one of 4, 3, 2, 1"),
         ("digist", "(?s)no study 'digist'.*did you mean 'digits'"),
         ("1/1/7", "(?s)no trial '1/7'.*choose one of 1/1/2, 1/1/1, 1/1/0"),
         ("1/2", "(?s)no trial '2'.*choose one of 1/0/0"),
         ("1/fine/x", "no trial 'fine/x'"),
+        ("4/0/1", "(?s)no trial '0/1'.*choose one of 4/0/0"),
+        ("4/train/0", "(?s)no trial 'train/0'.*choose one of 4/0/0"),
     ],
 )
 def test_what_is_not_there_is_answered_with_the_nearest(reader, text, answer):

@@ -20,7 +20,7 @@ from babysit.session.job import Job
 from babysit.session.search_ask import Ask, budgets_of
 from babysit.session.searching import run_search
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 
 
 def recipe(model=lambda hp: two_layer(64, hp.hidden), **options):

@@ -22,7 +22,7 @@ from babysit.session.touching import StudyStopped
 from babysit.session.training import train
 from babysit.store import queries
 from babysit.store.commands import Commands, commands_of
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 
 STOP, SCALE = CommandKind.STOP, CommandKind.SCALE_LEARNING_RATE
 STOP_STUDY, EXTEND = CommandKind.STOP_STUDY, CommandKind.EXTEND_STUDY

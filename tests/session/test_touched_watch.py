@@ -12,7 +12,7 @@ from babysit.records import CommandKind, CommandState, State, Touch
 from babysit.session import listening, watching
 from babysit.store import queries
 from babysit.store.commands import Commands, commands_of
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 
 STOP, SCALE = CommandKind.STOP, CommandKind.SCALE_LEARNING_RATE
 

@@ -20,7 +20,7 @@ from babysit.session import asking
 from babysit.session.asking import ask, factor_of, wait_for_answer
 from babysit.store import queries
 from babysit.store.commands import commands_of, silence
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 
 STOP, SCALE, EXTEND = CommandKind.STOP, CommandKind.SCALE_LEARNING_RATE, CommandKind.EXTEND_STUDY
 

@@ -11,7 +11,7 @@ import babysit as bs
 from babysit.errors import StoreError
 from babysit.records import State
 from babysit.store import queries, run_queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.views.recorded import load_trial_view
 
 
@@ -79,7 +79,7 @@ def test_findings_and_the_reason_of_the_end_are_kept(tmp_path):
         assert (failed.state, faulty.state) == (State.FAILED, State.COMPLETE)
         (result,) = queries.results(reader, failed.id)
         assert (result.run.steps, result.run.message) == (25, "ValueError: the loop's own")
-        rules = [finding.rule for finding in queries.findings(reader, faulty.id)[0, 0]]
+        rules = [finding.rule for finding in queries.verdicts(reader, faulty.id)[0, 0].findings]
     assert "gradients_not_zeroed" in rules
 
 
@@ -97,13 +97,13 @@ def test_findings_are_there_while_the_loop_still_runs(tmp_path, monkeypatch):
             optimizer.step()
             watch.step(loss)
         watch.epoch()
-        seen = [finding.rule for finding in run_queries.findings(reader, queries.study(reader, 1), (0, 0))]
+        seen = [cause.rule for cause in run_queries.verdict(reader, 1, (0, 0)).causes]
         assert queries.study(reader, 1).state is State.RUNNING
     assert watch.log().failures == (0, "")
     assert "gradients_not_zeroed" in seen
     with Reader(path) as reader:
         view = load_trial_view(reader, 1, (0, 0))
-    assert {finding.unit for finding in view.findings} == {"step"}
+    assert {finding.unit for finding in view.verdict.findings} == {"step"}
     assert view.chance_loss == pytest.approx(np.log(3), abs=0.01)
     assert view.study.settings["environment"]["torch"] == torch.__version__
 

@@ -13,7 +13,7 @@ from babysit.errors import InputError, StoreError
 from babysit.records import Command, CommandKind, CommandState, Result, Run, State, Touch
 from babysit.store import queries
 from babysit.store.commands import SILENT_SECONDS, Commands, changed_commands, commands_of, silence
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from store.conftest import begin
 from store.records import complete, feed, let_pass, reading, same, trial

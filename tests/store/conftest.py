@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from babysit.store.commands import Commands
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from store.postgres import NAMED, Server, binaries, clear, drop, fresh
 
@@ -87,11 +87,11 @@ def reader(writer: Writer, url: str) -> Iterator[Reader]:
         yield opened
 
 
-def begin(writer: Writer, fingerprint: str = "f") -> int:
+def begin(writer: Writer, fingerprint: str = "f", kind: str = "search") -> int:
     return writer.begin_study(
         name="digits <b>",
         recipe="digits",
-        kind="search",
+        kind=kind,
         seed=2**80 + 1,
         fingerprint=fingerprint,
         settings={"epochs": 5},

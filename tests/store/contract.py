@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from babysit.errors import StoreError
-from babysit.records import CommandKind, Result, Run, State, Trial
-from babysit.store import queries, run_queries
+from babysit.records import CommandKind, Result, Run, State, Trial, Verdict
+from babysit.store import overview, queries, run_queries
 from babysit.store.commands import Commands
 from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS
 from babysit.store.points import buckets
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import FLUSH_READINGS, FLUSH_SECONDS, Writer
 from store.commands_contract import CommandsContract
 from store.conftest import begin
@@ -26,6 +26,7 @@ from store.records import (
     CHECKS,
     FINDING,
     STAGE,
+    VERDICT,
     complete,
     details,
     epoch_costs,
@@ -33,7 +34,9 @@ from store.records import (
     feed,
     reading,
     same,
+    same_verdict,
     trial,
+    verdict,
 )
 
 
@@ -106,9 +109,9 @@ class StoreContract(CommandsContract):
 
     def test_finishing_needs_no_earlier_call(self, writer: Writer, reader: Reader, study: int) -> None:
         feed(writer, study, complete(0))
-        writer.finish_trials(study, [complete(0)], {(0, 0): [FINDING, FINDING]})
+        writer.finish_trials(study, [complete(0)], {(0, 0): verdict(FINDING, FINDING)})
         assert same(queries.results(reader, study), [complete(0)])
-        assert same(queries.findings(reader, study), {(0, 0): [FINDING, FINDING]})
+        assert same_verdict(queries.verdicts(reader, study)[0, 0], verdict(FINDING, FINDING))
         steps, costs = queries.costs(reader, study, (0, 0))
         expected = [epoch_costs(epoch) for epoch in (1, 2, 3)]
         np.testing.assert_array_equal(steps, np.concatenate([first for first, _ in expected]))
@@ -117,9 +120,9 @@ class StoreContract(CommandsContract):
     def test_finishing_twice_changes_nothing(self, writer: Writer, reader: Reader, study: int) -> None:
         feed(writer, study, complete(0))
         for _ in range(2):
-            writer.finish_trials(study, [complete(0)], {(0, 0): [FINDING]})
+            writer.finish_trials(study, [complete(0)], {(0, 0): verdict(FINDING)})
         assert same(queries.results(reader, study), [complete(0)])
-        assert len(queries.findings(reader, study)[0, 0]) == 1
+        assert len(queries.verdicts(reader, study)[0, 0].findings) == 1
         assert len(queries.costs(reader, study, (0, 0))[0]) == 300
         assert len(queries.run_summaries(reader, study)[0].spark) == 60
 
@@ -194,28 +197,57 @@ class StoreContract(CommandsContract):
         # The cost's own series is not among them, and none of it got lost.
         assert len(queries.costs(reader, study, (0, 0))[0]) == 200
 
-    def test_findings_on_an_unfinished_run_are_replaced(
+    def test_the_verdict_on_an_unfinished_run_is_replaced(
         self, writer: Writer, reader: Reader, study: int
     ) -> None:
         writer.begin_trials(study, [trial(0), trial(1)])
-        for seen in ([FINDING], [], [FINDING, replace(FINDING, rule="another")]):
-            writer.findings(study, trial(1), seen)
-            assert same(queries.findings(reader, study).get((0, 1), []), seen)
-        assert (0, 0) not in queries.findings(reader, study)
-        writer.finish_trials(study, [complete(1)], {(0, 1): [FINDING]})
-        assert same(queries.findings(reader, study)[0, 1], [FINDING])
+        another = verdict(FINDING, replace(FINDING, rule="another"))
+        for seen in (verdict(FINDING), Verdict(), VERDICT, another):
+            writer.verdict(study, trial(1), seen)
+            assert list(queries.verdicts(reader, study)) == [(0, 1)]
+            assert same_verdict(queries.verdicts(reader, study)[0, 1], seen)
+        writer.finish_trials(study, [complete(1)], {(0, 1): verdict(FINDING)})
+        assert same_verdict(queries.verdicts(reader, study)[0, 1], verdict(FINDING))
+        writer.finish_trials(study, [complete(1)])
+        assert queries.verdicts(reader, study) == {}
+
+    def test_a_verdict_comes_back_whole(self, writer: Writer, reader: Reader, study: int) -> None:
+        writer.verdict(study, trial(0), VERDICT)
+        assert same_verdict(run_queries.verdict(reader, study, (0, 0)), VERDICT)
+        results = [complete(0), complete(1), complete(2)]
+        writer.finish_trials(study, results, {(0, 0): VERDICT, (0, 2): verdict(FINDING)})
+        found = queries.verdicts(reader, study)
+        assert list(found) == [(0, 0), (0, 2)]
+        assert same_verdict(found[0, 0], VERDICT)
+        assert found[0, 0].questions == VERDICT.questions
+        assert found[0, 0].health is VERDICT.health
+        assert [question.rule for question in found[0, 0].unanswered] == ["dead_units", "slow_start"]
+        assert [[each.rule for each in cause.symptoms] for cause in found[0, 0].causes] == [
+            ["plateau", "oscillation"],
+            ["slow_start"],
+            [],
+        ]
+        assert same_verdict(found[0, 2], verdict(FINDING))
+        assert run_queries.verdict(reader, study, (0, 1)) == Verdict()
+
+    def test_causes_are_counted_without_their_symptoms(
+        self, writer: Writer, reader: Reader, study: int
+    ) -> None:
+        writer.finish_trials(study, [complete(0), complete(1)], {(0, 0): VERDICT})
+        (counted,) = overview.cause_counts(reader, study).values()
+        assert counted == {"error": 1, "warning": 1, "info": 1}
+        assert overview.newer_cause_counts(reader, 0) == overview.cause_counts(reader, study)
 
     def test_one_run_is_read_as_all_are(self, writer: Writer, reader: Reader, study: int) -> None:
         results = [complete(0), exploded(1), complete(2)]
         for result in results:
             feed(writer, study, result)
-        writer.finish_trials(study, results, {(0, 1): [FINDING]})
-        found = queries.study(reader, study)
+        writer.finish_trials(study, results, {(0, 1): verdict(FINDING)})
         for whole in queries.results(reader, study):
             key = whole.trial.key
             assert same(run_queries.result(reader, study, key), whole)
-            of_all = queries.findings(reader, study).get(key, [])
-            assert same(run_queries.findings(reader, found, key), of_all)
+            of_all = queries.verdicts(reader, study).get(key, Verdict())
+            assert same_verdict(run_queries.verdict(reader, study, key), of_all)
             assert run_queries.version(reader, study, key) > 0
         with pytest.raises(StoreError, match="no trial 0/9"):
             run_queries.result(reader, study, (0, 9))
@@ -277,7 +309,7 @@ class StoreContract(CommandsContract):
         steps, costs = queries.costs(reader, study, (5, 5))
         assert len(steps) == len(costs) == 0
         assert queries.all_costs(reader, study) == {}
-        assert queries.findings(reader, study) == {}
+        assert queries.verdicts(reader, study) == {}
         assert queries.results(reader, study) == []
 
     def test_summaries_say_what_the_run_says(self, writer: Writer, reader: Reader, study: int) -> None:
@@ -309,10 +341,10 @@ class StoreContract(CommandsContract):
 
     def test_reopening_keeps_what_had_finished_only(self, writer: Writer, reader: Reader, study: int) -> None:
         feed(writer, study, complete(0))
-        writer.finish_trials(study, [complete(0)], {(0, 0): [FINDING]})
+        writer.finish_trials(study, [complete(0)], {(0, 0): verdict(FINDING)})
         stopped = Result(trial(1), Run(State.STOPPED, (reading(1),), 2.3, steps=100))
         feed(writer, study, stopped)
-        writer.finish_trials(study, [stopped], {(0, 1): [FINDING]})
+        writer.finish_trials(study, [stopped], {(0, 1): verdict(FINDING)})
         feed(writer, study, complete(2))
         writer.finish_study(study, State.STOPPED, {"advice": ["go on"]})
         writer.reopen_study(study)
@@ -321,7 +353,7 @@ class StoreContract(CommandsContract):
         waiting = [Result(trial(number), Run(State.WAITING)) for number in (1, 2)]
         assert same(queries.results(reader, study), [complete(0), *waiting])
         assert list(queries.all_costs(reader, study)) == [(0, 0)]
-        assert list(queries.findings(reader, study)) == [(0, 0)]
+        assert list(queries.verdicts(reader, study)) == [(0, 0)]
 
     def test_a_reopened_trial_starts_from_its_first_step(
         self, writer: Writer, reader: Reader, study: int

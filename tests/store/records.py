@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 from sqlalchemy import update
 
 from babysit.records import (
+    Answer,
+    Cause,
     CheckResult,
     Details,
     Evidence,
     Explosion,
     Finding,
     Histogram,
+    Question,
     Reading,
     Result,
     Run,
@@ -24,6 +28,7 @@ from babysit.records import (
     State,
     Status,
     Trial,
+    Verdict,
 )
 from babysit.store.engine import locate, open_engine
 from babysit.store.schema import commands, heartbeats
@@ -65,7 +70,38 @@ FINDING = Finding(
     ),
     advice="Raise the learning rate ten-fold.",
     source="lecture row 82",
+    confidence=0.85,
 )
+SYMPTOM = replace(FINDING, rule="plateau", severity=Severity.INFO, where="loss", confidence=0.1 + 0.2)
+VERDICT = Verdict(
+    causes=(
+        Cause(
+            replace(FINDING, rule="learning_rate_too_high", severity=Severity.ERROR, unit="step", since=9),
+            (SYMPTOM, replace(SYMPTOM, rule="oscillation", unit="step")),
+            "a tenth of the rate: does it fall?",
+        ),
+        Cause(FINDING, (replace(SYMPTOM, rule="slow_start", since=0),)),
+        Cause(replace(SYMPTOM, rule="still_improving", confidence=1.0)),
+    ),
+    questions=(
+        Question("learning_rate_too_high"),
+        Question("dead_units", Answer.NOT_ANSWERED, "only 3 steps"),
+        Question("overfitting", Answer.DOES_NOT_APPLY, "no validation set \0 <b> 'é'"),
+        Question("learning_rate_too_low", matters=False),
+        Question("underfitting", Answer.NOT_ANSWERED, "only 3 steps", matters=False),
+        Question("slow_start", Answer.NOT_ANSWERED, "no loss"),
+        Question("plateau"),
+    ),
+    facts=("the hooks cost 1% of the time", "2 of 10 layers were seen"),
+    steps=3_000_000_000,
+    when="after 3 epochs",
+)
+"""Every kind of thing that a verdict holds."""
+
+
+def verdict(*findings: Finding) -> Verdict:
+    """A verdict in which every finding is a cause."""
+    return Verdict(tuple(map(Cause, findings)))
 
 
 def trial(number: int = 0, stage: int = 0) -> Trial:
@@ -123,6 +159,11 @@ def details(epoch: int) -> Details:
 def same(first: object, second: object) -> bool:
     """True for equal records; the text of a float is exact, and NaN reads as NaN."""
     return repr(first) == repr(second)
+
+
+def same_verdict(first: Verdict, second: Verdict) -> bool:
+    """True for equal verdicts, whose own text is none of a record."""
+    return all(same(getattr(first, part.name), getattr(second, part.name)) for part in fields(Verdict))
 
 
 def feed(writer: object, study: int, result: Result) -> None:

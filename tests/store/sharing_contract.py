@@ -12,7 +12,7 @@ from pathlib import Path
 from babysit.records import Command, CommandState, State
 from babysit.store import queries
 from babysit.store.commands import Commands, commands_of
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from store.records import complete, feed, same
 
@@ -20,7 +20,8 @@ TESTS = Path(__file__).parents[1]
 READ_IN_ANOTHER_PROCESS = """
 import sys
 from babysit.store import queries
-with queries.Reader(sys.argv[1]) as reader:
+from babysit.store.reader import Reader
+with Reader(sys.argv[1]) as reader:
     print(len(queries.results(reader, 1)), len(queries.costs(reader, 1, (0, 0))[0]))
 """
 WRITE_UNTIL_KILLED = """

@@ -10,7 +10,7 @@ from sqlalchemy import NullPool, create_engine, make_url
 
 from babysit.session.liveness import PROCESS, this_process
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.schema import metadata
 from babysit.store.writer import Writer
 from cli.conftest import Answer

@@ -14,7 +14,7 @@ from babysit.records import Explosion, Reading, Result, Run, State
 from babysit.store import queries
 from babysit.store.active import ActiveRun
 from babysit.store.points import CHUNK_POINTS, Spark, buckets, from_chunks, from_spark, to_chunks
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.schema import from_json, to_json
 from babysit.store.writer import Writer
 from store.conftest import begin

@@ -8,7 +8,7 @@ import pytest
 
 from babysit.records import State
 from babysit.store import active, queries, writer
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from store.conftest import begin
 from store.records import complete, feed

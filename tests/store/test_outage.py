@@ -20,7 +20,7 @@ from babysit.session.job import Job, open_job
 from babysit.session.search_ask import Ask
 from babysit.session.searching import Hooks, run_search
 from babysit.store import outage, queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import FLUSH_READINGS, Writer
 from store.conftest import begin
 from store.postgres import Server, fresh

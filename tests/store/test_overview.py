@@ -7,6 +7,7 @@ import math
 import pytest
 
 from babysit.store import overview, queries
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from browser.stores import write_epochs, write_search
 
@@ -25,7 +26,7 @@ def same(plain, number):
 
 
 def test_lines_are_the_summaries(path):
-    with queries.Reader(path) as reader:
+    with Reader(path) as reader:
         for study in (1, 2):
             lines, summaries = overview.lines(reader, study), queries.run_summaries(reader, study)
             assert [line.key for line in lines] == [one.key for one in summaries]
@@ -44,7 +45,7 @@ def test_lines_are_the_summaries(path):
 
 
 def test_newer_lines_are_the_changes(path):
-    with Writer(path) as writer, queries.Reader(path) as reader:
+    with Writer(path) as writer, Reader(path) as reader:
         before = overview.cursor(reader)
         assert overview.newer_lines(reader, before) == []
         trials = {result.trial.key: result.trial for result in queries.results(reader, 2)}
@@ -59,12 +60,12 @@ def test_newer_lines_are_the_changes(path):
 
 
 def test_counts_are_those_of_the_records(path):
-    with queries.Reader(path) as reader:
-        found = queries.findings(reader, 1)
+    with Reader(path) as reader:
+        found = queries.verdicts(reader, 1)
         rows = {line.row: line.key for line in overview.lines(reader, 1)}
-        counted = {rows[row]: sum(each.values()) for row, each in overview.finding_counts(reader, 1).items()}
-        assert counted == {key: len(each) for key, each in found.items()}
-        assert overview.newer_finding_counts(reader, 0).keys() >= overview.finding_counts(reader, 1).keys()
+        counted = {rows[row]: sum(each.values()) for row, each in overview.cause_counts(reader, 1).items()}
+        assert counted == {key: len(each.causes) for key, each in found.items() if each.causes}
+        assert overview.newer_cause_counts(reader, 0).keys() >= overview.cause_counts(reader, 1).keys()
         states = {(one.study, one.state): one.trials for one in overview.state_counts(reader)}
         assert states == {
             (1, "complete"): 18,

@@ -19,7 +19,7 @@ from babysit.errors import StoreError
 from babysit.records import CommandKind, Result, Run, State
 from babysit.store import queries
 from babysit.store.commands import Commands, silence
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.schema import studies
 from babysit.store.writer import Writer
 from store.conftest import begin

@@ -16,7 +16,7 @@ from babysit.errors import StoreError
 from babysit.records import CommandKind, State
 from babysit.store import engine, queries
 from babysit.store.commands import Commands, changed_commands, commands_of, silence
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from store.conftest import begin
 from store.contract import StoreContract

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from babysit.records import (
+    Cause,
     CheckResult,
     Edge,
     Evidence,
@@ -23,6 +24,7 @@ from babysit.records import (
     Status,
     Study,
     Trial,
+    Verdict,
 )
 from babysit.views.study import StudyView
 
@@ -138,4 +140,5 @@ def search(count: int = 6) -> StudyView:
         "trial_steps_per_second": 4312.7,
         "final": None,
     }
-    return view_of(results, outcome, findings={(0, 1): [FINDING], (0, 2): [FINDING]})
+    found = Verdict((Cause(FINDING),))
+    return view_of(results, outcome, verdicts={(0, 1): found, (0, 2): found})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
+from babysit.records import Cause, Verdict
 from babysit.views.comparison import Compared, comparison_data, comparison_view, differing
 from views.studies import EVIL, FINDING, complete, exploded, regression, study
 
@@ -16,18 +18,26 @@ def shown(compared):
     return console.file.getvalue()
 
 
-def test_only_what_differs_and_findings_by_name():
-    one = Compared("7/0/0", study(), complete(0, 0.5, rate=1e-3), findings=[FINDING])
+def test_only_what_differs_and_causes_by_name():
+    found = Verdict((Cause(FINDING, (replace(FINDING, rule="plateau"),)),))
+    one = Compared("7/0/0", study(), complete(0, 0.5, rate=1e-3), verdict=found)
     two = Compared("7/0/1", study(), exploded(1))
     assert differing([one, two]) == ["learning_rate", "l2"]
     text = shown([one, two])
     assert "hidden" not in text
     assert FINDING.rule in text
+    assert "plateau" not in text  # a symptom
+    assert "not healthy" in text
+    assert "undecided" in text
     assert "exploded at step 60" in text
     data = comparison_data([one, two])["compared"]
     assert [each["score"] for each in data] == [0.5, None]
     assert [each["state"] for each in data] == ["complete", "exploded"]
     assert data[0]["values"] == {"learning_rate": 1e-3, "l2": 0.1}
+    assert [(each["verdict"], each["causes"]) for each in data] == [
+        ("unhealthy", [FINDING.rule]),
+        ("undecided", []),
+    ]
 
 
 def test_a_loss_is_drawn_where_there_is_no_accuracy_and_equals_are_told():

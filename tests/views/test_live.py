@@ -11,7 +11,7 @@ from rich.console import Console
 
 from babysit.records import Trial
 from babysit.store import overview
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from babysit.views.dashboard.board import read_board
 from babysit.views.dashboard.standing import standing

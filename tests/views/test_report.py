@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from babysit.errors import InputError
-from babysit.records import Result, Run, Snapshot, Stage, State, Trial
+from babysit.records import Cause, Result, Run, Severity, Snapshot, Stage, State, Trial, Verdict
 from babysit.store.writer import Writer
 from babysit.views.report import render_report, write_report
 from babysit.views.study import StudyView, load_study_view
@@ -163,6 +163,25 @@ def test_regression_shows_losses() -> None:
     assert '<th class="num">val loss</th>' in page
 
 
+def test_causes_are_grouped_over_trials_with_their_symptoms() -> None:
+    worse = replace(FINDING, rule="loss_exploded", severity=Severity.ERROR, message="It exploded.")
+    plateau = replace(FINDING, rule="plateau", message="It stands still.")
+    slow = Cause(FINDING, (plateau,), "Ten times the rate would tell.")
+    found = {
+        (0, 1): Verdict((slow,)),
+        (0, 2): Verdict((slow, Cause(worse))),
+        (0, 3): Verdict((slow,)),
+    }
+    page = parsed(replace(search(), verdicts=found))
+    assert page.index("It exploded.") < page.index("The cost barely moves.")
+    assert "in\n      3 trials: coarse 1, coarse 2, coarse 3" in page
+    assert "explains: plateau" in page
+    assert "Ten times the rate would tell." in page
+    assert "It stands still." not in page  # a symptom
+    assert page.count('title="causes">⚑1') == 2
+    assert page.count('title="causes">⚑2') == 1
+
+
 def test_a_hostile_study_is_only_text() -> None:
     stage = Stage(
         0, EVIL, {EVIL: {"kind": "log_uniform", "low": 1e-3, "high": 1.0, "log": True}, "c": EVIL}, 2, 3, EVIL
@@ -171,6 +190,7 @@ def test_a_hostile_study_is_only_text() -> None:
         Result(Trial(0, number, {EVIL: 0.1 + number, "c": EVIL}), complete(0, 0.2).run) for number in range(2)
     ]
     edge = {**asdict(EDGE), "name": EVIL, "message": EVIL}
+    odd = replace(FINDING, rule=EVIL, message=EVIL, where=EVIL, advice=EVIL, source=EVIL)
     view = StudyView(
         replace(
             study({"edges": [edge], "advice": [EVIL], "ties": [[0, 1]]}, EVIL, **{EVIL: {EVIL: [EVIL]}}),
@@ -179,7 +199,7 @@ def test_a_hostile_study_is_only_text() -> None:
         [replace(CHECKS[0], name=EVIL, expected=EVIL, advice=EVIL)],
         [stage],
         results,
-        findings={(0, 0): [replace(FINDING, rule=EVIL, message=EVIL, where=EVIL, advice=EVIL, source=EVIL)]},
+        verdicts={(0, 0): Verdict((Cause(odd, (odd,), EVIL),))},
     )
     page = parsed(view)
     assert "<script>alert" not in page
@@ -220,11 +240,11 @@ def test_a_view_is_loaded_from_a_store(tmp_path: Path) -> None:
         for result in view.results:
             for reading in result.run.readings[-1:]:
                 writer.epoch(number, result.trial, reading, *view.costs[result.trial.key])
-        writer.finish_trials(number, view.results, view.findings)
+        writer.finish_trials(number, view.results, view.verdicts)
         writer.finish_study(number, State.COMPLETE, view.study.outcome)
     loaded = load_study_view(url, number)
     assert repr(loaded.results) == repr(view.results)
-    assert loaded.findings == view.findings
+    assert loaded.verdicts == view.verdicts
     assert loaded.study.outcome == view.study.outcome
     strip = re.compile(r"<section class=\"headline\">[\s\S]*<h2>To do it again")
     first, second = strip.search(parsed(loaded)), strip.search(parsed(view))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from babysit.records import (
+    Cause,
     CommandKind,
     Evidence,
     Explosion,
@@ -20,12 +21,11 @@ from babysit.records import (
     State,
     Touch,
     Trial,
+    Verdict,
 )
-from babysit.verdict.report import Report
+from babysit.views.links import linked_causes
 from babysit.views.recorded import TrialView
 from babysit.views.run_figures import KEYS, RunFigures, rate_changes, step_of
-from babysit.views.told import causes_told
-from babysit.watching.diagnosis import report_of
 from views.studies import EVIL, study
 from views.test_heatmap import histogram
 
@@ -59,9 +59,9 @@ def view(**changes):
     return TrialView(**given)
 
 
-def finding(what, since=2, unit="epoch"):
-    seen = (Evidence(what, 1.0, "below 0.5", "why"),)
-    return Finding("rule", Severity.WARNING, "somewhere", since, "it is so", seen, "do", "source", unit)
+def finding(rule, since=2, unit="epoch"):
+    seen = (Evidence("dead units", 1.0, "below 0.5", "why"),)
+    return Finding(rule, Severity.WARNING, "somewhere", since, "it is so", seen, "do", "source", unit)
 
 
 def svg_of(figures, key, causes=()):
@@ -108,14 +108,15 @@ def test_a_tensor_that_never_moves_lies_at_the_foot():
 
 
 @pytest.mark.parametrize(
-    ("what", "key"),
-    [("dead units", "dead"), ("update ratio", "updates"), ("gradient, first / last", "gradients"),
-     ("training accuracy", "scores"), ("cost", "loss"), ("learning rate", "rates"), ("tea", "")],
+    ("rule", "key"),
+    [("dead_units", "dead"), ("learning_rate_too_low", "updates"), ("vanishing_gradients", "gradients"),
+     ("overfitting", "scores"), ("loss_exploded", "loss"), ("learning_rate_zero", "rates"), ("tea", "")],
 )  # fmt: skip
-def test_a_finding_leads_to_the_figure_that_shows_it_and_is_marked_there(what, key):
-    figures = RunFigures(view(findings=(finding(what),)))
-    causes = causes_told(report_of([finding(what)], "", ""), figures.keys)
-    assert [told.link for told in causes] == [key]
+def test_a_cause_leads_to_the_figure_of_its_problem_and_is_marked_there(rule, key):
+    found = Verdict((Cause(finding(rule)),))
+    figures = RunFigures(view(verdict=found))
+    causes = linked_causes(found, figures.keys)
+    assert [each.link for each in causes] == [key]
     for shown in figures.shown(causes):
         marked = shown.key == key and key not in ("scores", "")
         assert ("it is so" in shown.svg) is marked
@@ -123,8 +124,8 @@ def test_a_finding_leads_to_the_figure_that_shows_it_and_is_marked_there(what, k
 
 def test_an_epoch_begins_at_its_first_step():
     run = view().result.run
-    assert [step_of(finding("cost", since), run) for since in (0, 1, 2, 4, 9)] == [0, 1, 51, 151, 201]
-    assert step_of(finding("cost", 77, "step"), run) == 77
+    assert [step_of(finding("plateau", since), run) for since in (0, 1, 2, 4, 9)] == [0, 1, 51, 151, 201]
+    assert step_of(finding("plateau", 77, "step"), run) == 77
 
 
 def test_what_was_done_by_hand_is_marked_once():
@@ -167,7 +168,3 @@ def test_names_of_layers_are_escaped():
     series = {f"layers/{EVIL}/dead": curve(0.5), "layers/b/dead": curve(0.1)}
     drawn = RunFigures(view(series=series)).shown()
     assert all("<script>" not in shown.svg + shown.legend for shown in drawn)
-
-
-def test_a_report_without_findings_tells_nothing():
-    assert causes_told(Report("mine"), ["loss"]) == []

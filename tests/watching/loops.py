@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from babysit.watching.own_loop import watch
+from babysit.watching.watch import watch
 
 
 def points(count=512, features=8, classes=4, seed=0, spread=2.0):

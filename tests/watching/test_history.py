@@ -10,9 +10,9 @@ from torch import nn
 
 from babysit.watching.history import MOST_SAMPLES, History, Losses
 from babysit.watching.measuring import Scalars
-from babysit.watching.own_loop import watch
+from babysit.watching.pending import Taken
 from babysit.watching.schedule import next_sample
-from babysit.watching.taking import Taken
+from babysit.watching.watch import watch
 from watching.loops import mlp, points
 
 

@@ -13,18 +13,19 @@ import pytest
 import torch
 from torch import multiprocessing, nn
 
-from babysit.records import Cause, Finding, Severity
-from babysit.watching.distinguish import TELLS, told_apart
-from babysit.watching.ending import explained, told
-from babysit.watching.graph import LossGraph
+from babysit.diagnosis.catalogue import CATALOGUE
+from babysit.diagnosis.tells import TELLS, told_apart
+from babysit.loss_graph import LossGraph
+from babysit.records import Cause, Finding, Health, Severity
+from babysit.watching.exceptions import explained, told
 from babysit.watching.hooks import Hook, nothing
-from babysit.watching.inputs_seen import EpochPasses, Overlap, PassesSeen, fingerprints, overlap
 from babysit.watching.leaks import telling_columns
-from babysit.watching.live_rules import LIVE_RULES, judge
 from babysit.watching.noise import NoiseProbe, NoiseStat, critical_batch, signal_share
 from babysit.watching.norms import NormProbe, NormStat
-from babysit.watching.own_loop import watch
-from babysit.watching.quantities import Epoch, Log, OutputStat, Sample, Setup, TargetStat, TensorStat
+from babysit.watching.passes import EpochPasses, Overlap, PassesSeen, fingerprints, overlap
+from babysit.watching.report import judge
+from babysit.watching.sample import Epoch, Log, OutputStat, Sample, Setup, TargetStat, TensorStat
+from babysit.watching.watch import watch
 from watching.loops import convnet, fit, mlp, points
 
 NAN = math.nan
@@ -121,12 +122,12 @@ def test_training_and_validation_scored_alike_is_no_leak():
     seen = overlap(rows, [rows[0], rows[1], list(range(500, 520))])
     assert (seen.judged, seen.known) == (3, 2)
     epochs = tuple(Epoch(50 * n, NAN, 0.8, NAN) for n in range(1, 4))
-    assert "trained_on_validation" not in named(
+    assert "validation_in_training" not in named(
         Log(Setup(), falling(), epochs=epochs, passes=PassesSeen((), seen))
     )
     every = PassesSeen((), Overlap(3, 3, 1.0, 0.9, 500))
-    assert "trained_on_validation" in named(Log(Setup(), falling(), epochs=epochs, passes=every))
-    assert "trained_on_validation" not in named(Log(Setup(), falling(), passes=every))  # nobody validated
+    assert "validation_in_training" in named(Log(Setup(), falling(), epochs=epochs, passes=every))
+    assert "validation_in_training" not in named(Log(Setup(), falling(), passes=every))  # nobody validated
 
 
 # The mode of validation
@@ -140,7 +141,7 @@ def test_validation_in_training_mode_matters_where_layers_have_modes(loose, eval
     epochs = tuple(Epoch(50 * n, NAN, 0.6, NAN) for n in range(1, 4))
     passes = PassesSeen((EpochPasses(loose, evaluated, 100, 100),) * 3)
     log = Log(Setup(moody=moody), falling(), epochs=epochs, passes=passes)
-    assert ("validation_in_train_mode" in named(log)) is expected
+    assert ("validated_in_training_mode" in named(log)) is expected
 
 
 # Counters
@@ -191,14 +192,14 @@ def labelled(*shares):
     ("shares", "expected"),
     [
         ([(1.0, 0.0)] * 6, {"constant_labels"}),
-        ([(1.0, 0.0)] * 3 + [(0.0, 1.0)] * 3, {"one_class_batches"}),
+        ([(1.0, 0.0)] * 3 + [(0.0, 1.0)] * 3, {"data_not_shuffled"}),
         ([(1.0, 0.0)] * 3 + [(0.9, 0.1)] * 3, set()),
         ([(0.5, 0.5)] * 6, set()),
     ],
 )
 def test_labels_that_are_constant_or_sorted(shares, expected):
     assert (
-        named(Log(Setup(), falling(), samples=labelled(*shares))) & {"constant_labels", "one_class_batches"}
+        named(Log(Setup(), falling(), samples=labelled(*shares))) & {"constant_labels", "data_not_shuffled"}
         == expected
     )
 
@@ -289,7 +290,7 @@ def test_steps_of_noise_at_a_standstill_are_a_remark():
     losses = (2.0,) * 20 + (1.5,) * 180
     report = judge(Log(Setup(), losses, samples=samples))
     (noisy,) = [cause for cause in report.causes if cause.rule == "gradient_noise"]
-    assert report.healthy
+    assert not report.serious
     assert "3.2e+04 examples (now 32)" in noisy.finding.message
 
 
@@ -339,7 +340,7 @@ def test_a_run_cut_off_in_full_progress_should_go_on():
     epochs = tuple(Epoch(50 * n, NAN, 0.4 + 0.05 * n, NAN) for n in range(1, 5))
     report = judge(Log(Setup(), losses, epochs=epochs))
     assert "still_improving" in {finding.rule for finding in report.findings}
-    assert report.healthy
+    assert not report.serious
 
 
 # How a loop ends
@@ -355,26 +356,32 @@ def test_a_run_cut_off_in_full_progress_should_go_on():
     ],
 )
 def test_what_pytorch_says_is_told_as_a_cure(error, meaning):
-    assert meaning in explained(told(type(error), error))[0]
+    assert meaning in explained(told(type(error), error)).meaning
 
 
 def test_an_exception_is_reported_and_one_that_ends_on_purpose_is_not():
     class TrialPruned(Exception):  # noqa: N818
         pass
 
-    for error, expected in ((ValueError("what?"), False), (KeyboardInterrupt(), True), (TrialPruned(), True)):
+    # Of a loop that ended on purpose before its first step nothing is known.
+    undecided, unhealthy = Health.UNDECIDED, Health.UNHEALTHY
+    for error, expected in (
+        (ValueError("what?"), unhealthy),
+        (KeyboardInterrupt(), undecided),
+        (TrialPruned(), undecided),
+    ):
         model = mlp()
         watching = watch(model, torch.optim.SGD(model.parameters(), 0.1))
         with pytest.raises(type(error)), watching:
             raise error
-        assert watching.report().healthy is expected
+        assert watching.report().health is expected
 
 
 # Close calls
 
 
 def cause(rule, sure):
-    return Cause(Finding(rule, Severity.WARNING, "", 1, "", (), "", ""), sure)
+    return Cause(Finding(rule, Severity.WARNING, "", 1, "", (), "", "", confidence=sure))
 
 
 def test_two_close_causes_are_told_apart_and_two_distant_ones_are_not():
@@ -383,7 +390,7 @@ def test_two_close_causes_are_told_apart_and_two_distant_ones_are_not():
     assert close.as_data()["distinguish"] == close.distinguish
     sure, _ = told_apart([cause("overfitting", 0.95), cause("norm_mismatch", 0.3)])
     assert not sure.distinguish
-    assert set().union(*TELLS) <= {rule.name for rule in LIVE_RULES}
+    assert set().union(*TELLS) <= set(CATALOGUE)
 
 
 # Hooks
@@ -465,7 +472,7 @@ def test_of_two_processes_the_first_reports():
         multiprocessing.spawn(_train_in_a_group, (folder,), nprocs=2)
         first, second = (Path(folder, each).read_text() for each in "01")
     assert first.startswith("True 32\n")
-    assert second.startswith("True 0\n")
+    assert second.startswith("False 0\n")  # it watches nothing
     assert "rank 0 watches and reports" in second
 
 

@@ -20,10 +20,10 @@ from babysit.training.losses import LOSSES
 from babysit.training.schedules import SCHEDULES
 from babysit.training.trainer import Candidate, Plan, Trainer
 from babysit.training.updates import UPDATES
-from babysit.watching.own_loop import watch
-from babysit.watching.population import PopulationObserver
+from babysit.watching.observer import PopulationObserver
+from babysit.watching.shadow import Twin
 from babysit.watching.trace import Trace
-from babysit.watching.twin import Twin
+from babysit.watching.watch import watch
 
 WAYS = ("fused", "vmap", "serial")
 

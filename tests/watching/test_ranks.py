@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from babysit.watching.live_rules import judge
-from babysit.watching.quantities import Log, Setup
 from babysit.watching.ranks import RankNote
+from babysit.watching.report import judge
+from babysit.watching.sample import Log, Setup
 from together import said_in, trained_together
 
 TESTS = Path(__file__).parents[1]
@@ -33,15 +33,18 @@ def test_weights_are_the_same_with_the_watch_and_without_and_hooks_see_the_inner
 def test_a_rank_whose_loss_alone_is_nan_is_named(tmp_path):
     first, _ = trained_together("told nan", tmp_path)
     assert first["causes"][0] == [
-        "rank_not_finite",
+        "other_process_not_finite",
         "rank 1: loss is nan since step 37, the other ranks are finite",
     ]
 
 
 def test_a_rank_that_drags_the_others_along_is_named(tmp_path):
     first, second = trained_together("nan batch", tmp_path)
-    assert first["causes"][0] == ["rank_not_finite", "rank 1: loss is nan since step 37, rank 0 followed"]
-    assert "not_finite" in first["symptoms"][0]
+    assert first["causes"][0] == [
+        "other_process_not_finite",
+        "rank 1: loss is nan since step 37, rank 0 followed",
+    ]
+    assert "loss_not_finite" in first["symptoms"][0]
     assert [first["ended"], second["ended"]] == ["", ""]
 
 
@@ -49,15 +52,15 @@ def test_a_rank_that_raises_is_named_and_nobody_waits_for_ever(tmp_path):
     first, second = trained_together("rank 1 raises", tmp_path)
     assert second["ended"] == "ValueError: a shard is missing"
     assert first["ended"]
-    assert first["causes"][0][0] == "rank_raised"
+    assert first["causes"][0][0] == "other_process_raised"
     assert "rank 1 ended after step 19 with ValueError: a shard is missing" in first["causes"][0][1]
-    assert "raised" in first["symptoms"][0]
+    assert "loop_raised" in first["symptoms"][0]
 
 
 def test_where_the_first_rank_raises_the_others_end_too(tmp_path):
     first, second = trained_together("rank 0 raises", tmp_path)
     assert first["ended"] == "ValueError: a shard is missing"
-    assert first["causes"][0][0] == "raised"
+    assert first["causes"][0][0] == "loop_raised"
     assert second["ended"]
 
 
@@ -94,7 +97,10 @@ def test_torchrun_starts_what_is_watched(tmp_path):
     )
     assert found.returncode == 0, found.stderr
     first, _ = said_in(tmp_path)
-    assert first["causes"][0] == ["rank_not_finite", "rank 1: loss is nan since step 37, rank 0 followed"]
+    assert first["causes"][0] == [
+        "other_process_not_finite",
+        "rank 1: loss is nan since step 37, rank 0 followed",
+    ]
 
 
 NAN = float("nan")
@@ -123,7 +129,7 @@ def test_who_was_first_is_told(own, others, message):
     found = {
         cause.finding.rule: cause.finding.message for cause in judge(Log(Setup(), own, ranks=notes)).causes
     }
-    assert found.get("rank_not_finite") == message
+    assert found.get("other_process_not_finite") == message
 
 
 def test_a_rank_that_only_misses_another_is_not_blamed():
@@ -133,5 +139,5 @@ def test_a_rank_that_only_misses_another_is_not_blamed():
     )
     log = Log(Setup(), (1.0,) * 9, ending="RuntimeError: Connection closed by peer", ranks=notes)
     cause = judge(log).causes[0]
-    assert (cause.finding.rule, cause.finding.where) == ("rank_raised", "rank 2")
-    assert [symptom.rule for symptom in cause.symptoms] == ["raised"]
+    assert (cause.finding.rule, cause.finding.where) == ("other_process_raised", "rank 2")
+    assert [symptom.rule for symptom in cause.symptoms] == ["loop_raised"]

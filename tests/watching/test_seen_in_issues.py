@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import babysit
+from babysit.loss_graph import read_loss
 from babysit.records import Severity
-from babysit.watching.graph import read_loss
 
 
 def batches(targets, inputs=6, size=32):
@@ -57,7 +57,7 @@ def test_a_loss_that_does_not_reach_the_model_is_cut_and_not_zeroed():
     model = net(lambda: nn.Linear(6, 2))
     other = nn.Parameter(torch.zeros(2))
     found = watched(model, lambda out, y: F.cross_entropy(out.detach() + other, y), batches(classes))
-    assert found[:1] == ["graph_cut"]
+    assert found[:1] == ["loss_not_connected"]
 
 
 class Fooling(nn.Module):
@@ -79,7 +79,7 @@ def test_a_gradient_of_what_no_optimizer_holds_is_not_the_one_zeroed():
             loss.backward()
             optimizer.step()
             watch.step(loss)
-    assert watch.report().causes[0].rule == "graph_cut"
+    assert watch.report().causes[0].rule == "loss_not_connected"
 
 
 class Attention(nn.Module):
@@ -95,7 +95,7 @@ class Attention(nn.Module):
 @pytest.mark.parametrize(("dim", "lone"), [(2, True), (1, False)])
 def test_an_attention_whose_weights_are_all_one(dim, lone):
     model = net(lambda: Attention(dim))
-    assert ("parameters_unreached" in watched(model, nn.CrossEntropyLoss(), batches(classes))) is lone
+    assert ("one_unit_softmax" in watched(model, nn.CrossEntropyLoss(), batches(classes))) is lone
 
 
 def test_predictions_stretched_inside_a_formula():
@@ -142,7 +142,7 @@ def test_a_softmax_before_binary_cross_entropy(several):
         return (x[:, :3] > -1).float() if several else F.one_hot(x[:, :3].argmax(1), 3).float()
 
     model = net(lambda: nn.Linear(6, 16), nn.ReLU, lambda: nn.Linear(16, 3), lambda: nn.Softmax(1))
-    assert ("output_loss_mismatch" in watched(model, nn.BCELoss(), batches(labels))) is several
+    assert ("bounded_output" in watched(model, nn.BCELoss(), batches(labels))) is several
 
 
 def test_a_likelihood_descended():

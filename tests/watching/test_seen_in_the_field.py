@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from babysit.watching.graph import read_loss
-from babysit.watching.quantities import Log, Sample, Setup, TargetStat
+from babysit.loss_graph import read_loss
+from babysit.watching.sample import Log, Sample, Setup, TargetStat
 from watching.loops import curve, fit, mlp
 
 
@@ -52,7 +52,7 @@ def linear(*last):
 def test_negative_targets_behind_a_relu():
     model = linear(nn.ReLU())
     report, _ = fit(model, curve(), nn.MSELoss(), torch.optim.Adam(model.parameters(), lr=1e-3), epochs=8)
-    assert causes(report)[0] == "output_loss_mismatch"
+    assert causes(report)[0] == "bounded_output"
 
 
 def test_rounded_outputs_are_a_cut_graph():
@@ -64,7 +64,7 @@ def test_rounded_outputs_are_a_cut_graph():
     report, _ = fit(
         model, curve(scale=3.0), criterion, torch.optim.Adam(model.parameters(), lr=1e-3), epochs=6
     )
-    assert causes(report)[0] == "graph_cut"
+    assert causes(report)[0] == "loss_not_connected"
 
 
 def test_one_answer_for_all_is_no_low_rate():

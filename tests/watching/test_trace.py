@@ -7,8 +7,8 @@ from array import array
 import numpy as np
 
 from babysit.watching.history import MOST_SAMPLES
-from babysit.watching.population import Look
-from babysit.watching.quantities import Sample
+from babysit.watching.observer import Look
+from babysit.watching.sample import Sample
 from babysit.watching.trace import Trace
 
 LOOKS = 10 * MOST_SAMPLES + 7

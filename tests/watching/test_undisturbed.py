@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from babysit.errors import InputError
-from babysit.watching.own_loop import watch
+from babysit.records import Health
+from babysit.watching.watch import watch
 from watching.loops import Recurrent, convnet, fit, mlp, pictures, points, waves
 
 SGD, Adam = torch.optim.SGD, torch.optim.Adam
@@ -113,7 +114,7 @@ def test_a_log_that_breaks_does_not_end_the_job_either(monkeypatch):
     watching = watch(model, SGD(model.parameters(), 0.1))
     monkeypatch.setattr(watching, "log", lambda: 1 / 0)
     assert "division by zero" in str(watching.report())
-    assert watching.report().healthy
+    assert watching.report().health is Health.UNDECIDED
 
 
 @pytest.mark.parametrize("loss", [None, "a word", [1.0]], ids=str)
@@ -129,7 +130,7 @@ def test_an_optimizer_that_is_none_is_no_reason_to_stop():
     model, (x, y) = mlp(), points()
     with watch(model, object()) as watching:
         watching.step(nn.functional.cross_entropy(model(x), y))
-    assert watching.report().healthy
+    assert watching.report().health is Health.UNDECIDED
 
 
 def test_what_cannot_be_watched_is_said_at_once():
@@ -248,7 +249,7 @@ def test_the_report_as_data_is_json():
     data = json.loads(watching.report().as_json())
     assert data["name"] == "odd"
     assert not data["healthy"]
-    assert data["causes"][0]["rule"] == "not_finite"
+    assert data["causes"][0]["rule"] == "loss_not_finite"
     assert 0 < data["causes"][0]["confidence"] <= 1
 
 

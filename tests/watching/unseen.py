@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from babysit.watching.own_loop import watch
+from babysit.watching.watch import watch
 from watching.loops import Recurrent, batches, convnet, curve, mlp, pictures, points, waves
 
 SGD, Adam = torch.optim.SGD, torch.optim.Adam
@@ -528,21 +528,21 @@ HEALTHY = (
     accumulated_in_half_precision,
 )
 FAULTY = {
-    validated_in_training_mode: ("validation_in_train_mode",),
+    validated_in_training_mode: ("validated_in_training_mode",),
     slow_running_statistics: ("norm_mismatch",),
     label_among_the_inputs: ("label_in_inputs",),
     one_label_for_all: ("constant_labels",),
     labels_shuffled_and_memorized: ("memorized_only",),
     counts_never_reset: ("metric_not_reset",),
     hits_never_reset: ("metric_not_reset",),
-    validation_rows_in_the_training_set: ("trained_on_validation",),
-    epochs_schedule_called_every_batch: ("rate_is_zero",),
-    far_too_much_decay: ("regularization_dominates",),
-    labels_left_on_another_device: ("raised",),
-    softmax_clamped_before_cross_entropy: ("output_loss_mismatch",),
-    sorted_by_class: ("one_class_batches",),
-    momentum_of_nearly_one: ("oscillation", "rate_too_high", "exploded"),
-    relu_for_negative_targets: ("dead_units", "constant_output", "output_loss_mismatch"),
-    inputs_in_the_thousands: ("not_finite", "exploded", "rate_too_high", "dead_units"),
+    validation_rows_in_the_training_set: ("validation_in_training",),
+    epochs_schedule_called_every_batch: ("learning_rate_zero",),
+    far_too_much_decay: ("regularization_too_strong",),
+    labels_left_on_another_device: ("loop_raised",),
+    softmax_clamped_before_cross_entropy: ("softmax_before_cross_entropy",),
+    sorted_by_class: ("data_not_shuffled",),
+    momentum_of_nearly_one: ("oscillation", "learning_rate_too_high", "loss_exploded"),
+    relu_for_negative_targets: ("dead_units", "constant_output", "bounded_output"),
+    inputs_in_the_thousands: ("inputs_not_scaled", "learning_rate_too_high", "dead_units"),
     targets_of_the_batch_before: ("learned_nothing",),
 }

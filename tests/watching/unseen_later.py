@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from babysit.watching.own_loop import watch
+from babysit.watching.watch import watch
 from watching.loops import batches, convnet, curve, mlp, pictures, points, waves
 from watching.unseen import SGD, Adam, halves, order, score, train
 
@@ -268,13 +268,13 @@ HEALTHY = (
     ),
 )
 FAULTY = {
-    dropout_in_validation_of_an_mlp: ("validation_in_train_mode",),
+    dropout_in_validation_of_an_mlp: ("validated_in_training_mode",),
     target_copied_into_a_regression: ("label_in_inputs",),
-    exponential_decay_every_batch: ("rate_is_zero",),
-    l2_written_into_the_loss: ("regularization_dominates",),
+    exponential_decay_every_batch: ("learning_rate_zero",),
+    l2_written_into_the_loss: ("regularization_too_strong",),
     sum_of_losses_never_reset: ("metric_not_reset",),
-    labels_counted_from_one: ("raised",),
-    same_loader_for_both: ("trained_on_validation",),
+    labels_counted_from_one: ("labels_outside_range",),
+    same_loader_for_both: ("validation_in_training",),
     labels_sorted_apart_from_the_inputs: ("memorized_only",),
-    loss_added_up_over_the_epoch: ("raised",),
+    loss_added_up_over_the_epoch: ("loop_raised",),
 }

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from babysit.store import overview
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from benchmarks.peers.boards.babysit_board import STORE
 
 ROUNDS = 21

@@ -10,13 +10,13 @@ import typer
 from rich.console import RenderableType
 
 from babysit.cli.app import JsonOption, SarifOption, app, console_for, emit
+from babysit.readings.logs.formats import AUTO, NAMES
+from babysit.readings.logs.ranges import parse_range
 from babysit.records import Result
 from babysit.session.diagnosing import LogDiagnosis, SearchDiagnosis, diagnose_log
-from babysit.session.search_ranges import parse_range
 from babysit.views import diagnosis
 from babysit.views.pages import write_page
 from babysit.views.words import range_text
-from babysit.watching.logs.formats import AUTO, NAMES
 
 
 @app.command("diagnose", epilog="Example: python train.py | tee log.txt; babysit diagnose log.txt")

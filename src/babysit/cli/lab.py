@@ -60,10 +60,10 @@ def _told(outcome: Outcome) -> dict[str, Any]:
 
 def _listing() -> Table:
     table = Table(box=None, pad_edge=False, title="experiments", title_justify="left")
-    for heading in ("name", "what it shows", "claims"):
+    for heading in ("name", "what it shows", "slides"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "name")
     for found in EXPERIMENTS.values():
-        table.add_row(found.name, found.about, found.rows)
+        table.add_row(found.name, found.about, found.slides)
     return table
 
 

@@ -24,7 +24,7 @@ from babysit.session.liveness import is_interrupted
 from babysit.session.references import Reference, resolve
 from babysit.store import overview, queries
 from babysit.store.commands import silence
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.views.dashboard.board import read_board
 from babysit.views.dashboard.standing import standing
 from babysit.views.live import run_frame, study_frame

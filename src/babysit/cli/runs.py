@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from babysit.checks.report import report_of_checks
+from babysit.checks.questions.ask import report_of_answers
 from babysit.cli.app import (
     DashboardOption,
     DeviceOption,
@@ -36,6 +36,7 @@ from babysit.cli.app import (
     tell_address,
     tell_precision,
 )
+from babysit.diagnosis.reasoning import together
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import Choice, number, plain
 from babysit.records import CheckResult, Reading, State
@@ -44,7 +45,6 @@ from babysit.session.job import DEFAULT_FOLDER, Job, check, examine, guessed, op
 from babysit.session.training import Trained, train
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32
-from babysit.verdict.report import together
 from babysit.views import terminal
 from babysit.views.pages import write_page
 from babysit.views.verdict import verdict_view
@@ -68,7 +68,7 @@ def check_recipe(
     console = console_for(as_json)
     prepared = open_job(Job(recipe, tuple(settings or ()), seed))
     results = run_checks(prepared, console)
-    report = together(report_of_checks(results, prepared.recipe.name), examine(prepared))
+    report = together(report_of_answers(results, prepared.recipe.name), examine(prepared))
     console.print(verdict_view(report), highlight=False)
     if sarif is not None:
         write_page(report.as_sarif(_recipe_file(recipe)), sarif)
@@ -178,6 +178,7 @@ def _train_data(trained: Trained) -> dict[str, Any]:
         "train_accuracy": best.train_accuracy if best else None,
         "val_accuracy": best.val_accuracy if best else None,
         "epochs": len(run.readings),
+        "verdict": str(trained.report.health),
         "healthy": trained.report.healthy,
         "causes": [cause.as_data() for cause in trained.report.causes],
         "findings": [finding.as_data() for finding in trained.report.findings],

@@ -67,7 +67,7 @@ from babysit.session.onnx_files import require_onnx
 from babysit.session.search_ask import Ask, budgets_of, check_ask
 from babysit.session.searching import Hooks, Searched, run_search
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32
 from babysit.views import terminal

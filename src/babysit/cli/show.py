@@ -16,7 +16,7 @@ from babysit.session.comparing import compared
 from babysit.session.job import DEFAULT_FOLDER, Job
 from babysit.session.liveness import is_interrupted
 from babysit.session.references import resolve
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.views import terminal
 from babysit.views.comparison import comparison_data, comparison_view
 from babysit.views.recorded import load_trial_view

@@ -11,7 +11,7 @@ from babysit.cli.app import JsonOption, OutOption, StoreOption, app, console_for
 from babysit.session.job import DEFAULT_FOLDER, Job
 from babysit.session.old_checkpoints import KEEP_DAYS, prune_checkpoints
 from babysit.store import compacting, verifying
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 
 store_app = typer.Typer(help="Migrate, verify or compact a store.", no_args_is_help=True)
 app.add_typer(store_app, name="store")

@@ -24,7 +24,7 @@ from babysit.session.liveness import is_interrupted, resume_command
 from babysit.session.references import near
 from babysit.store import queries
 from babysit.store.addresses import PASSWORD_PLACE, shown, without_password
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.views import terminal
 from babysit.views.report import write_report
 from babysit.views.study import load_study_view

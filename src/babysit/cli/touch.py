@@ -15,7 +15,7 @@ from babysit.session.asking import ask, factor_of, wait_for_answer
 from babysit.session.job import DEFAULT_FOLDER, Job
 from babysit.session.references import resolve
 from babysit.store.commands import SILENT_SECONDS, commands_of, silence
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.views.command_table import command_data, commands_table, request_text, silence_text
 
 ReferenceArgument = Annotated[

@@ -14,7 +14,7 @@ from babysit.session.optuna_studies import PREFIX, export_to_optuna, import_from
 from babysit.session.references import resolve
 from babysit.session.trial_files import write_trials
 from babysit.store.addresses import shown
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.views.study import load_study_view
 
 

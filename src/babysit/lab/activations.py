@@ -1,6 +1,6 @@
 """Activation functions: curves, derivatives, what they make of unit gaussian input, and what they cost.
 
-Lecture rows 7-34.
+CS231n lecture 6, 'Activation Functions'.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ EXPERIMENT = Experiment(
     "activations",
     "Activation functions",
     "Curves, derivatives, statistics on unit gaussian input beside theory, and what each costs here.",
-    "rows 7-34",
+    "'Activation Functions'",
     needs_data=False,
     run=run,
 )

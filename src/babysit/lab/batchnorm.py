@@ -1,4 +1,7 @@
-"""What batch normalization buys: gradient flow, learning rate, a free choice of start (rows 63-66)."""
+"""What batch normalization buys: gradient flow, learning rate, a free choice of start.
+
+CS231n lecture 6, 'Batch Normalization'.
+"""
 
 from __future__ import annotations
 
@@ -236,7 +239,7 @@ EXPERIMENT = Experiment(
     "batchnorm",
     "Batch normalization",
     "Gradient flow, the largest stable learning rate and accuracy over weight scales, with and without.",
-    "rows 63-66",
+    "'Batch Normalization'",
     needs_data=True,
     run=run,
 )

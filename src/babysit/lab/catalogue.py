@@ -43,8 +43,8 @@ def experiment(name: str) -> Experiment:
         InputError: when there is none; the message lists the names.
 
     Example:
-        >>> experiment("zigzag").rows
-        'rows 11-13'
+        >>> experiment("zigzag").slides
+        "'Activation Functions'"
     """
     if name not in EXPERIMENTS:
         known = ", ".join(EXPERIMENTS)

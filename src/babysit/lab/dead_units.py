@@ -1,4 +1,7 @@
-"""Dead ReLUs: silent on every example, gradient exactly zero, never to change again (lecture rows 21-23)."""
+"""Dead ReLUs: silent on every example, gradient exactly zero, never to change again.
+
+CS231n lecture 6, 'Activation Functions'.
+"""
 
 from __future__ import annotations
 
@@ -262,7 +265,7 @@ EXPERIMENT = Experiment(
     "dead-units",
     "Dead ReLUs",
     "Too high a learning rate leaves ReLUs that no example switches on; their gradient is exactly 0.",
-    "rows 21-23",
+    "'Activation Functions'",
     needs_data=True,
     run=run,
 )

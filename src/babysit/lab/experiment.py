@@ -65,7 +65,7 @@ class Experiment:
         name: what it is called on the command line.
         title: a heading.
         about: what it shows, in one sentence.
-        rows: where the lecture speaks of it.
+        slides: where the lecture speaks of it.
         needs_data: whether ``Options.data`` matters.
         run: does it.
     """
@@ -73,7 +73,7 @@ class Experiment:
     name: str
     title: str
     about: str
-    rows: str
+    slides: str
     needs_data: bool
     run: Callable[[Options], Outcome]
 

@@ -1,4 +1,7 @@
-"""Ten layers, every initialization: what is left of the signal, and of the gradient (lecture rows 44-53)."""
+"""Ten layers, every initialization: what is left of the signal, and of the gradient.
+
+CS231n lecture 6, 'Weight Initialization'.
+"""
 
 from __future__ import annotations
 
@@ -222,7 +225,7 @@ EXPERIMENT = Experiment(
     "initialization",
     "Ten layers, every initialization",
     "The mean and standard deviation of every layer's output, and of the gradient on its way back.",
-    "rows 44-53",
+    "'Weight Initialization'",
     needs_data=False,
     run=run,
 )

@@ -1,4 +1,7 @@
-"""The loss curve names its learning rate, and the lecture's babysitting session (rows 72-90 and 109)."""
+"""The loss curve names its learning rate, and the lecture's babysitting session.
+
+CS231n lecture 6, 'Babysitting the Learning Process' and 'Monitor and visualize the loss curve'.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from torch import nn
 
-from babysit.checks.initial_loss import first_costs
-from babysit.checks.overfit import overfits_tiny_subset
-from babysit.checks.regularization import STRONG_L2
+from babysit.checks.questions.initial_loss import first_costs
+from babysit.checks.questions.overfit import overfits_tiny_subset
+from babysit.checks.questions.regularization import STRONG_L2
 from babysit.lab import figures
 from babysit.lab.experiment import Experiment, Options, Outcome, Table, number, plain
 from babysit.lab.material import known
 from babysit.lab.sweeps import Trace, collect, final_cost, ladder, single_threaded, smoothed
 from babysit.nn.networks import two_layer
+from babysit.readings.context import Context
+from babysit.readings.report import report_on
 from babysit.recipe.building import Prepared, prepare
 from babysit.recipe.builtin import BUILTIN
 from babysit.recipe.recipe import Hyperparameters
 from babysit.recipe.space import middle
 from babysit.records import State, Value
-from babysit.watching.rules import Context, diagnose
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -146,8 +150,8 @@ def run(options: Options) -> Outcome:
 
 def _verdict(prepared: Prepared, chosen: Mapping[str, Value], rate: float, trace: Trace) -> str:
     context = Context(prepared.chance_loss, prepared.chance_accuracy, {**chosen, "learning_rate": rate})
-    found = diagnose(trace.run, context)
-    return found[0].rule.replace("_", " ") if found else "no finding"
+    causes = report_on(trace.run, context).causes
+    return causes[0].rule.replace("_", " ") if causes else "no finding"
 
 
 def quietest(told: Sequence[str]) -> int:
@@ -293,7 +297,7 @@ EXPERIMENT = Experiment(
     "learning-rate",
     "What the loss curve says about the learning rate",
     "Too low, good, high and very high learning rates, told apart by the loss curve alone.",
-    "rows 72-90, 109",
+    "'Babysitting the Learning Process' and 'Monitor and visualize the loss curve'",
     needs_data=True,
     run=run,
 )

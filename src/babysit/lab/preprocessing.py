@@ -1,4 +1,7 @@
-"""Centre, scale, decorrelate, whiten: a cloud of points, and what it does to images (lecture rows 35-40)."""
+"""Centre, scale, decorrelate, whiten: a cloud of points, and what it does to images.
+
+CS231n lecture 6, 'Data Preprocessing'.
+"""
 
 from __future__ import annotations
 
@@ -196,7 +199,7 @@ EXPERIMENT = Experiment(
     "preprocessing",
     "Preprocessing",
     "Centring, scaling, decorrelating and whitening, on a cloud of points and on images.",
-    "rows 35-40",
+    "'Data Preprocessing'",
     needs_data=True,
     run=run,
 )

@@ -1,4 +1,7 @@
-"""Random search against grid search: the same trials, more values of what matters (lecture row 105)."""
+"""Random search against grid search: the same trials, more values of what matters.
+
+CS231n lecture 6, 'Random Search vs. Grid Search'.
+"""
 
 from __future__ import annotations
 
@@ -215,7 +218,7 @@ EXPERIMENT = Experiment(
     "random-vs-grid",
     "Random search against grid search",
     "Nine random trials see nine values of the hyperparameter that matters; nine on a grid see three.",
-    "row 105",
+    "'Random Search vs. Grid Search'",
     needs_data=True,
     run=run,
 )

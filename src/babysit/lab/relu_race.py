@@ -1,4 +1,7 @@
-"""ReLU against tanh, and He against Xavier in deep ReLU nets (lecture rows 17 and 54)."""
+"""ReLU against tanh, and He against Xavier in deep ReLU nets.
+
+CS231n lecture 6, 'Activation Functions' and 'Weight Initialization'.
+"""
 
 from __future__ import annotations
 
@@ -243,7 +246,7 @@ EXPERIMENT = Experiment(
     "relu-race",
     "ReLU against tanh, He against Xavier",
     "Epochs to 25% training error, and which initialization lets a deep ReLU net learn at all.",
-    "rows 17, 54",
+    "'Activation Functions' and 'Weight Initialization'",
     needs_data=True,
     run=run,
 )

@@ -1,4 +1,7 @@
-"""Saturated tanh: local gradients vanish, and yet the backpropagated gradient explodes (row 49)."""
+"""Saturated tanh: local gradients vanish, and yet the backpropagated gradient explodes.
+
+CS231n lecture 6, 'Weight Initialization'.
+"""
 
 from __future__ import annotations
 
@@ -167,7 +170,7 @@ EXPERIMENT = Experiment(
     "saturation",
     "Saturation, locally and in full",
     "Large weights saturate tanh: its local gradients vanish while the backpropagated gradient explodes.",
-    "row 49",
+    "'Weight Initialization'",
     needs_data=False,
     run=run,
 )

@@ -1,4 +1,7 @@
-"""How large the updates are beside the weights: about one thousandth is healthy (lecture rows 112-113)."""
+"""The size of updates beside the weights: about one thousandth is healthy.
+
+CS231n lecture 6, 'Track the ratio of weight updates / weight magnitudes'.
+"""
 
 from __future__ import annotations
 
@@ -234,7 +237,7 @@ EXPERIMENT = Experiment(
     "update-ratio",
     "The size of an update beside the weights",
     "The norm of every update over the norm of its weights, tensor by tensor; about 1e-3 is healthy.",
-    "rows 112-113",
+    "'Track the ratio of weight updates / weight magnitudes'",
     needs_data=True,
     run=run,
 )

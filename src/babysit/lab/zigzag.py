@@ -1,4 +1,4 @@
-"""Inputs that are all positive make the weights zig-zag (lecture rows 11-13).
+"""Inputs that are all positive make the weights zig-zag ('Activation Functions').
 
 One linear neuron f = w·x learns w* from noiseless examples, one example a step. Its gradient is
 (f - target) x: if every component of x is positive, every component of the gradient has the same sign.
@@ -200,7 +200,7 @@ EXPERIMENT = Experiment(
     "zigzag",
     "Positive inputs zig-zag",
     "With inputs that are all positive the gradient's components share one sign, and the path zig-zags.",
-    "rows 11-13",
+    "'Activation Functions'",
     needs_data=False,
     run=run,
 )

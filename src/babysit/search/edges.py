@@ -44,7 +44,8 @@ def edge_alarms(best: Result, box: Space, top: Sequence[Result] = ()) -> list[Ed
         >>> [(edge.name, edge.side, round(edge.position, 3)) for edge in edge_alarms(best, box)]
         [('learning_rate', 'upper', 0.976)]
 
-    Source: CS231n lecture 6, rows 101-103: 53.1% at 9.47e-4 of a range that ends at 1e-3.
+    Source: CS231n lecture 6, 'Hyperparameter Optimization: now run finer search':
+    53.1% at 9.47e-4 of a range that ends at 1e-3.
     """
     alarms = (
         _alarm(name, float(best.trial.hyperparameters[name]), found, values_of(name, top))

@@ -18,6 +18,7 @@ import numpy as np
 from babysit.recipe.space import Choice, Fixed, Numeric, Range, Space, plain
 from babysit.records import Result, Value
 from babysit.search.ranking import Round, ranked
+from babysit.training.agreement import rank_correlation as spearman
 
 FEWEST = 8
 """Fewer complete trials than this say nothing of importance."""
@@ -98,14 +99,7 @@ def rank_correlation(values: Sequence[float], scores: Sequence[float]) -> float:
     """
     if len(values) < 3 or np.ptp(values) == 0 or np.ptp(scores) == 0:
         return math.nan
-    return round(float(np.corrcoef(_places(values), _places(scores))[0, 1]), 12)
-
-
-def _places(values: Sequence[float]) -> np.ndarray:
-    """The place of each value in their order; equal values share the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    places: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return places
+    return round(spearman(values, scores), 12)
 
 
 def correlation_ratio(groups: Sequence[Value], scores: Sequence[float]) -> float:

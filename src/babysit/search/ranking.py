@@ -115,7 +115,8 @@ def noise_text(score: float, examples: int) -> str:
 def ties(results: Sequence[Result], examples: int) -> list[Result]:
     """The best result and all within one standard error of it: a set, not a winner.
 
-    Source: CS231n lecture 6, row 104: 0.531 beside 0.530 on 1,000 images is a tie.
+    Source: CS231n lecture 6, 'Hyperparameter Optimization: now run finer search':
+    0.531 beside 0.530 on 1,000 images is a tie.
     """
     order = ranked(results)
     if not order:

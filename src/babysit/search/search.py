@@ -22,7 +22,7 @@ from babysit.search.pruning import NONE, Judge
 from babysit.search.ranking import Round, as_tried, ranked, ties
 from babysit.search.samplers import RANDOM, Sampler, sampler_of
 from babysit.search.stages import FINAL, Budget, following_box, planned
-from babysit.watching.population import Look
+from babysit.watching.observer import Look
 
 Key = tuple[int, int]
 

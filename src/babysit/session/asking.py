@@ -15,7 +15,8 @@ from babysit.session.liveness import is_interrupted, resume_command
 from babysit.session.references import Reference, resolve
 from babysit.store import queries
 from babysit.store.commands import SILENT_SECONDS, Commands
-from babysit.store.queries import Key, Reader
+from babysit.store.queries import Key
+from babysit.store.reader import Reader
 
 LOOK_SECONDS = 0.2
 """How often whoever waits looks for the answer."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from babysit.records import Verdict
 from babysit.session.references import resolve
-from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store import queries, run_queries
+from babysit.store.reader import Reader
 from babysit.views.comparison import Compared, study_settings
 
 
@@ -20,10 +21,10 @@ def compared(reader: Reader, text: str) -> Compared:
     """
     study, key = resolve(reader, text)
     results = {result.trial.key: result for result in queries.results(reader, study.id)}
-    findings = queries.findings(reader, study.id)
     if key is not None:
-        return Compared(text, study, results[key], findings=findings.get(key, ()))
+        verdict = run_queries.verdict(reader, study.id, key)
+        return Compared(text, study, results[key], verdict=verdict)
     scored = [result for result in results.values() if result.score > float("-inf")]
     best = max(scored, key=lambda result: result.score, default=None)
-    seen = findings.get(best.trial.key, ()) if best else ()
-    return Compared(text, study, best, study_settings(study), len(results), seen)
+    verdict = run_queries.verdict(reader, study.id, best.trial.key) if best else Verdict()
+    return Compared(text, study, best, study_settings(study), len(results), verdict)

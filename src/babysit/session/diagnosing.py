@@ -7,22 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from babysit.diagnosis.asking import finding_of
+from babysit.diagnosis.problem import Detection
+from babysit.diagnosis.problems.rate import BEST_AT_EDGE_OF_RANGE
+from babysit.diagnosis.reasoning import diagnose
+from babysit.diagnosis.report import Report
 from babysit.errors import InputError, path_of
+from babysit.readings.context import Context
+from babysit.readings.logs import events, formats, source, trials
+from babysit.readings.logs.chance import guessed_classes
+from babysit.readings.logs.log import Log, log_of
+from babysit.readings.logs.ranges import searched_ranges
+from babysit.readings.logs.trial_rows import MAXIMIZE, MINIMIZE, SearchLog
+from babysit.readings.report import report_on
 from babysit.recipe.space import Choice, Numeric, Range, integer, log_uniform, number, searched, uniform
-from babysit.records import Cause, Edge, Evidence, Finding, Result, Severity
+from babysit.records import Edge, Evidence, Finding, Question, Result
 from babysit.search.edges import EDGE_SHARE, values_of
 from babysit.search.importance import rank_correlation
 from babysit.search.judgement import judge
 from babysit.search.ranking import Round, ranked
 from babysit.search.stages import next_box
-from babysit.session.search_ranges import searched_ranges
-from babysit.verdict.report import Report
-from babysit.watching.diagnosis import report_on
-from babysit.watching.logs import events, formats, source, trials
-from babysit.watching.logs.chance import guessed_classes
-from babysit.watching.logs.log import Log, log_of
-from babysit.watching.logs.trial_rows import MAXIMIZE, MINIMIZE, SearchLog
-from babysit.watching.rules import Context
 
 _SEARCH = "search"
 _NOTHING_TOLD: Mapping[str, Numeric] = MappingProxyType({})
@@ -93,30 +97,30 @@ class SearchDiagnosis:
     @property
     def report(self) -> Report:
         """The verdict: every best value at an edge of its range is a warning."""
-        causes = tuple(Cause(_at_edge(edge, self.box[edge.name]), 0.7) for edge in self.edges)
-        return Report("search", causes, when="in this log")
+        findings = [_at_edge(edge, self.box[edge.name]) for edge in self.edges]
+        asked = [Question(BEST_AT_EDGE_OF_RANGE.name)] if self.box else []
+        return diagnose(findings, asked, name="search", when="in this log")
 
 
 def _at_edge(edge: Edge, searched: Numeric) -> Finding:
     expected = f"from {EDGE_SHARE:g} to {1 - EDGE_SHARE:g}"
-    return Finding(
-        rule="best_at_edge",
-        severity=Severity.WARNING,
-        where=edge.name,
-        since=0,
-        message=f"the best {edge.name}, {number(edge.value)}, sits next to the {edge.side} edge of its "
-        "range: the optimum may lie outside",
-        evidence=(
-            Evidence("place in the range", searched.position(edge.value), expected, "0 is its low end"),
-            Evidence(
-                f"how many of the {edge.top} best lie in the outer tenth of the range",
-                edge.near,
-                "0",
-                "one alone may be chance",
+    return finding_of(
+        Detection(
+            problem=BEST_AT_EDGE_OF_RANGE,
+            where=edge.name,
+            message=f"the best {edge.name}, {number(edge.value)}, sits next to the {edge.side} edge of its "
+            "range: the optimum may lie outside",
+            evidence=(
+                Evidence("place in the range", searched.position(edge.value), expected, "0 is its low end"),
+                Evidence(
+                    f"how many of the {edge.top} best lie in the outer tenth of the range",
+                    edge.near,
+                    "0",
+                    "one alone may be chance",
+                ),
             ),
-        ),
-        advice=f"search {edge.name} from {edge.new_low:.3g} to {edge.new_high:.3g} next",
-        source="CS231n lecture 6, row 101",
+            fix=f"search {edge.name} from {edge.new_low:.3g} to {edge.new_high:.3g} next",
+        )
     )
 
 
@@ -133,7 +137,7 @@ def diagnose_log(
 
     Args:
         where: a file, a folder of TensorBoard's, or "-" for standard input.
-        form: its format, one of ``watching.logs.formats.NAMES``.
+        form: its format, one of ``readings.logs.formats.NAMES``.
         classes: how many classes there are; 0 leaves it to the log.
         chance_loss: the loss of a network that knows nothing; NaN leaves it to the log.
         ranges: of a search: the ranges that were searched; those not told are guessed from the trials.

@@ -12,7 +12,8 @@ from babysit.search.stages import FINAL, Budget
 from babysit.session.job import Job, fingerprint_of, other_fingerprints, refuse_to_mix
 from babysit.session.liveness import running_elsewhere
 from babysit.store import queries
-from babysit.store.queries import Key, Reader
+from babysit.store.queries import Key
+from babysit.store.reader import Reader
 
 Earlier = tuple[Study, dict[Key, Result]]
 

@@ -24,9 +24,9 @@ from babysit.session.touching import members_of, requests_of
 from babysit.training.population import Tensors
 from babysit.training.trainer import Candidate, Trainer
 from babysit.views.final_costs import costs_data
-from babysit.watching.own_loop import EVERY
-from babysit.watching.population import EVERY_IN_SEARCH, PopulationObserver
+from babysit.watching.observer import EVERY_IN_SEARCH, PopulationObserver
 from babysit.watching.trace import joined
+from babysit.watching.watch import EVERY
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def finalize(
         return {"state": str(member.run.state), "hyperparameters": dict(hyperparameters)}, None
     path = job.folder / f"{stem}.safetensors"
     recipe = save_model(job, path, prepared, hyperparameters, member.weights)
-    findings = member.watched.findings(Result(best.trial, member.run), prepared)
+    report = member.watched.report(Result(best.trial, member.run), prepared)
     return {
         "trial": list(best.trial.key),
         "hyperparameters": dict(hyperparameters),
@@ -173,7 +173,7 @@ def finalize(
         "finalists": [each.as_data() for each in finalists],
         "readings": [asdict(entry) for entry in member.run.readings],
         **costs_data(member.watched.costs),
-        "findings": [asdict(finding) for finding in findings],
+        "causes": [cause.as_data() for cause in report.causes],
         "weights": str(path),
         "recipe": str(recipe),
         **(try_save_onnx(path, prepared, hyperparameters, member.weights) if onnx else {}),

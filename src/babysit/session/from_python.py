@@ -157,9 +157,10 @@ def open(store: str | Path = "", study: int | str | None = None) -> Study:
     """
     from babysit.session.references import resolve
     from babysit.store import queries
+    from babysit.store.reader import Reader
 
     url = str(store) or store_in(USUAL_FOLDER)
-    with queries.Reader(url) as reader:
+    with Reader(url) as reader:
         found = queries.latest_study(reader) if study is None else resolve(reader, str(study)).study
     if found is None:
         raise InputError(f"the store {shown(url)} holds no study", cure="run babysit.search(...) first")

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from babysit.checks.preflight import preflight
-from babysit.checks.recipe_program import program_report
+from babysit.checks.of_recipe import program_report
+from babysit.checks.questions.ask import preflight
+from babysit.diagnosis.report import Report
 from babysit.errors import InputError, SpaceError
 from babysit.recipe.building import Prepared, prepare
 from babysit.recipe.loading import apply_settings, load_recipe
@@ -22,7 +23,6 @@ from babysit.records import CheckResult, Value
 from babysit.store.addresses import USUAL_FOLDER, store_in
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32, PRECISIONS
-from babysit.verdict.report import Report
 
 DEFAULT_FOLDER = Path(USUAL_FOLDER)
 

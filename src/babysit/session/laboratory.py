@@ -18,10 +18,10 @@ def laboratory() -> Laboratory:
     """Every experiment of the lecture, to be done on request; answers of this version are kept.
 
     Example:
-        >>> laboratory().card("zigzag").rows
-        'rows 11-13'
+        >>> laboratory().card("zigzag").slides
+        "'Activation Functions'"
     """
     from babysit.views.dashboard.laboratory import Card, Laboratory  # only where there is a dashboard
 
-    cards = [Card(each.name, each.title, each.about, each.rows) for each in EXPERIMENTS.values()]
+    cards = [Card(each.name, each.title, each.about, each.slides) for each in EXPERIMENTS.values()]
     return Laboratory(cards, Path(user_cache_dir("babysit")) / "lab" / version("babysit"))

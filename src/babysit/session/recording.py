@@ -1,4 +1,4 @@
-"""Between training and store: every finished trial is diagnosed on its way, every study gets an end."""
+"""Recorder that diagnoses each finished trial before storing it, and gives every study an end."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from babysit.diagnosis.report import Report
+from babysit.readings.context import Context
 from babysit.recipe.building import Prepared
-from babysit.records import Finding, Reading, Result, Run, Stage, State, Trial, Value
+from babysit.records import Reading, Result, Run, Stage, State, Trial, Value
+from babysit.session.judging import judged
 from babysit.session.liveness import PROCESS, this_process
 from babysit.store.command_rows import RETRAINING
 from babysit.store.points import to_single
 from babysit.store.writer import Writer
-from babysit.watching.examination import examine
-from babysit.watching.population import Look
-from babysit.watching.quantities import Log
-from babysit.watching.rules import Context
+from babysit.watching.observer import Look
+from babysit.watching.sample import Log
 from babysit.watching.trace import Trace
 
 JUDGE_SECONDS = 2.0
@@ -32,7 +33,7 @@ Series = tuple[np.ndarray, np.ndarray]
 
 
 def context_of(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> Context:
-    """What the rules may know about a run of this recipe."""
+    """Makes what the detectors may know about a run of this recipe."""
     return Context(prepared.chance_loss, prepared.chance_accuracy, hyperparameters)
 
 
@@ -68,14 +69,25 @@ class Watched:
         """Whether it is time to judge again."""
         return time.monotonic() >= self._due
 
-    def judged(self, seconds: float) -> None:
-        """It was judged, which took so long."""
+    def put_off(self, seconds: float) -> None:
+        """Puts the next judgement off.
+
+        Args:
+            seconds: what the last one took.
+        """
         self._due = time.monotonic() + max(JUDGE_SECONDS, JUDGE_SHARE * seconds)
 
-    def findings(self, result: Result, prepared: Prepared) -> list[Finding]:
-        """The verdict."""
+    def report(self, result: Result, prepared: Prepared) -> Report:
+        """Makes the verdict on the run, as far as it has come.
+
+        Args:
+            result: the run, and the trial it belongs to.
+            prepared: the recipe with its data.
+        """
         context = context_of(prepared, result.trial.hyperparameters)
-        return examine(result.run, context, self._log(result.run) if self.trace.samples else None)
+        log = self._log(result.run) if self.trace.samples else None
+        epochs = len(result.run.readings)
+        return judged(result.run, context, log, when=f"after {epochs} epoch{'' if epochs == 1 else 's'}")
 
     def _log(self, run: Run) -> Log:
         # Of a run that goes on from a checkpoint the costs before it are gone; the first stands for them.
@@ -84,7 +96,7 @@ class Watched:
 
 
 class DiagnosingRecorder:
-    """Passes everything on to the store's writer, and adds the findings on each finished trial.
+    """Recorder that passes everything on to the store's writer, with the verdict on each finished trial.
 
     Args:
         writer: of the store.
@@ -117,24 +129,24 @@ class DiagnosingRecorder:
         self._writer.epoch(study, trial, reading, steps, costs)
 
     def judge_so_far(self, study: int, trial: Trial) -> None:
-        """Writes what the rules find in an unfinished run, now and then: whoever looks on sees it."""
+        """Writes the verdict on an unfinished run, now and then, so that a page can show it."""
         seen = self._of(trial)
         if seen.is_due:
             started = time.monotonic()
-            self._writer.findings(study, trial, seen.findings(Result(trial, seen.run), self._prepared))
-            seen.judged(time.monotonic() - started)
+            self._writer.verdict(study, trial, seen.report(Result(trial, seen.run), self._prepared))
+            seen.put_off(time.monotonic() - started)
 
     def finish_trials(
         self, study: int, results: Sequence[Result], costs: Mapping[Key, Series]
-    ) -> dict[Key, list[Finding]]:
-        """Trials are finished; returns what the rules found in them."""
-        findings = {}
+    ) -> dict[Key, Report]:
+        """Writes finished trials; returns the verdicts on them."""
+        verdicts = {}
         for result in results:
             seen = self._seen.pop(result.trial.key, None) or self._fresh(result.trial)
             seen.add_costs(costs[result.trial.key][1])
-            findings[result.trial.key] = seen.findings(result, self._prepared)
-        self._writer.finish_trials(study, results, findings, costs)
-        return findings
+            verdicts[result.trial.key] = seen.report(result, self._prepared)
+        self._writer.finish_trials(study, results, verdicts, costs)
+        return verdicts
 
     def _of(self, trial: Trial) -> Watched:
         if trial.key not in self._seen:

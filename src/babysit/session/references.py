@@ -10,7 +10,8 @@ from babysit.errors import InputError
 from babysit.records import Result, Stage, Study
 from babysit.search.ranking import as_tried
 from babysit.store import queries
-from babysit.store.queries import Key, Reader
+from babysit.store.queries import Key
+from babysit.store.reader import Reader
 
 BEST = "best"
 _MOST = 5
@@ -50,8 +51,8 @@ def _study(reader: Reader, text: str) -> Study:
 
 def _trial(reader: Reader, study: Study, text: str, trial: str) -> Key:
     results, stages = queries.results(reader, study.id), queries.stages(reader, study.id)
-    key = _best(study, results) if trial == BEST else _key(trial, stages)
     known = [result.trial.key for result in results]
+    key = _best(study, results) if trial == BEST else _key(trial, stages, known)
     if key not in known:
         cure = near(text, nearest(study.id, key, known))
         raise InputError(f"study {study.id} has no trial {trial!r}", cure=cure or "it has no trials yet")
@@ -67,12 +68,12 @@ def _best(study: Study, results: Sequence[Result]) -> Key:
     return max(as_tried(scored) or scored, key=lambda result: result.score).trial.key
 
 
-def _key(trial: str, stages: Sequence[Stage]) -> Key | None:
+def _key(trial: str, stages: Sequence[Stage], known: Iterable[Key]) -> Key | None:
+    """Reads a trial's stage and number; a watched loop has a trial and no stages."""
     stage, slash, number = trial.rpartition("/")
-    indices = {stage.name: stage.index for stage in stages} | {
-        str(stage.index): stage.index for stage in stages
-    }
-    only = stages[0].index if len(stages) == 1 and not slash else None
+    places = {stage.index for stage in stages} | {key[0] for key in known}
+    indices = {stage.name: stage.index for stage in stages} | {str(place): place for place in places}
+    only = next(iter(places)) if len(places) == 1 and not slash else None
     index = indices.get(stage, only)
     return (index, int(number)) if index is not None and number.isdecimal() else None
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from babysit.diagnosis.report import Report
 from babysit.errors import InputError
-from babysit.verdict.report import Report
-from babysit.watching.own_loop import Watch
+from babysit.watching.watch import Watch
 
 FORMS = (".html", ".json", ".sarif")
 
@@ -29,7 +29,7 @@ def save_report(found: Report | Watch, path: str | os.PathLike[str]) -> Path:
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_report(Report("mnist", steps=500), Path(folder) / "run.html").name
+        ...     save_report(Report(name="mnist", steps=500), Path(folder) / "run.html").name
         'run.html'
     """
     from babysit.views.pages import write_page  # the templates' engine loads only when a page is written

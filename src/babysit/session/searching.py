@@ -42,7 +42,7 @@ from babysit.session.summary import summary
 from babysit.session.touching import SearchDesk
 from babysit.session.training import begin
 from babysit.store import queries
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 
 FOR_THE_FINAL = 0.2

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from babysit.errors import InputError
-from babysit.records import Edge, Finding, Reading, Result, State, Trial, Value
+from babysit.records import Edge, Reading, Result, State, Trial, Value, Verdict
 
 if TYPE_CHECKING:  # the store and the views are loaded once a study is there
     from babysit.recipe.recipe import Recipe
@@ -31,7 +31,7 @@ class Best:
         hyperparameters: its choice.
         score: the best validation accuracy; for regression minus the lowest validation loss.
         readings: what was measured at the end of each epoch.
-        findings: what the rules found.
+        verdict: what was found in it.
     """
 
     stage: str
@@ -39,7 +39,7 @@ class Best:
     hyperparameters: Mapping[str, Value]
     score: float
     readings: tuple[Reading, ...]
-    findings: tuple[Finding, ...]
+    verdict: Verdict
 
 
 class Study:
@@ -277,12 +277,11 @@ class Study:
     def _told(self, result: Result) -> Best:
         trial: Trial = result.trial
         names = {stage.index: stage.name for stage in self._view.stages}
-        findings: Sequence[Finding] = self._view.findings.get(trial.key, ())
         return Best(
             names.get(trial.stage, str(trial.stage)),
             trial.number,
             dict(trial.hyperparameters),
             result.score,
             result.run.readings,
-            tuple(findings),
+            self._view.verdicts.get(trial.key, Verdict()),
         )

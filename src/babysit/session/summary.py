@@ -25,7 +25,7 @@ def summary(prepared: Prepared, found: Outcome, final: dict[str, Any] | None) ->
     best = found.best
     names, examples = [stage.name for stage in found.stages], len(prepared.dataset.val)
     judged = judge(found.rounds, names, examples, given=found.given)
-    findings = [] if final is None or best is None else final.get("findings", [])
+    causes = [] if final is None or best is None else final.get("causes", [])
     seconds = max(found.seconds, 1e-9)
     return {
         "best": None if best is None else best_data(best),
@@ -38,7 +38,7 @@ def summary(prepared: Prepared, found: Outcome, final: dict[str, Any] | None) ->
         "wall_seconds": found.seconds,
         "trial_steps_per_second": found.trained_steps / seconds,
         "final": final,
-        "advice": [*judged.advice, *(f"{each['message']}: {each['advice']}" for each in findings)],
+        "advice": [*judged.advice, *(f"{each['message']}: {each['advice']}" for each in causes)],
     }
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from babysit.diagnosis.report import Report
 from babysit.errors import CheckpointError
 from babysit.recipe.building import Prepared
 from babysit.recipe.recipe import Recipe
@@ -34,10 +35,8 @@ from babysit.store.writer import Writer
 from babysit.training.checkpoint import load_checkpoint, save_checkpoint
 from babysit.training.population import Tensors
 from babysit.training.trainer import EpochReport, Trainer
-from babysit.verdict.report import Report
-from babysit.watching.diagnosis import report_of
-from babysit.watching.own_loop import EVERY
-from babysit.watching.population import PopulationObserver
+from babysit.watching.observer import PopulationObserver
+from babysit.watching.watch import EVERY
 
 CHECKPOINT_SECONDS = 2.0
 """The least time between two checkpoints: what a killed training may lose, with its unfinished epoch."""
@@ -50,7 +49,7 @@ class Trained:
     Attributes:
         study: its number in the store.
         run: the summary.
-        report: what the rules saw.
+        report: the verdict on it.
         weights: the file with the weights of the best epoch; None when the run exploded.
     """
 
@@ -61,7 +60,7 @@ class Trained:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What the rules saw, the gravest first."""
+        """The report's findings, the most severe first."""
         return self.report.findings
 
 
@@ -109,7 +108,7 @@ def train(
             recorded = _recorded(reports, observer, recorder, study, trial)
             tail = _follow(trainer, recorded, checkpoint, fingerprint, show)
             run = told_of_stop(trainer.runs()[0])
-            findings = recorder.finish_trials(study, [Result(trial, run)], {trial.key: tail})
+            verdicts = recorder.finish_trials(study, [Result(trial, run)], {trial.key: tail})
             weights = None
             if run.best is not None:
                 stem = file_stem(job.name or recipe.name, study, fingerprint)
@@ -119,8 +118,8 @@ def train(
                 checkpoint.unlink(missing_ok=True)  # the run is finished: nothing is left to resume
             best = None if run.best is None else best_data(Result(trial, run))
             writer.finish_study(study, run.state, {"best": best, "weights": str(weights or "")})
-    when = f"after {len(run.readings)} epochs"
-    return Trained(study, run, report_of(findings[trial.key], job.name or recipe.name, when), weights)
+    report = replace(verdicts[trial.key], name=job.name or recipe.name)
+    return Trained(study, run, report, weights)
 
 
 def _checkpoint(job: Job, recipe: Recipe, fingerprint: str) -> Path:

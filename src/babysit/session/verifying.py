@@ -13,7 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from babysit.checks.agreement import (
+from babysit.data.batches import Batch, Batches
+from babysit.errors import InputError
+from babysit.recipe.building import Prepared, groups
+from babysit.recipe.loading import apply_settings, load_recipe
+from babysit.recipe.recipe import Recipe
+from babysit.recipe.space import Numeric, middle, plain, sample
+from babysit.records import Result, State, Value
+from babysit.search.stages import draw_trials, ranked
+from babysit.seeding import derive, numpy_generator
+from babysit.session.job import open_recipe
+from babysit.training.agreement import (
     EXACT_TOLERANCE,
     NUDGE,
     TOLERANCE,
@@ -26,16 +36,6 @@ from babysit.checks.agreement import (
     rank_correlation,
     tensor_agreements,
 )
-from babysit.data.batches import Batch, Batches
-from babysit.errors import InputError
-from babysit.recipe.building import Prepared, groups
-from babysit.recipe.loading import apply_settings, load_recipe
-from babysit.recipe.recipe import Recipe
-from babysit.recipe.space import Numeric, middle, plain, sample
-from babysit.records import Result, State, Value
-from babysit.search.stages import draw_trials, ranked
-from babysit.seeding import derive, numpy_generator
-from babysit.session.job import open_recipe
 from babysit.training.evaluation import Evaluation
 from babysit.training.population import Tensors
 from babysit.training.precision import FLOAT32, remark

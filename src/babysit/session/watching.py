@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from babysit.diagnosis.report import Report
 from babysit.errors import InputError, StopRequested
 from babysit.records import CommandKind, Details, Reading, Result, Run, State, Touch, Trial
 from babysit.search.engines.events import told_of_stop
 from babysit.session.environment import environment
 from babysit.training.requests import Request
-from babysit.watching.own_loop import EVERY, Watch
-from babysit.watching.own_loop import watch as watch_only
-from babysit.watching.quantities import Log
 from babysit.watching.ranks import processes, rank
+from babysit.watching.sample import Log
 from babysit.watching.scaled_rates import ScaledRates
 from babysit.watching.trace import CHANCE, quantities
+from babysit.watching.watch import EVERY, Watch
+from babysit.watching.watch import watch as watch_only
 from babysit.watching.watcher import Watcher
 
 if TYPE_CHECKING:  # loaded only where a store is asked for
@@ -51,6 +52,7 @@ def watch(
     store: str | None = None,
     stop: str = FLAG,
     dashboard: bool = False,
+    before: Report | None = None,
 ) -> Watch:
     """Watches a training loop: weights, losses and random numbers are the same with it and without.
 
@@ -72,6 +74,8 @@ def watch(
             :class:`babysit.StopRequested`, which ends the loop and is caught as the context is left.
         dashboard: show the store in a browser meanwhile, from a process of its own; its address is printed
             on standard error. Needs a store, and the extra ``dashboard``. Default False.
+        before: the report of ``babysit.check`` on the same program. The watch's report reasons over both: a
+            symptom that is seen live is put under the cause found before. Default: None.
 
     Returns:
         A context manager; its hooks live while the context is open.
@@ -101,7 +105,7 @@ def watch(
         raise InputError(
             "watch(dashboard=True) has nothing to show", cure="give a store, store='runs.sqlite'"
         )
-    plain = watch_only(model, optimizer, loss=loss, name=name, every=every)
+    plain = watch_only(model, optimizer, loss=loss, name=name, every=every, before=before)
     if store is None or rank() != 0:
         return plain
     from babysit.session.dashboard import dashboard_beside
@@ -109,7 +113,7 @@ def watch(
 
     beside = dashboard_beside(store, _tell, wanted=dashboard)
     writer = Writer(store, patience_seconds=_PATIENCE_SECONDS)
-    return RecordedWatch(plain._watcher, plain.name, writer, store, stop, beside)
+    return RecordedWatch(plain._watcher, plain.name, writer, store, stop, beside, before)
 
 
 def _tell(line: str) -> None:
@@ -126,6 +130,7 @@ class RecordedWatch(Watch):
         url: of the store.
         stop: "flag" or "raise".
         beside: open as long as the context is; default nothing.
+        before: what was found before it trained. Default: None.
     """
 
     def __init__(
@@ -136,8 +141,9 @@ class RecordedWatch(Watch):
         url: str,
         stop: str = FLAG,
         beside: AbstractContextManager[None] | None = None,
+        before: Report | None = None,
     ) -> None:
-        super().__init__(watcher, name)
+        super().__init__(watcher, name, before)
         self._beside = beside or nullcontext()
         self._writer, self._url, self._stop = writer, url, stop
         self._scaled = ScaledRates(watcher.optimizers)
@@ -232,7 +238,7 @@ class RecordedWatch(Watch):
     def _write(self) -> None:
         started = time.monotonic()
         self._write_news(self._watcher.log())  # let go before the report makes one of its own
-        self._writer.findings(self._study, self._trial, self.report().findings)
+        self._writer.verdict(self._study, self._trial, self.report())
         now = time.monotonic()
         self._due = now + max(_SECONDS, _SHARE * (now - started))
 
@@ -298,8 +304,8 @@ class RecordedWatch(Watch):
             touches=tuple(self._touches),
         )
         run = told_of_stop(run) if run.was_stopped_by_hand and error is None else run
-        findings = {self._trial.key: self.report().findings}
-        self._writer.finish_trials(self._study, [Result(self._trial, run)], findings)
+        verdicts = {self._trial.key: self.report()}
+        self._writer.finish_trials(self._study, [Result(self._trial, run)], verdicts)
         self._writer.finish_study(self._study, run.state, {})
 
     def _state(self, error: BaseException | None) -> State:

@@ -11,12 +11,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sqlalchemy import Connection, bindparam, select, update
 
-from babysit.records import Details, Finding, Histogram, Reading, Result, Run, Snapshot, State
+from babysit.records import Details, Histogram, Reading, Result, Run, Snapshot, State, Verdict
 from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS, Thinned, save_pictures
 from babysit.store.points import CHUNK_POINTS, Chunk, Spark, to_chunks, to_single
-from babysit.store.rows import Values, finding_values, reading_values, summary_values
-from babysit.store.schema import findings, fold_scores, meta, readings, run_summary, series, touches
+from babysit.store.rows import Values, reading_values, summary_values
+from babysit.store.schema import (
+    findings,
+    fold_scores,
+    meta,
+    readings,
+    run_summary,
+    series,
+    touches,
+    verdicts,
+)
 from babysit.store.statements import append, forget, replace
+from babysit.store.verdict_rows import save_verdicts
 
 COST = "cost"
 """The name of the series of mini-batch costs."""
@@ -170,13 +180,14 @@ def save_finished(
     connection: Connection,
     results: Mapping[int, Result],
     active: Mapping[int, ActiveRun],
-    found: Mapping[tuple[int, int], Sequence[Finding]],
+    judged: Mapping[tuple[int, int], Verdict],
 ) -> None:
-    """Writes finished runs whole: the final state, every reading, the rest of the series, the findings."""
-    forget(connection, results, (readings, findings, fold_scores, touches))
+    """Writes finished runs whole: the final state, every reading, the rest of the series, the verdict."""
+    forget(connection, results, (readings, findings, verdicts, fold_scores, touches))
     rows = [row for trial, result in results.items() for row in reading_values(trial, result.run.readings)]
     append(connection, readings, rows)
-    append(connection, findings, _finding_rows(results, found))
+    keys = {trial: result.trial.key for trial, result in results.items()}
+    save_verdicts(connection, {trial: judged[key] for trial, key in keys.items() if key in judged})
     append(connection, fold_scores, _fold_rows(results))
     append(connection, touches, _touch_rows(results))
     _save_points(connection, active.values())
@@ -184,22 +195,6 @@ def save_finished(
     for trial, summary in summaries.items():
         summary["spark"] = active[trial].spark if trial in active else _stored_spark(connection, trial)
     save_summaries(connection, summaries)
-
-
-def save_findings(connection: Connection, trial: int, found: Sequence[Finding]) -> None:
-    """Writes findings in the place of earlier ones; nothing where there are none and were none."""
-    forget(connection, [trial], (findings,))
-    append(connection, findings, [finding_values(trial, *each) for each in enumerate(found)])
-
-
-def _finding_rows(
-    results: Mapping[int, Result], found: Mapping[tuple[int, int], Sequence[Finding]]
-) -> list[Values]:
-    return [
-        finding_values(trial, position, finding)
-        for trial, result in results.items()
-        for position, finding in enumerate(found.get(result.trial.key, ()))
-    ]
 
 
 def _fold_rows(results: Mapping[int, Result]) -> list[Values]:

@@ -25,11 +25,13 @@ from babysit.store.command_rows import (
     insert_command,
     take_turn,
 )
-from babysit.store.engine import BUSY_SECONDS, create_tables, locate, open_engine
+from babysit.store.engine import BUSY_SECONDS, locate, open_engine
 from babysit.store.failures import store_errors
-from babysit.store.queries import Key, Reader
+from babysit.store.queries import Key
+from babysit.store.reader import Reader
 from babysit.store.rows import command_from
 from babysit.store.schema import commands, heartbeats, trials
+from babysit.store.tables import create_tables
 
 HEARTBEAT_SECONDS = 5.0
 """How often the process of a running study says that it is there, in seconds."""

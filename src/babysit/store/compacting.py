@@ -9,7 +9,7 @@ from sqlalchemy import Column, Connection, Engine, Table, delete, func, select, 
 
 from babysit.store.engine import locate, open_engine
 from babysit.store.failures import store_errors
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.verifying import orphans_of, references, tables_of
 
 

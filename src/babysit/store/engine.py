@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, insert, inspect, select
+from sqlalchemy import Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from babysit.errors import StoreError
 from babysit.store.addresses import shown, without_stars
-from babysit.store.schema import ADDED, SCHEMA_VERSION, meta, metadata
-from babysit.store.server import require_unicode, server_engine
+from babysit.store.server import server_engine
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another writer, in seconds."""
@@ -168,53 +167,3 @@ def network_filesystem(path: Path, mounts: str) -> str | None:
 
 def _unescaped(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
-
-
-def create_tables(connection: Connection, location: Location) -> None:
-    """Makes a store of an empty database; adds to an older store what it lacks; refuses anything else."""
-    if inspect(connection).get_table_names():
-        version = check_tables(connection, location)
-        if version < SCHEMA_VERSION:
-            from babysit.store.migrating import upgrade  # loads Alembic, which no store of today needs
-
-            upgrade(connection, version)
-        return
-    if location.path is None:
-        require_unicode(connection, location.text)
-    metadata.create_all(connection)
-    rows = [{"name": "schema_version", "value": SCHEMA_VERSION}, {"name": "last_version", "value": 0}]
-    connection.execute(insert(meta), rows)
-
-
-def check_tables(connection: Connection, location: Location) -> int:
-    """Refuses a database that is not a babysit store, or that a newer babysit wrote.
-
-    Returns:
-        The version of its schema, at most this babysit's.
-
-    Raises:
-        StoreError: naming which of the two.
-    """
-    present = set(inspect(connection).get_table_names())
-    missing = set(metadata.tables) - frozenset().union(*ADDED.values()) - present
-    if not present:
-        raise StoreError(
-            f"the store {location.text} is empty: nothing has been written to it yet",
-            cure="run `babysit demo`, or wait a moment if a search has just begun",
-        )
-    if missing:
-        raise StoreError(
-            f"{location.text} is a database, but not a babysit store (it has no table {min(missing)!r})",
-            cure="name another file"
-            if location.path
-            else "give babysit a database of its own, or a schema with ?options=-csearch_path%3DNAME",
-        )
-    stored = select(meta.c.value).where(meta.c.name == "schema_version")
-    version: int = connection.execute(stored).scalar_one()
-    if version > SCHEMA_VERSION:
-        raise StoreError(
-            f"{location.text} was written by a newer babysit "
-            f"(schema {version}; this one reads up to {SCHEMA_VERSION})",
-            cure="pip install --upgrade babysit, or name another file",
-        )
-    return version

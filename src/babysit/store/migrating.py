@@ -1,25 +1,14 @@
-"""Bringing an older store to today's schema, with Alembic.
-
-The version of a store is the one in its table ``meta``, which every babysit reads; Alembic's own table of
-versions would be a second truth and is not made.
-"""
+"""Bringing an older store to today's schema."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Connection, update
-
-from babysit.store.engine import check_tables, locate, open_engine
+from babysit.store.engine import locate, open_engine
 from babysit.store.failures import store_errors
-from babysit.store.queries import Reader
-from babysit.store.schema import SCHEMA_VERSION, meta
-
-SCRIPTS = Path(__file__).parent / "migrations"
+from babysit.store.reader import Reader
+from babysit.store.schema import SCHEMA_VERSION
+from babysit.store.tables import check_tables, upgrade
 
 
 class Migrated(NamedTuple):
@@ -54,28 +43,3 @@ def migrate(url: str) -> Migrated:
             return Migrated(before, SCHEMA_VERSION, upgrade(connection, before))
     finally:
         engine.dispose()
-
-
-def upgrade(connection: Connection, version: int) -> list[str]:
-    """Runs the scripts that a store of some version lacks.
-
-    Args:
-        connection: in a transaction.
-        version: of the store.
-
-    Returns:
-        What each brought, in words.
-    """
-    missing = [script for script in scripts() if int(script.revision) > version]
-    with Operations.context(MigrationContext.configure(connection)):
-        for script in missing:
-            script.module.upgrade()
-    if missing:
-        mine = meta.c.name == "schema_version"
-        connection.execute(update(meta).where(mine).values(value=SCHEMA_VERSION))
-    return [script.doc for script in missing]
-
-
-def scripts() -> list[Script]:
-    """All scripts, the oldest first."""
-    return list(ScriptDirectory(str(SCRIPTS)).walk_revisions())[::-1]

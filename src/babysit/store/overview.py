@@ -15,8 +15,9 @@ from sqlalchemy import TextClause, text
 
 from babysit.records import Severity, State, Value
 from babysit.store.failures import reads
-from babysit.store.queries import Key, Reader
-from babysit.store.schema import from_json, touches
+from babysit.store.queries import Key
+from babysit.store.reader import Reader
+from babysit.store.schema import from_json, touches, verdicts
 
 
 class Line(NamedTuple):
@@ -89,14 +90,11 @@ _COUNTS = text(
     """select t.study, s.state, count(*), max(s.best_val_accuracy), max(s.best_score), sum(s.epochs)
     from run_summary s join trials t on t.id = s.trial group by t.study, s.state"""
 )
-_FINDINGS = text(
-    """select f.trial, f.severity, count(*) from findings f join trials t on t.id = f.trial
-    where t.study = :study group by f.trial, f.severity"""
-)
-_NEW_FINDINGS = text(
-    """select f.trial, f.severity, count(*) from findings f join run_summary s on s.trial = f.trial
-    where s.version > :since group by f.trial, f.severity"""
-)
+_FINDINGS = """select f.trial, f.severity, count(*) from findings f join trials t on t.id = f.trial
+    where t.study = :study"""
+_NEW_FINDINGS = """select f.trial, f.severity, count(*)
+    from findings f join run_summary s on s.trial = f.trial where s.version > :since"""
+_COUNTED = "group by f.trial, f.severity"
 _SCALED = text(
     """select t.trial, t.argument from touches t join trials on trials.id = t.trial
     where trials.study = :study and t.kind = 'scale_learning_rate'"""
@@ -141,13 +139,13 @@ def state_counts(reader: Reader) -> list[StateCount]:
     return found
 
 
-def finding_counts(reader: Reader, study: int) -> dict[int, dict[str, int]]:
-    """The row of a trial -> severity -> how many findings, for every trial of a study that has any."""
+def cause_counts(reader: Reader, study: int) -> dict[int, dict[str, int]]:
+    """Counts causes: the row of a trial -> severity -> how many, for every trial of a study that has any."""
     return _counted(reader, _FINDINGS, study=study)
 
 
-def newer_finding_counts(reader: Reader, since: int) -> dict[int, dict[str, int]]:
-    """The same for the trials that changed after a cursor."""
+def newer_cause_counts(reader: Reader, since: int) -> dict[int, dict[str, int]]:
+    """Counts the causes of the trials that changed after a cursor."""
     return _counted(reader, _NEW_FINDINGS, since=since)
 
 
@@ -162,10 +160,12 @@ def scaled_by_hand(reader: Reader, study: int) -> dict[int, float]:
     return found
 
 
-def _counted(reader: Reader, statement: TextClause, **values: int) -> dict[int, dict[str, int]]:
+def _counted(reader: Reader, statement: str, **values: int) -> dict[int, dict[str, int]]:
     found: dict[int, dict[str, int]] = {}
+    # In a store without verdicts every finding is a cause.
+    causes = "and f.cause is null" if reader.has(verdicts) else ""
     with reader.connect() as connection:
-        for trial, severity, count in connection.execute(statement, values):
+        for trial, severity, count in connection.execute(text(f"{statement} {causes} {_COUNTED}"), values):
             found.setdefault(trial, {})[Severity(severity)] = count
     return found
 

@@ -5,21 +5,19 @@ Every function takes a :class:`Reader`. A reader may be open in one process whil
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Select, Table, select
+from sqlalchemy import Column, Row, Select, Table, select
 
 from babysit.errors import StoreError
 from babysit.records import (
     CheckResult,
     Explosion,
-    Finding,
     Histogram,
     Reading,
     Result,
@@ -30,17 +28,18 @@ from babysit.records import (
     Study,
     Touch,
     Value,
+    Verdict,
 )
 from babysit.store.active import COST
 from babysit.store.details import histogram_from, snapshot_from
-from babysit.store.engine import BUSY_SECONDS, check_tables, locate, open_engine
-from babysit.store.failures import reading, reads, store_errors
+from babysit.store.failures import reads
+from babysit.store.old_names import old_unit
 from babysit.store.points import buckets as buckets  # views draw the same buckets that the summaries hold
 from babysit.store.points import from_chunks, from_spark
+from babysit.store.reader import Reader
 from babysit.store.rows import (
     check_from,
     explosion_from,
-    finding_from,
     must_be,
     reading_from,
     run_from,
@@ -49,75 +48,21 @@ from babysit.store.rows import (
     touch_from,
     trial_from,
 )
-from babysit.store.schema import ADDED, fold_scores, readings, run_summary, series, touches, trials
 from babysit.store.schema import checks as checks_table
 from babysit.store.schema import findings as findings_table
+from babysit.store.schema import fold_scores, readings, run_summary, series, touches, trials
 from babysit.store.schema import histograms as histograms_table
 from babysit.store.schema import snapshots as snapshots_table
 from babysit.store.schema import stages as stages_table
 from babysit.store.schema import studies as studies_table
+from babysit.store.schema import verdicts as verdicts_table
+from babysit.store.verdict_rows import old_verdict_from, verdict_from
 
 Key = tuple[int, int]
 """Stage and number of a trial."""
 
 Curve = tuple[NDArray[np.int32], NDArray[np.float32]]
 """Steps and the cost at each."""
-
-
-class Reader:
-    """A store opened for reading; use it as a context manager, or close it.
-
-    Args:
-        url: a path, ``sqlite:///path``, or a database server's URL.
-
-    Raises:
-        StoreError: there is no such store, it is not one, or a newer babysit wrote it.
-    """
-
-    def __init__(self, url: str) -> None:
-        self._location = locate(url)
-        path = self._location.path
-        with self._errors():
-            is_there = path is None or path.is_file()  # a name may be too long to be asked for
-        if not is_there:
-            raise StoreError(
-                f"there is no store {self._location.text}", cure="give the path of an existing store"
-            )
-        self._engine = open_engine(self._location, read_only=True, busy_seconds=BUSY_SECONDS)
-        try:
-            with self.connect() as connection:
-                self._version = check_tables(connection, self._location)
-        except BaseException:
-            self._engine.dispose()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Lets go of the file."""
-        self._engine.dispose()
-
-    @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        """One consistent view of the store, for one or more statements."""
-        with self._errors(), reading(), self._engine.connect() as connection:
-            yield connection
-
-    def has(self, table: Table) -> bool:
-        """Whether the store knows a table: one that an older babysit wrote may lack some."""
-        return all(table.name not in names for version, names in ADDED.items() if version > self._version)
-
-    def rows(self, statement: Select[Any]) -> list[Row[Any]]:
-        """All rows that a statement selects."""
-        with self.connect() as connection:
-            return list(connection.execute(statement))
-
-    def _errors(self) -> AbstractContextManager[None]:
-        return store_errors(self._location.text, self._location.path)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -330,21 +275,31 @@ def _chunks_of(study: int) -> Select[Any]:
     return wanted.order_by(series.c.chunk)
 
 
-def findings(reader: Reader, study: int) -> dict[Key, list[Finding]]:
-    """What the rules found, for every trial of a study in which they found anything."""
-    rows = reader.rows(
-        trials_of(study, findings_table).join(findings_table).order_by(findings_table.c.position)
-    )
-    kinds = reader.rows(select(studies_table.c.kind).where(studies_table.c.id == study))
-    unit = unit_of(kinds[0].kind if kinds else "")
-    return {
-        key: [replace(finding_from(row), unit=unit) for row in found] for key, found in groupby(rows, _key)
-    }
+def verdicts(reader: Reader, study: int, key: Key | None = None) -> dict[Key, Verdict]:
+    """Reads the verdicts on the trials of a study, on those that have one.
+
+    Of a store older than schema 5 every finding is a cause, and nothing is known of what was asked.
+
+    Args:
+        reader: the store.
+        study: the study's number.
+        key: of the one trial to read. Default: all.
+    """
+    found = _of_trials(reader, study, findings_table, key).order_by(findings_table.c.position)
+    with reader.connect() as connection:  # one view: a verdict lies in two tables
+        rows = {each: list(mine) for each, mine in groupby(connection.execute(found), _key)}
+        if not reader.has(verdicts_table):
+            kinds = connection.execute(select(studies_table.c.kind).where(studies_table.c.id == study))
+            unit = old_unit(kinds.scalar_one_or_none() or "")
+            return {each: old_verdict_from(mine, unit) for each, mine in rows.items()}
+        heads = {_key(row): row for row in connection.execute(_of_trials(reader, study, verdicts_table, key))}
+        return {each: verdict_from(heads.get(each), rows.get(each, ())) for each in sorted({*heads, *rows})}
 
 
-def unit_of(kind: str) -> str:
-    """What the moments of findings count: a loop of one's own is judged by its steps, all else by epochs."""
-    return "step" if kind == "watch" else "epoch"
+def _of_trials(reader: Reader, study: int, table: Table, key: Key | None) -> Select[Any]:
+    """Selects the rows of a table that belong to trials of a study, in the columns that the store knows."""
+    mine = trials_of(study, *reader.columns(table)).join(table)
+    return mine if key is None else mine.where(trials.c.stage == key[0], trials.c.number == key[1])
 
 
 def run_summaries(reader: Reader, study: int) -> list[RunSummary]:
@@ -367,9 +322,14 @@ def changes(reader: Reader, since: int) -> Changes:
     return Changes(summaries, summaries[-1].version if summaries else since)
 
 
-def trials_of(study: int, table: Any) -> Select[Any]:
-    """Every trial of a study, in the order of stage and number; whoever asks joins the table."""
-    columns = select(trials.c.study, trials.c.stage, trials.c.number, trials.c.hyperparameters, table)
+def trials_of(study: int, *wanted: Table | Column[Any]) -> Select[Any]:
+    """Selects every trial of a study, in the order of stage and number; the caller joins the table.
+
+    Args:
+        study: the study's number.
+        wanted: a table, or those of its columns that are wanted.
+    """
+    columns = select(trials.c.study, trials.c.stage, trials.c.number, trials.c.hyperparameters, *wanted)
     mine = columns.select_from(trials).where(trials.c.study == study)
     return mine.order_by(trials.c.stage, trials.c.number)
 

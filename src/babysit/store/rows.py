@@ -15,12 +15,9 @@ from babysit.records import (
     Command,
     CommandKind,
     CommandState,
-    Evidence,
     Explosion,
-    Finding,
     Reading,
     Run,
-    Severity,
     Stage,
     State,
     Status,
@@ -128,38 +125,6 @@ def reading_from(row: Row[Any]) -> Reading:
         val_accuracy=row.val_accuracy,
         learning_rate=row.learning_rate,
         val_loss=row.val_loss,
-    )
-
-
-def finding_values(trial: int, position: int, finding: Finding) -> Values:
-    """The row of a finding."""
-    return {
-        "trial": trial,
-        "position": position,
-        "rule": finding.rule,
-        "severity": finding.severity.value,
-        "place": finding.where,
-        "since": finding.since,
-        "message": finding.message,
-        "evidence": [asdict(evidence) for evidence in finding.evidence],
-        "advice": finding.advice,
-        "source": finding.source,
-    }
-
-
-@reads
-def finding_from(row: Row[Any]) -> Finding:
-    """The finding in a row of ``findings``."""
-    must_be(int, row.since)
-    return Finding(
-        rule=row.rule,
-        severity=Severity(row.severity),
-        where=row.place,
-        since=row.since,
-        message=row.message,
-        evidence=tuple(Evidence(**evidence) for evidence in row.evidence),
-        advice=row.advice,
-        source=row.source,
     )
 
 

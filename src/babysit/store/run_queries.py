@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Column, Row, Select, Table, select
 
 from babysit.errors import StoreError
-from babysit.records import Finding, Result, Study
+from babysit.records import Result, Verdict
+from babysit.store import queries
 from babysit.store.active import COST
 from babysit.store.points import from_chunks
-from babysit.store.queries import Curve, Key, Reader, trials_of, unit_of
-from babysit.store.rows import finding_from, reading_from, run_from, touch_from, trial_from
-from babysit.store.schema import findings as findings_table
+from babysit.store.queries import Curve, Key, trials_of
+from babysit.store.reader import Reader
+from babysit.store.rows import reading_from, run_from, touch_from, trial_from
 from babysit.store.schema import fold_scores, readings, run_summary, series, touches, trials
 
 
@@ -48,11 +48,9 @@ def _kept(reader: Reader, table: Table, place: Column[Any], study: int, key: Key
     return reader.rows(_one(trials_of(study, table).join(table).order_by(place), key))
 
 
-def findings(reader: Reader, study: Study, key: Key) -> list[Finding]:
-    """What the rules found in one trial."""
-    mine = trials_of(study.id, findings_table).join(findings_table).order_by(findings_table.c.position)
-    unit = unit_of(study.kind)
-    return [replace(finding_from(row), unit=unit) for row in reader.rows(_one(mine, key))]
+def verdict(reader: Reader, study: int, key: Key) -> Verdict:
+    """Reads the verdict on one trial; an empty one where it was not judged."""
+    return queries.verdicts(reader, study, key).get(key, Verdict())
 
 
 def version(reader: Reader, study: int, key: Key) -> int:

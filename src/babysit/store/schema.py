@@ -11,7 +11,8 @@ series        one row per 256 points of a per-step quantity, in single precision
               were looked at, "learning_rate", "layers/0.weight/update_ratio", "layers/1/dead" and others
 histograms    how activations and gradients were spread at some steps, a bounded number for each name
 snapshots     the first layer's weights at some steps, as images may be drawn of them, a bounded number
-findings      what the rules saw in a trial
+findings      what was found in a trial: causes and their symptoms
+verdicts      the rest of a trial's verdict: what was asked, what was measured, how far it was seen
 fold_scores   the validation score of each fold, where a search had folds
 commands      what was asked of live runs, and what came of it: requests with an acknowledgement
 heartbeats    when the process of a running study was last there to hear such a request
@@ -44,11 +45,12 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised by one whenever an older babysit could no longer read what a newer one writes.
 
-1: the first. 2: histograms and snapshots. 3: fold_scores. 4: commands, heartbeats and touches. A writer adds
-the later tables to an older store, a reader finds nothing in them.
+1: the first. 2: histograms and snapshots. 3: fold_scores. 4: commands, heartbeats and touches. 5: verdicts,
+and the columns of findings that go with them. A writer adds the later tables and columns to an older store, a
+reader finds nothing in them.
 """
 
 _NOT_FINITE = "$float"
@@ -300,6 +302,21 @@ findings = Table(
     Column("evidence", Plain, nullable=False),
     Column("advice", Words, nullable=False),
     Column("source", Words, nullable=False),
+    Column("unit", String(20), nullable=False),
+    Column("confidence", Number),
+    # The position of the cause that explains it; NULL for a cause.
+    Column("cause", Integer),
+    Column("distinguish", Words, nullable=False),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("trial", ForeignKey("trials.id"), primary_key=True),
+    Column("when", Words, nullable=False),
+    Column("steps", BigInteger, nullable=False),
+    Column("facts", Plain, nullable=False),
+    Column("questions", Plain, nullable=False),
 )
 
 fold_scores = Table(
@@ -350,5 +367,9 @@ ADDED = {
     2: frozenset({"histograms", "snapshots"}),
     3: frozenset({"fold_scores"}),
     4: frozenset({"commands", "heartbeats", "touches"}),
+    5: frozenset({"verdicts"}),
 }
 """Schema version -> the tables that it brought."""
+
+ADDED_COLUMNS = {5: {"findings": frozenset({"unit", "confidence", "cause", "distinguish"})}}
+"""Schema version -> table -> the columns that it brought."""

@@ -22,6 +22,7 @@ from babysit.store.schema import (
     to_json,
     touches,
     trials,
+    verdicts,
 )
 from babysit.store.statements import append, forget
 
@@ -100,5 +101,6 @@ def unfinished(connection: Connection, rows: Collection[int]) -> list[int]:
 
 def start_over(connection: Connection, rows: Sequence[int], state: State) -> None:
     """Deletes what was measured in some trials and sets their state."""
-    forget(connection, rows, (readings, series, histograms, snapshots, findings, fold_scores, touches))
+    measured = (readings, series, histograms, snapshots, findings, verdicts, fold_scores, touches)
+    forget(connection, rows, measured)
     save_summaries(connection, {row: summary_values(Run(state), b"") for row in rows})

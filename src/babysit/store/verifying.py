@@ -11,9 +11,20 @@ from sqlalchemy import Column, Row, Select, Table, exists, func, inspect, select
 
 from babysit.records import State, score
 from babysit.store.points import CHUNK_POINTS, from_chunks
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.rows import reading_from
-from babysit.store.schema import commands, meta, metadata, readings, run_summary, series, studies, trials
+from babysit.store.schema import (
+    commands,
+    findings,
+    meta,
+    metadata,
+    readings,
+    run_summary,
+    series,
+    studies,
+    trials,
+    verdicts,
+)
 from babysit.store.trial_rows import FINAL_STATES
 
 _MOST = 20
@@ -42,7 +53,7 @@ def verify(reader: Reader) -> list[str]:
         return faults
     return [
         told
-        for look in (_orphans, _versions, _states, _summaries, _series)
+        for look in (_orphans, _versions, _states, _summaries, _series, _symptoms)
         for told in _at_most(look(reader))
     ]
 
@@ -85,7 +96,7 @@ def _columns(reader: Reader) -> Iterator[str]:
                 yield f"the table {table.name} is missing"
                 continue
             present = {column["name"] for column in looked.get_columns(table.name)}
-            for column in table.columns:
+            for column in reader.columns(table):
                 if column.name not in present:
                     yield f"the table {table.name} has no column {column.name}"
 
@@ -190,6 +201,18 @@ def _series(reader: Reader) -> Iterator[str]:
         found = list(chunks)
         if told := _broken(found):
             yield f"the series {name} of trial {_name(found[0])} is broken: {told}"
+
+
+def _symptoms(reader: Reader) -> Iterator[str]:
+    """A symptom names a cause of its own trial."""
+    if not reader.has(verdicts):
+        return
+    causes = findings.alias()
+    mine = (causes.c.trial == findings.c.trial) & (causes.c.position == findings.c.cause)
+    there = exists().where(mine & causes.c.cause.is_(None))
+    lost = select(trials.c.study, trials.c.stage, trials.c.number, findings.c.rule).join(findings)
+    for row in reader.rows(lost.where(findings.c.cause.is_not(None) & ~there)):
+        yield f"the finding {row.rule} of trial {_name(row)} is a symptom of a cause that is not there"
 
 
 def _streamed(reader: Reader, statement: Select[Any]) -> Iterator[Row[Any]]:

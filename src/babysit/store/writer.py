@@ -14,16 +14,18 @@ from numpy.typing import ArrayLike
 from sqlalchemy import Connection, delete, insert, select, update
 
 from babysit.errors import StoreError
-from babysit.records import CheckResult, Details, Finding, Reading, Result, Stage, State, Trial
-from babysit.store.active import ActiveRun, save_findings, save_finished, save_progress
+from babysit.records import CheckResult, Details, Reading, Result, Stage, State, Trial, Verdict
+from babysit.store.active import ActiveRun, save_finished, save_progress
 from babysit.store.command_rows import expire_open, note_started_over, take_turn
-from babysit.store.engine import BUSY_SECONDS, create_tables, locate, open_engine
+from babysit.store.engine import BUSY_SECONDS, locate, open_engine
 from babysit.store.failures import OutageError, store_errors
 from babysit.store.outage import PATIENCE_SECONDS, Outage
 from babysit.store.rows import Values, check_values, stage_values
 from babysit.store.schema import checks, commands, stages, studies, trials
 from babysit.store.statements import append, replace
+from babysit.store.tables import create_tables
 from babysit.store.trial_rows import Key, ensure_trials, start_over, unfinished
+from babysit.store.verdict_rows import save_verdicts
 
 FLUSH_SECONDS = 0.5
 """The longest that a buffered epoch waits for its commit."""
@@ -33,7 +35,7 @@ FLUSH_READINGS = 500
 
 Answer = TypeVar("Answer")
 
-_NO_FINDINGS: Mapping[Key, Sequence[Finding]] = MappingProxyType({})
+_NO_VERDICTS: Mapping[Key, Verdict] = MappingProxyType({})
 _NO_COSTS: Mapping[Key, tuple[ArrayLike, ArrayLike]] = MappingProxyType({})
 
 
@@ -166,7 +168,7 @@ class Writer:
         """Sets an interrupted study running again.
 
         Finished trials stay, and those that were stopped by hand. Trials left half-way lose their readings,
-        series and findings and go back to waiting, since they will start again from their first step. What
+        series and verdicts and go back to waiting, since they will start again from their first step. What
         was asked and never answered expires: it was meant for the process that is gone.
 
         Raises:
@@ -306,19 +308,19 @@ class Writer:
         row = self._ids[study, trial.key]
         return self._active.setdefault(row, ActiveRun(row))
 
-    def findings(self, study: int, trial: Trial, found: Sequence[Finding]) -> None:
-        """Writes what the rules see in an unfinished run, in the place of what they saw before.
+    def verdict(self, study: int, trial: Trial, verdict: Verdict) -> None:
+        """Writes the verdict on an unfinished run, in the place of an earlier one.
 
         Args:
             study: the study's number.
             trial: the trial.
-            found: the findings, the gravest first. While the server is away they are dropped: the next look
-                brings newer ones.
+            verdict: with its causes, the most severe first. While the server is away it is dropped: the next
+                one is newer.
         """
 
         def write(connection: Connection) -> None:
             rows = ensure_trials(connection, study, [trial])
-            save_findings(connection, rows[trial.key], found)
+            save_verdicts(connection, {rows[trial.key]: verdict})
 
         if self._outage.is_on:
             return
@@ -331,7 +333,7 @@ class Writer:
         self,
         study: int,
         results: Sequence[Result],
-        findings: Mapping[Key, Sequence[Finding]] = _NO_FINDINGS,
+        verdicts: Mapping[Key, Verdict] = _NO_VERDICTS,
         costs: Mapping[Key, tuple[ArrayLike, ArrayLike]] = _NO_COSTS,
     ) -> None:
         """Writes finished runs, whole and in one transaction; they are committed on return.
@@ -339,7 +341,7 @@ class Writer:
         Args:
             study: the study's number.
             results: the trials and the runs they had.
-            findings: the key of a trial -> what the rules found in it; default none.
+            verdicts: the key of a trial -> the verdict on its run. Default: none.
             costs: the key of a trial -> steps and costs since its last full epoch; default none.
         """
         # One lock round the commit and the forgetting: in between, the flushing thread would still see the
@@ -352,7 +354,7 @@ class Writer:
             active = {row: self._active[row] for row in rows if row in self._active}
 
             def write(connection: Connection) -> None:
-                save_finished(connection, rows, active, findings)
+                save_finished(connection, rows, active, verdicts)
                 expire_open(connection, commands.c.trial.in_(rows), "the run had ended")
 
             self._write(write)

@@ -11,12 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from babysit.records import Finding, Result, Run, Study, Value, score
+from babysit.records import Result, Run, Study, Value, Verdict, score
 from babysit.views.axes import Axis, make_axis
 from babysit.views.series import explosion_text
 from babysit.views.terminal import STATE_STYLES
 from babysit.views.trial_rows import finite
 from babysit.views.unicode_plots import Curve, labels, overlay
+from babysit.views.verdict import HEALTH_WORDS
 from babysit.views.words import MISSING, score_text, value_text
 
 _ASKED = ("loss", "update", "schedule", "epochs", "dataset", "train_examples", "precision")
@@ -33,7 +34,7 @@ class Compared:
         result: the trial; None for a study in which none has a score.
         settings: what was asked of the study, where a whole study is compared.
         trials: how many trials the study has, where a whole study is compared; 0 for a trial.
-        findings: on the trial.
+        verdict: on the trial.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Compared:
     result: Result | None
     settings: dict[str, Value] = field(default_factory=dict)
     trials: int = 0
-    findings: Sequence[Finding] = ()
+    verdict: Verdict = field(default_factory=Verdict)
 
     @property
     def values(self) -> dict[str, Value]:
@@ -86,7 +87,8 @@ def _outcomes(compared: Sequence[Compared]) -> list[tuple[str, list[Text]]]:
         ("state", [_state(one) for one in compared]),
         ("best validation", [Text(score_text(one.result) if one.result else MISSING) for one in compared]),
         ("epochs", [Text(str(len(one.result.run.readings)) if one.result else MISSING) for one in compared]),
-        ("findings", [Text("\n".join(f.rule for f in one.findings) or "none") for one in compared]),
+        ("verdict", [Text(HEALTH_WORDS[one.verdict.health]) for one in compared]),
+        ("causes", [Text("\n".join(each.rule for each in one.verdict.causes) or "none") for one in compared]),
     ]
     if any(one.trials for one in compared):
         rows.insert(1, ("trials", [Text(str(one.trials or MISSING)) for one in compared]))
@@ -163,7 +165,8 @@ def comparison_data(compared: Sequence[Compared]) -> dict[str, Any]:
                 "score": None if one.result is None else finite(one.result.score),
                 "epochs": 0 if one.result is None else len(one.result.run.readings),
                 "scores": [] if one.result is None else [score(each) for each in one.result.run.readings],
-                "findings": [finding.rule for finding in one.findings],
+                "verdict": str(one.verdict.health),
+                "causes": [cause.rule for cause in one.verdict.causes],
             }
             for one in compared
         ],

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from babysit.diagnosis.report import Report
 from babysit.records import Edge, Result, Run
-from babysit.verdict.report import Report
 from babysit.views import terminal
 from babysit.views.verdict import verdict_view
 from babysit.views.words import number_text, range_text, value_text

@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from babysit.records import State
+from babysit.records import State, Verdict
 from babysit.store import overview
 from babysit.store.overview import Line
 from babysit.views.axes import Axis
@@ -28,7 +28,6 @@ from babysit.views.trial import headline, update_ratios
 from babysit.views.unicode_plots import Curve, labels, overlay, sparkline
 from babysit.views.verdict import verdict_view
 from babysit.views.words import MISSING, duration_text, number_text, percent_text
-from babysit.watching.diagnosis import report_of
 
 LEAST_WIDTH = 24
 _PLOT_HEIGHT = 8
@@ -52,8 +51,8 @@ def run_frame(
     parts: list[RenderableType] = [headline(view)]
     if sign := _sign(run.state, quiet, interrupted):
         parts.append(sign)
-    if view.findings or run.state.is_final:
-        parts.append(verdict_view(report_of(view.findings, "", "" if run.state.is_final else "so far")))
+    if view.verdict != Verdict() or run.state.is_final:
+        parts.append(verdict_view(view.report))
     parts += [part for part in (_loss(view, width), _scores(view), _rates(view), _ratios(view)) if part]
     return Group(*parts)
 

@@ -7,9 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from babysit.records import CheckResult, Finding, Histogram, Result, Snapshot, Stage, Study
+from babysit.diagnosis.report import Report
+from babysit.records import CheckResult, Histogram, Result, Snapshot, Stage, Study, Verdict
 from babysit.store import queries, run_queries
-from babysit.store.queries import Curve, Key, Reader
+from babysit.store.queries import Curve, Key
+from babysit.store.reader import Reader
 from babysit.watching.trace import CHANCE
 
 
@@ -23,7 +25,7 @@ class TrialView:
         result: the trial and its run.
         costs: steps and the cost at each.
         series: what else was recorded step by step, by name.
-        findings: what the rules found.
+        verdict: what was found in it, and what was asked.
         histograms: by name, oldest first: "activations/LAYER", "gradients/PARAMETER".
         snapshots: of the first layer's weights by the parameter's name, oldest first.
         checks: what was asked before training.
@@ -35,7 +37,7 @@ class TrialView:
     result: Result
     costs: Curve
     series: Mapping[str, Curve] = field(default_factory=dict)
-    findings: Sequence[Finding] = ()
+    verdict: Verdict = field(default_factory=Verdict)
     histograms: Mapping[str, Sequence[Histogram]] = field(default_factory=dict)
     snapshots: Mapping[str, Sequence[Snapshot]] = field(default_factory=dict)
     checks: Sequence[CheckResult] = ()
@@ -46,6 +48,12 @@ class TrialView:
         """The trial as it is typed: study/stage/number."""
         stage, number = self.result.trial.key
         return f"{self.study.id}/{stage}/{number}"
+
+    @property
+    def report(self) -> Report:
+        """The verdict as it is printed, under the trial's name."""
+        found = self.verdict
+        return Report(found.causes, found.questions, found.facts, found.steps, found.when, self.name)
 
     @property
     def chance_loss(self) -> float:
@@ -101,14 +109,13 @@ def load_trial_view(reader: Reader, study: int, key: Key) -> TrialView:
     stages = {stage.index: stage for stage in queries.stages(reader, study)}
     # The version first: what is written meanwhile is then read once more, and never missed.
     version = run_queries.version(reader, study, key)
-    asked = queries.study(reader, study)
     return TrialView(
-        asked,
+        queries.study(reader, study),
         stages.get(key[0]),
         run_queries.result(reader, study, key),
         queries.costs(reader, study, key),
         queries.series_of(reader, study, key),
-        run_queries.findings(reader, asked, key),
+        run_queries.verdict(reader, study, key),
         queries.histograms(reader, study, key),
         queries.snapshots(reader, study, key),
         queries.checks(reader, study),

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from babysit.records import Finding, Reading, Result, Run, Stage, State
-from babysit.verdict.words import GRAVEST_FIRST
+from babysit.diagnosis.wording import cause_lines
+from babysit.records import Cause, Reading, Result, Run, Stage, State
 from babysit.views import figures
 from babysit.views.final_costs import costs_of
 from babysit.views.finals import ensemble_facts, finalists, fold_text
@@ -59,11 +59,22 @@ class Alarm(NamedTuple):
 
 
 class FoundGroup(NamedTuple):
-    """The same finding in one trial or many."""
+    """The same cause in one trial or many.
 
-    finding: Finding
+    Attributes:
+        cause: as the first trial has it.
+        trials: their names.
+        size: how many they are.
+    """
+
+    cause: Cause
     trials: str
     size: int
+
+    @property
+    def details(self) -> list[str]:
+        """The evidence, the symptoms, and what would tell it from the next cause."""
+        return cause_lines(self.cause)[1:]
 
 
 def render_report(view: StudyView) -> str:
@@ -201,16 +212,16 @@ def _tie_text(view: StudyView, ties: set[Key]) -> str:
 
 
 def _found(view: StudyView) -> list[FoundGroup]:
-    """Findings, worst first, the same rule at the same place told once."""
-    groups: dict[tuple[str, str], list[tuple[Key, Finding]]] = {}
-    for key, findings in view.findings.items():
-        for finding in findings:
-            groups.setdefault((finding.rule, finding.where), []).append((key, finding))
+    """Groups the causes of all trials by problem and place, the most severe first, then the most frequent."""
+    groups: dict[tuple[str, str], list[tuple[Key, Cause]]] = {}
+    for key, verdict in view.verdicts.items():
+        for cause in verdict.causes:
+            groups.setdefault((cause.rule, cause.finding.where), []).append((key, cause))
     found = [_group(view, members) for members in groups.values()]
-    return sorted(found, key=lambda group: (GRAVEST_FIRST.index(group.finding.severity), -group.size))
+    return sorted(found, key=lambda group: (group.cause.finding.severity.rank, -group.size))
 
 
-def _group(view: StudyView, members: Sequence[tuple[Key, Finding]]) -> FoundGroup:
+def _group(view: StudyView, members: Sequence[tuple[Key, Cause]]) -> FoundGroup:
     return FoundGroup(members[0][1], view.trial_names([key for key, _ in members]), len(members))
 
 

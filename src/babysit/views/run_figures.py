@@ -8,17 +8,17 @@ from functools import cached_property
 from html import escape
 from itertools import pairwise
 
-from babysit.records import CommandKind, Finding, Run, Severity, Touch
+from babysit.records import CommandKind, Finding, Run, Touch
 from babysit.store.queries import Curve
 from babysit.views import lines
 from babysit.views.axes import Axis
 from babysit.views.figures import scores_svg
 from babysit.views.heatmap import heatmap, heatmap_svg
 from babysit.views.lines import Lines, Mark, Pairs
+from babysit.views.links import LinkedCause
 from babysit.views.recorded import TrialView, in_order
 from babysit.views.series import ABOVE_FIRST, Scores, explosion_text, run_scores
 from babysit.views.shown import CAPTIONS, Shown, scores_caption, shown_lines
-from babysit.views.told import Told
 from babysit.views.words import number_text
 
 KEYS = (
@@ -77,7 +77,7 @@ class RunFigures:
         has = {*self.curves, *pictures, *(["scores"] if self.scores else [])}
         return [key for key in KEYS if key in has]
 
-    def shown(self, causes: Sequence[Told] = ()) -> list[Shown]:
+    def shown(self, causes: Sequence[LinkedCause] = ()) -> list[Shown]:
         """The figures drawn, causes marked where they begin.
 
         Args:
@@ -85,7 +85,7 @@ class RunFigures:
         """
         return [self._shown(key, causes) for key in self.keys]
 
-    def _shown(self, key: str, causes: Sequence[Told]) -> Shown:
+    def _shown(self, key: str, causes: Sequence[LinkedCause]) -> Shown:
         if key in self.curves:
             heading, data = self.curves[key]
             marked = data._replace(marks=(*self._marks(key, causes), *self._happened(key)))
@@ -97,9 +97,9 @@ class RunFigures:
         return Shown(key, heading, self._pictures(key), "", _PICTURE_CAPTIONS[key])
 
     def _train_accuracy(self) -> float:
-        """At the end; NaN where something graver than its gap is to be said of the run."""
-        grave = any(finding.severity is not Severity.INFO for finding in self._view.findings)
-        return math.nan if grave else self._view.result.run.readings[-1].train_accuracy
+        """Returns the one at the end; NaN where a cause matters more than the gap."""
+        alarmed = bool(self._view.verdict.serious)
+        return math.nan if alarmed else self._view.result.run.readings[-1].train_accuracy
 
     def _loss(self) -> Lines | None:
         run, first = self._view.result.run, self._view.result.run.first_cost
@@ -131,13 +131,13 @@ class RunFigures:
                 drawn.append(_picture(name.partition("/")[2], heatmap_svg(data, name)))
         return "".join(drawn)
 
-    def _marks(self, key: str, causes: Sequence[Told]) -> list[Mark]:
+    def _marks(self, key: str, causes: Sequence[LinkedCause]) -> list[Mark]:
         run = self._view.result.run
         found = []
-        for told in causes:
-            step = step_of(told.finding, run)
-            if told.link == key and step:
-                found.append(Mark(self.x.place(step), str(told.number), told.finding.message))
+        for each in causes:
+            step = step_of(each.finding, run)
+            if each.link == key and step:
+                found.append(Mark(self.x.place(step), str(each.number), each.finding.message))
         return found
 
     def _happened(self, key: str) -> list[Mark]:

@@ -72,7 +72,9 @@ def scores_caption(scores: Scores, train_accuracy: float) -> str:
 
 
 def gap_text(gap: float, train_accuracy: float) -> str:
-    """What the gap between training and validation accuracy says (CS231n lecture 6, row 111).
+    """Says what the gap between training and validation accuracy means.
+
+    Source: CS231n lecture 6, 'Monitor and visualize the accuracy'.
 
     Example:
         >>> gap_text(0.01, 0.6)

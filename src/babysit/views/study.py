@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from babysit.records import CheckResult, Finding, Result, Snapshot, Stage, Study
+from babysit.records import CheckResult, Result, Snapshot, Stage, Study, Verdict
 from babysit.search.ranking import as_tried
 from babysit.store import queries
+from babysit.store.reader import Reader
 from babysit.views.first_layer import CHOSEN
 from babysit.views.recorded import TrialView, load_trial_view
 
@@ -32,7 +33,7 @@ class StudyView:
         stages: the boxes of ranges, first to last.
         results: every trial with its run.
         costs: trial key -> steps and costs.
-        findings: trial key -> what the rules found.
+        verdicts: trial key -> what was found in it.
         first_layer: the weights of the chosen model's first layer, where they can be drawn.
         look: the chosen model's training, or else the best trial, with what its layers showed.
     """
@@ -42,7 +43,7 @@ class StudyView:
     stages: Sequence[Stage] = ()
     results: Sequence[Result] = ()
     costs: Mapping[Key, Costs] = field(default_factory=dict)
-    findings: Mapping[Key, Sequence[Finding]] = field(default_factory=dict)
+    verdicts: Mapping[Key, Verdict] = field(default_factory=dict)
     first_layer: Snapshot | None = None
     look: TrialView | None = None
 
@@ -76,7 +77,7 @@ def load_study_view(url: str, study_id: int) -> StudyView:
     Raises:
         StoreError: the store cannot be read, or has no such study.
     """
-    with queries.Reader(url) as reader:
+    with Reader(url) as reader:
         study, results = queries.study(reader, study_id), queries.results(reader, study_id)
         return StudyView(
             study=study,
@@ -84,13 +85,13 @@ def load_study_view(url: str, study_id: int) -> StudyView:
             stages=queries.stages(reader, study_id),
             results=results,
             costs=queries.all_costs(reader, study_id),
-            findings=queries.findings(reader, study_id),
+            verdicts=queries.verdicts(reader, study_id),
             first_layer=_first_layer(reader, study),
             look=_look(reader, study, results),
         )
 
 
-def _look(reader: queries.Reader, study: Study, results: Sequence[Result]) -> TrialView | None:
+def _look(reader: Reader, study: Study, results: Sequence[Result]) -> TrialView | None:
     """The trial whose layers are shown: the one that was retrained, the best one, or the only one."""
     trial = (study.outcome.get("final") or {}).get("trial")
     best = StudyView(study, results=results).best
@@ -100,7 +101,7 @@ def _look(reader: queries.Reader, study: Study, results: Sequence[Result]) -> Tr
     return load_trial_view(reader, study.id, shown) if shown in known and shown is not None else None
 
 
-def _first_layer(reader: queries.Reader, study: Study) -> Snapshot | None:
+def _first_layer(reader: Reader, study: Study) -> Snapshot | None:
     """The newest snapshot of the chosen model's first layer."""
     trial = (study.outcome.get("final") or {}).get("trial")
     kept = queries.snapshots(reader, study.id, (trial[0], trial[1])) if trial else {}

@@ -28,7 +28,7 @@ class TrialRow(NamedTuple):
         epochs: how many it trained.
         note: why it exploded or failed.
         best, tied: it is the best, or within one standard error of it.
-        findings: how many the rules made.
+        causes: how many were found.
         spark: its cost curve.
     """
 
@@ -46,7 +46,7 @@ class TrialRow(NamedTuple):
     note: str
     best: bool
     tied: bool
-    findings: int
+    causes: int
     spark: Spark
 
     @property
@@ -112,7 +112,7 @@ def _row(view: StudyView, result: Result, names: Sequence[str], ties: Collection
         note="; ".join(filter(None, (_end_text(run), touches_text(run)))),
         best=is_best,
         tied=key in ties and not is_best,
-        findings=len(view.findings.get(key, ())),
+        causes=len(view.verdicts[key].causes) if key in view.verdicts else 0,
         spark=spark(view.costs.get(key, ([], []))[1], exploded=run.state is State.EXPLODED),
     )
 

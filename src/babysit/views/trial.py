@@ -29,10 +29,11 @@ from babysit.views.words import (
     touches_text,
     value_text,
 )
-from babysit.watching.diagnosis import report_of
 
 _RATIO = "/update_ratio"
 _MOST_READINGS = 20
+_VERDICT = ("verdict", "healthy", "causes", "findings", "questions", "facts")
+"""What the data of a trial repeats of its report."""
 
 
 class Ratio(NamedTuple):
@@ -73,7 +74,7 @@ def trial_view(view: TrialView) -> RenderableType:
     ratios = update_ratios(view.series)
     if ratios:
         parts.append(_ratios_table(ratios))
-    parts.append(verdict_view(report_of(view.findings, view.name, f"after {len(run.readings)} epochs")))
+    parts.append(verdict_view(view.report))
     return Group(*parts)
 
 
@@ -150,8 +151,8 @@ def _ratios_table(ratios: Sequence[Ratio]) -> Table:
 
 
 def trial_data(view: TrialView) -> dict[str, Any]:
-    """The same as plain data, with every reading."""
-    run = view.result.run
+    """Returns a trial as plain data, with every reading and its whole verdict."""
+    run, verdict = view.result.run, view.report.as_data()
     return {
         "trial": view.name,
         "study": view.study.id,
@@ -172,5 +173,5 @@ def trial_data(view: TrialView) -> dict[str, Any]:
             one.layer: {"first": one.first, "median": one.median, "last": one.last}
             for one in update_ratios(view.series)
         },
-        "findings": [finding.as_data() for finding in view.findings],
+        **{name: verdict[name] for name in _VERDICT},
     }

@@ -7,21 +7,26 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.text import Text
 
-from babysit.records import Cause, Finding, Severity
-from babysit.verdict.report import Report
-from babysit.verdict.words import evidence_text, explains_text, place_text, remark_text, verdict_of
+from babysit.diagnosis.report import Report
+from babysit.diagnosis.wording import cause_lines, found_text, open_lines, remark_text, verdict_of
+from babysit.records import Cause, Finding, Health, Severity, Verdict
 
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
+HEALTH_WORDS = {
+    Health.HEALTHY: "healthy",
+    Health.UNDECIDED: "undecided",
+    Health.UNHEALTHY: "not healthy",
+}
 
 
 def verdict_view(report: Report) -> RenderableType:
-    """A verdict: causes with their evidence and advice, then remarks, then facts.
+    """Renders a verdict: causes with their evidence and advice, then remarks, what stayed open, and facts.
 
     Args:
-        report: what was found.
+        report: the verdict.
     """
-    parts = [_cause_view(number, cause) for number, cause in enumerate(_serious(report), 1)]
-    rest = [Text(f"  {fact}", style="dim") for fact in report.facts]
+    parts = [_cause_view(number, cause) for number, cause in enumerate(report.serious, 1)]
+    rest = [Text(f"  {line}", style="dim") for line in (*open_lines(report), *report.facts)]
     remarks = [_remark_view(finding) for finding in report.quiet]
     if not parts:
         return Group(headline_view(report), *remarks, *rest)
@@ -32,22 +37,35 @@ def verdict_view(report: Report) -> RenderableType:
 
 
 def headline_view(report: Report) -> Text:
-    """The verdict in one line: green when healthy."""
-    style = "green" if report.healthy else f"bold {STYLES[report.findings[0].severity]}"
-    return Text(report.headline, style=style)
+    """Renders the verdict in one line: green when healthy, without a colour while it is undecided."""
+    if report.health is Health.UNHEALTHY:
+        return Text(report.headline, style=f"bold {STYLES[report.findings[0].severity]}")
+    return Text(report.headline, style="green" if report.healthy else "bold")
 
 
-def _serious(report: Report) -> list[Cause]:
-    return [cause for cause in report.causes if cause.finding.severity is not Severity.INFO]
+def found_line(verdict: Verdict) -> str:
+    """Says beside the word of a verdict what was found, and how much was not answered.
+
+    Args:
+        verdict: the verdict.
+
+    Example:
+        >>> from babysit.records import Answer, Question
+        >>> asked = Question("plateau"), Question("dead_units", Answer.NOT_ANSWERED, "only 3 steps")
+        >>> found_line(Verdict(questions=asked))
+        'nothing wrong in 1 question, 1 not answered'
+    """
+    unanswered = f", {len(verdict.unanswered)} not answered" if verdict.unanswered else ""
+    return f"{found_text(verdict)}{unanswered}"
 
 
 def _cause_view(number: int, cause: Cause) -> RenderableType:
     verdict = Text(f"{number}. {verdict_of(cause.finding)}", style=f"bold {STYLES[cause.finding.severity]}")
-    details = Text(f"{place_text(cause)}\n", style="dim")
-    told = (*map(evidence_text, cause.finding.evidence), explains_text(cause), cause.distinguish)
-    for line in told:
-        details.append(f"{line}\n" if line else "", style="not dim")
-    details.append(f"→ {cause.finding.advice}", style="not dim")
+    place, *others = cause_lines(cause)
+    details = Text(f"{place}\n", style="dim")
+    for line in (*others, f"→ {cause.finding.advice}"):
+        details.append(f"{line}\n", style="not dim")
+    details.rstrip()
     return Group(verdict, Padding(details, (0, 0, 0, 3)))
 
 

@@ -1,27 +1,28 @@
-"""A report as one HTML page: the verdict first, then what it rests on, each with a way to its figure."""
+"""A report as one HTML page: the verdict, its causes, each linked to its figure, and the measurements."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+from babysit.diagnosis.report import Report
+from babysit.diagnosis.wording import open_lines
 from babysit.records import CheckResult
-from babysit.verdict.report import Report
-from babysit.verdict.words import counts_text
 from babysit.views import figures, watched
 from babysit.views.lines import Lines, Mark
+from babysit.views.links import LinkedCause, linked_causes, linked_remarks
 from babysit.views.pages import render
 from babysit.views.series import Scores
 from babysit.views.shown import CAPTIONS, Shown, scores_caption, shown_lines
-from babysit.views.told import Told, causes_told, remarks_told
-from babysit.watching.quantities import Log, Setup
+from babysit.views.verdict import HEALTH_WORDS, found_line
+from babysit.watching.sample import Log, Setup
 
 
 def verdict_page(report: Report, log: Log | None = None, checks: Sequence[CheckResult] = ()) -> str:
-    """A report as HTML.
+    """Renders a report as HTML.
 
     Args:
-        report: what was found.
+        report: the verdict.
         log: what was measured, for the figures; None for a report without any.
         checks: the answers of a recipe's checks.
 
@@ -31,16 +32,18 @@ def verdict_page(report: Report, log: Log | None = None, checks: Sequence[CheckR
     log = log or Log(Setup())
     drawings, scores, rows = _drawings(log), watched.score_lines(log), watched.layer_rows(log)
     keys = {*drawings, *(["scores"] if scores else ()), *(["layers"] if rows else ())}
-    causes = causes_told(report, keys)
+    causes = linked_causes(report, keys)
     broken = watched.broken_from(log)
     shown = [_shown(key, *drawing, causes, broken) for key, drawing in drawings.items()]
     if scores:
-        shown.insert(1, _shown_scores(scores, log, report.healthy))
+        shown.insert(1, _shown_scores(scores, log, alarmed=bool(report.serious)))
     contents = {
         "report": report,
-        "counts": counts_text(report.findings) or "nothing looks wrong",
+        "word": HEALTH_WORDS[report.health],
+        "found": found_line(report),
         "causes": causes,
-        "remarks": remarks_told(report, keys),
+        "remarks": linked_remarks(report.quiet, keys),
+        "open": open_lines(report),
         "figures": shown,
         "layers": rows,
         "checks": checks,
@@ -48,19 +51,19 @@ def verdict_page(report: Report, log: Log | None = None, checks: Sequence[CheckR
     return render("verdict.html.j2", contents)
 
 
-def _shown_scores(scores: Scores, log: Log, healthy: bool) -> Shown:
-    train = log.epochs[-1].train_accuracy if healthy else math.nan
+def _shown_scores(scores: Scores, log: Log, *, alarmed: bool) -> Shown:
+    train = math.nan if alarmed else log.epochs[-1].train_accuracy
     return Shown(
         "scores", scores.y.label.capitalize(), figures.scores_svg(scores), "", scores_caption(scores, train)
     )
 
 
-def _shown(key: str, heading: str, data: Lines, causes: Sequence[Told], broken: int) -> Shown:
+def _shown(key: str, heading: str, data: Lines, causes: Sequence[LinkedCause], broken: int) -> Shown:
     ended = f" From step {broken} on it is no number." if key == "loss" and broken else ""
     marks = tuple(
-        Mark(data.x.place(told.finding.since), str(told.number), told.finding.message)
-        for told in causes
-        if told.link == key and told.finding.since
+        Mark(data.x.place(each.finding.since), str(each.number), each.finding.message)
+        for each in causes
+        if each.link == key and each.finding.since
     )
     return shown_lines(key, heading, data._replace(marks=marks), CAPTIONS[key] + ended)
 

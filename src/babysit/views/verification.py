@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from babysit.checks.agreement import MemberAgreement, RankAgreement, TensorAgreement, Verification
+from babysit.training.agreement import MemberAgreement, RankAgreement, TensorAgreement, Verification
 from babysit.views.words import MISSING, number_text, value_text
 
 MOST_TENSORS = 8

@@ -12,7 +12,7 @@ from babysit.views.axes import Axis
 from babysit.views.bands import LARGEST
 from babysit.views.lines import Lines, drawn
 from babysit.views.series import Scores, run_scores
-from babysit.watching.quantities import LayerStat, Log, Sample, TensorStat
+from babysit.watching.sample import LayerStat, Log, Sample, TensorStat
 
 Stat = TypeVar("Stat")
 

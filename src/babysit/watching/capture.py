@@ -6,6 +6,7 @@ validation batch that happens to come between is never taken for a training batc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -252,8 +253,9 @@ class Capture:
         found = layer_scalars([type(self.layers[name]) for name in names], values)
         for name, each, measured in zip(names, values, found, strict=True):
             scalars.add(("layer", name), measured, each.numel())
-        if self.output is not None and self.output.dim() > 1:
-            self._measure_output(scalars, output_part(self.output))
+        if self.output is not None and self.output.dim() > 0:
+            rows = self.output if self.output.dim() > 1 else self.output[:, None]
+            self._measure_output(scalars, output_part(rows))
         if self.judged is not None and _comparable(*self.judged):
             _measure_targets(scalars, *self.judged)
         active = self._active(dict(zip(names, values, strict=True)))
@@ -262,7 +264,7 @@ class Capture:
         return active
 
     def _measure_output(self, scalars: Scalars, values: Tensor) -> None:
-        given = [] if self.given is None else [self.given.sum(dtype=torch.float32)]
+        given = [] if self.given is None else _input_scalars(self.given)
         _soon(scalars, ("output",), values, lambda kept: [*output_scalars(kept), *given])
 
     def _active(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -301,3 +303,9 @@ def _comparable(output: Tensor, targets: Tensor) -> bool:
     if targets.is_floating_point():
         return True
     return output.dim() == 2 and targets.dim() == 1 and output.shape[1] <= 1000
+
+
+def _input_scalars(given: Tensor) -> list[Tensor]:
+    """Returns the sum of an input, which tells whether it is finite, and its root mean square."""
+    norm = torch.linalg.vector_norm(given, dtype=torch.float32)
+    return [given.sum(dtype=torch.float32), norm / math.sqrt(max(given.numel(), 1))]

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from babysit.watching.quantities import Sample, Units
-from babysit.watching.taking import Taken, samples_of
+from babysit.watching.pending import Taken, samples_of
+from babysit.watching.sample import Sample, Units
 
 MOST_SAMPLES = 512
 """When there are so many, every other one is dropped and new ones come half as often."""

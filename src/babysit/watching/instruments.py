@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from babysit.watching.inputs_seen import Passes
 from babysit.watching.leaks import telling_columns
 from babysit.watching.noise import NoiseProbe, NoiseStat, Takes
 from babysit.watching.norms import NormProbe, NormStat, norm_stat
+from babysit.watching.passes import Passes
 
 _LEAK_LOOKS = 3
 """So many sampled batches are searched for the label among the inputs: columns do not change."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from babysit.records import Details, Reading
 from babysit.watching.history import MOST_PACES, MOST_SAMPLES
-from babysit.watching.population import Look
-from babysit.watching.quantities import Epoch, Log, Sample, Setup, Units, middle
+from babysit.watching.observer import Look
+from babysit.watching.sample import Epoch, Log, Sample, Setup, Units, middle
 
 CHANCE = "chance_loss"
 """The series of the best constant answer's loss, as far as the targets seen so far tell it."""
@@ -36,7 +36,7 @@ def quantities(sample: Sample) -> Iterator[tuple[str, float]]:
         sample: of any run.
 
     Example:
-        >>> from babysit.watching.quantities import TensorStat
+        >>> from babysit.watching.sample import TensorStat
         >>> dict(quantities(Sample(1, True, (0.1,), tensors={"0.weight": TensorStat(10, 1, 0.01, 100, 2)})))
         {'learning_rate': 0.1, 'layers/0.weight/update_ratio': 0.001, 'layers/0.weight/gradient_norm': 1}
     """

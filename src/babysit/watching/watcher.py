@@ -14,16 +14,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from babysit.loss_graph import LossGraph, read_loss
 from babysit.watching.capture import Capture, Guard, Removable
-from babysit.watching.graph import LossGraph, read_loss
 from babysit.watching.history import History, Losses
 from babysit.watching.instruments import Instruments
 from babysit.watching.measuring import Scalars
-from babysit.watching.quantities import Epoch, Log, Setup, middle
+from babysit.watching.pending import Taken
+from babysit.watching.sample import Epoch, Log, Setup, middle
 from babysit.watching.schedule import looks_for_leftovers, next_sample
-from babysit.watching.taking import Taken
+from babysit.watching.setup import set_up
 from babysit.watching.updates import Updates, reached
-from babysit.watching.wiring import set_up
 
 _PATIENCE = 64
 """So many steps a sample waits for an optimizer step: gradients may be accumulated."""
@@ -84,7 +84,7 @@ class Watcher:
         self._now: dict[str, Tensor] = {}
         self._changes.forget()
         self._stepped, self._measured = False, False
-        self._examples = 0
+        self._examples, self._single = 0, False
         self._training: bool | None = None
         self._leftover: bool | None = None
         self._rates: tuple[float, ...] = ()
@@ -231,7 +231,8 @@ class Watcher:
     def _measure(self) -> None:
         self._training, self._measured = self.capture.training, True
         output = self.capture.output
-        self._examples = output.shape[0] if output is not None else 0
+        self._single = output is not None and output.dim() == 0
+        self._examples = output.shape[0] if output is not None and not self._single else 0
         given, judged = self.capture.given, self.capture.judged  # measuring lets go of them
         self._now = self.capture.measure(self._scalars)
         self.instruments.measure(self._scalars, given, judged)
@@ -277,6 +278,7 @@ class Watcher:
             seconds=middle(self._history.paces),
             passes=self.instruments.passes.seen(),
             ending=self.ending,
+            single_output=self._single,
         )
 
 

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from babysit.records import State
 from babysit.store import overview, queries
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.board import COLUMNS, read_board
@@ -35,15 +36,15 @@ def rows_of(data, columns=COLUMNS):
 def test_the_rows_say_what_the_summaries_say(client, store):
     data = page_data(client.get("/s/1"))
     rows = rows_of(data)
-    with queries.Reader(store) as reader:
+    with Reader(store) as reader:
         summaries = {one.key: one for one in queries.run_summaries(reader, 1)}
-        found = queries.findings(reader, 1)
+        found = queries.verdicts(reader, 1)
     assert rows.keys() == summaries.keys()
     for key, row in rows.items():
         told = summaries[key]
         assert row["state"] == told.state
         assert (row["epochs"], row["steps"], row["version"]) == (told.epochs, told.steps, told.version)
-        assert row["findings"] == len(found.get(key, ()))
+        assert row["findings"] == (len(found[key].causes) if key in found else 0)
         assert row["values"][0] == exponent_text(told.hyperparameters["learning_rate"])
         if told.state is State.EXPLODED:
             assert row["score"] is None
@@ -79,7 +80,7 @@ def test_no_series_is_read_for_the_table(client, monkeypatch):
 
 
 def test_the_best_value_at_the_edge_raises_the_alarm_while_it_runs(store):
-    with queries.Reader(store) as reader:
+    with Reader(store) as reader:
         found = overview.lines(reader, 1)
         stands = standing(read_board(reader, 1), found, {})
     assert stands.best.key == (1, 6)
@@ -98,7 +99,7 @@ def test_an_alarm_brings_the_command_that_looks_beyond(tmp_path):
         tried = [trial(0, number, rate) for number, rate in enumerate([1e-5, 1e-4, 3e-4, 9.7e-4])]
         writer.begin_trials(study, tried)
         writer.finish_trials(study, [finished(one, 0.1 * (number + 1)) for number, one in enumerate(tried)])
-    with queries.Reader(path) as reader:
+    with Reader(path) as reader:
         stands = standing(read_board(reader, study), overview.lines(reader, study), {})
     [alarm] = stands.alarms
     assert "next to the upper edge" in alarm.message
@@ -108,7 +109,7 @@ def test_an_alarm_brings_the_command_that_looks_beyond(tmp_path):
 
 
 def test_a_trial_that_was_touched_is_not_the_best(store):
-    with queries.Reader(store) as reader:
+    with Reader(store) as reader:
         found = overview.lines(reader, 1)
         [row] = [line.row for line in found if line.key == (1, 6)]
         stands = standing(read_board(reader, 1), found, {row: 0.5})
@@ -127,7 +128,7 @@ def test_a_finished_search_says_its_own_judgement(tmp_path):
             "wall_seconds": 75,
         }
         writer.finish_study(study, State.COMPLETE, outcome)
-    with queries.Reader(path) as reader:
+    with Reader(path) as reader:
         stands = standing(read_board(reader, study), overview.lines(reader, study), {})
     assert stands.ties == ((1, 5), (1, 6))
     assert stands.advice == ("stop here",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,13 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from babysit.records import (
+    Answer,
+    Cause,
     Details,
     Evidence,
     Finding,
     Histogram,
+    Question,
     Reading,
     Result,
     Run,
@@ -24,8 +28,9 @@ from babysit.records import (
     Stage,
     State,
     Trial,
+    Verdict,
 )
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.serving import OpenStore, Serving
@@ -41,6 +46,14 @@ DEAD = Finding(
     (Evidence("dead units", 1.0, "below 0.5", "why"), Evidence("update ratio", math.nan, "1e-3", "")),
     "lower it", "row 21",
 )  # fmt: skip
+SYMPTOM = replace(DEAD, rule="plateau", severity=Severity.INFO, message=f"it stands still {EVIL}")
+REMARK = replace(DEAD, rule="underfitting", severity=Severity.INFO, message=f"it could be larger {EVIL}")
+VERDICT = Verdict(
+    (Cause(DEAD, (SYMPTOM,), f"a lower rate would tell {EVIL}"), Cause(FINDING), Cause(REMARK)),
+    (Question("dead_units"), Question("overfitting", Answer.NOT_ANSWERED, f"no validation {EVIL}")),
+    (f"3 ms a step {EVIL}",),
+    when="after 4 epochs",
+)
 
 
 def costs():
@@ -95,7 +108,7 @@ def write_run(writer, name="a run", ended=True):
         writer.epoch(study, trial, reading, np.arange(1, STEPS + 1)[part], found[part])
     if ended:
         run = Run(State.COMPLETE, tuple(readings), float(found[0]), None, 12.0, STEPS)
-        writer.finish_trials(study, [Result(trial, run)], {trial.key: [DEAD, FINDING]})
+        writer.finish_trials(study, [Result(trial, run)], {trial.key: VERDICT})
         writer.finish_study(study, State.COMPLETE, {})
     writer.flush()
     return study
@@ -138,7 +151,13 @@ def test_every_part_is_there_and_every_link_arrives(client):
     assert {"loss", "scores", "updates", "gradients", "dead", "saturation", "activations", "weights"} <= set(
         shown
     )
-    assert page.index("units are silent") < page.index('id="loss"')  # findings first
+    assert page.index("units are silent") < page.index('id="loss"')  # causes first
+    assert page.index("units are silent") < page.index("the loss barely changes")
+    assert re.search(r'class="verdict unhealthy".*Not healthy', page)
+    assert "after 4 epochs, 2 warnings, 2 remarks, 1 not answered" in page
+    assert "explains: plateau" in page
+    assert "it stands still" not in page  # a symptom is named, its advice is the cause's
+    assert page.count("it could be larger") == 1
     assert 'href="#dead">show' in page
     for told in (
         "chance",
@@ -148,6 +167,9 @@ def test_every_part_is_there_and_every_link_arrives(client):
         "1e-3 to 5e-4",
         "3.11",
         "step 20,000",
+        "a lower rate would tell",
+        "not answered (no validation &lt;script&gt;",
+        "3 ms a step",
     ):
         assert told in page
 
@@ -189,7 +211,7 @@ def test_nonsense_in_have_gets_everything(client, have):
 def test_a_running_run_sends_what_is_new(path, client):
     before = client.get("/r/2/0/0/changes").json()
     with Writer(path) as writer:
-        writer.findings(2, Trial(0, 0, {"learning_rate": 1e-3, "update": EVIL}), [DEAD])
+        writer.verdict(2, Trial(0, 0, {"learning_rate": 1e-3, "update": EVIL}), VERDICT)
     have = ",".join(f"{key}:{digest}" for key, digest in before["digests"].items())
     after = client.get(f"/r/2/0/0/changes?have={have}").json()
     assert "findings" in after["parts"]

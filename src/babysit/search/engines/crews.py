@@ -31,7 +31,7 @@ from babysit.search.engines.inbox import Inbox, nobody_asks
 from babysit.training.population import signature
 from babysit.training.requests import Request
 from babysit.training.trainer import Candidate, EpochReport, Trainer
-from babysit.watching.population import PopulationObserver
+from babysit.watching.observer import PopulationObserver
 
 Kind = tuple[object, ...]
 """What two populations must share to join: architecture, shared settings, epochs done."""

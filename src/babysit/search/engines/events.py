@@ -9,7 +9,7 @@ import numpy as np
 
 from babysit.records import Reading, Result, Run, State, Trial
 from babysit.training.trainer import EpochReport
-from babysit.watching.population import Look
+from babysit.watching.observer import Look
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from babysit.records import Explosion, Stage, State, Study, Value
+from babysit.records import Explosion, Severity, Stage, State, Study, Value
 from babysit.store import overview, queries
 from babysit.store.overview import Line
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.views.knobs import Knob, knobs
 from babysit.views.series import explosion_text
 from babysit.views.sparks import spark_texts
@@ -36,8 +36,6 @@ COLUMNS = (
     "values",
 )
 """What stands where in a row."""
-
-GRAVEST_FIRST = ("error", "warning", "info")
 
 
 class Board(NamedTuple):
@@ -111,7 +109,7 @@ def _knob_data(knob: Knob) -> dict[str, Any]:
 def rows(
     board: Board,
     found: Sequence[Line],
-    findings: Mapping[int, Mapping[str, int]],
+    causes: Mapping[int, Mapping[str, int]],
     factors: Mapping[int, float],
 ) -> list[list[Any]]:
     """Trials as rows of :data:`COLUMNS`.
@@ -119,14 +117,14 @@ def rows(
     Args:
         board: their axes.
         found: the trials.
-        findings: the row of a trial -> severity -> how many.
+        causes: the row of a trial -> severity -> how many.
         factors: the row of a trial -> what its learning rate was multiplied with by hand.
     """
     exploded = [line.state == State.EXPLODED for line in found]
     sparks = spark_texts([line.spark for line in found], exploded)
     tried = overview.choices(found)
     return [
-        _row(board.knobs, line, choice, spark, findings.get(line.row, {}), factors.get(line.row))
+        _row(board.knobs, line, choice, spark, causes.get(line.row, {}), factors.get(line.row))
         for line, choice, spark in zip(found, tried, sparks, strict=True)
     ]
 
@@ -136,7 +134,7 @@ def _row(
     line: Line,
     choice: Mapping[str, Value],
     spark: str,
-    findings: Mapping[str, int],
+    causes: Mapping[str, int],
     factor: float | None,
 ) -> list[Any]:
     places = [knob.place(choice.get(knob.name)) for knob in shown]
@@ -149,8 +147,8 @@ def _row(
         _rounded(line.explosion_cost if line.state == State.EXPLODED else line.cost),
         line.epochs,
         line.steps,
-        sum(findings.values()),
-        next((name for name in GRAVEST_FIRST if name in findings), ""),
+        sum(causes.values()),
+        min(causes, key=lambda name: Severity(name).rank, default=""),
         _note(line),
         factor,
         line.version,

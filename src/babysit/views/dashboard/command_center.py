@@ -15,7 +15,7 @@ from starlette.routing import Route
 from babysit.records import State
 from babysit.store import overview
 from babysit.store.overview import Line
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.views.command_lines import study_words
 from babysit.views.dashboard.asking import number
 from babysit.views.dashboard.board import Board, read_board, rows
@@ -49,12 +49,12 @@ def _command_center(request: Request) -> Response:
 
 
 def _everything(reader: Reader, board: Board, found: Sequence[Line], cursor: int) -> dict[str, Any]:
-    findings = overview.finding_counts(reader, board.study.id)
+    causes = overview.cause_counts(reader, board.study.id)
     return {
         "cursor": cursor,
         "edition": board.edition,
         "board": {**board.data, "command": study_words(board.study)},
-        "rows": rows(board, found, findings, overview.scaled_by_hand(reader, board.study.id)),
+        "rows": rows(board, found, causes, overview.scaled_by_hand(reader, board.study.id)),
     }
 
 
@@ -78,8 +78,8 @@ def _changes(request: Request) -> Response:
     if request.query_params.get("edition") != board.edition or since > cursor:
         news |= _everything(reader, board, overview.lines(reader, study), cursor)
     elif newer:
-        findings = overview.newer_finding_counts(reader, since)
-        news["rows"] = rows(board, newer, findings, overview.scaled_by_hand(reader, study))
+        causes = overview.newer_cause_counts(reader, since)
+        news["rows"] = rows(board, newer, causes, overview.scaled_by_hand(reader, study))
     return JSONResponse(news | _stands(serving, reader, board, cursor), headers={"cache-control": "no-store"})
 
 

@@ -13,12 +13,14 @@ from starlette.routing import Route
 
 from babysit.records import Result, Run, Stage, Study, Value
 from babysit.store import queries, run_queries
-from babysit.store.queries import Key, Reader
+from babysit.store.queries import Key
+from babysit.store.reader import Reader
 from babysit.views.comparison import Compared, differing, study_settings
 from babysit.views.dashboard.rendering import page
 from babysit.views.dashboard.serving import reader_of, serving_of
 from babysit.views.overlay import MOST, Overlay, Series, cost_overlay, key_svg, overlay_svg, score_overlay
 from babysit.views.series import explosion_text
+from babysit.views.verdict import HEALTH_WORDS
 from babysit.views.words import MISSING, number_text, percent_text, score_text, value_text
 
 _REFERENCE = re.compile(r"(\d{1,9})-(\d{1,9})-(\d{1,9})", re.ASCII)
@@ -49,7 +51,7 @@ def _compare(request: Request) -> Response:
         "keys": [key_svg(number) for number in range(len(chosen))],
         "settings": _settings([one.compared for one in chosen]),
         "outcomes": _outcomes(chosen),
-        "findings": [one.compared.findings for one in chosen],
+        "verdicts": [(HEALTH_WORDS[one.compared.verdict.health], one.compared.verdict) for one in chosen],
         "costs": _svg(cost_overlay(series), "cost by step"),
         "scores": _svg(_scores(names, results), "validation score by epoch"),
         "most": MOST,
@@ -76,10 +78,9 @@ def _chosen(reader: Reader, number: int, key: Key, many: bool) -> Chosen:
     study = queries.study(reader, number)
     result = run_queries.result(reader, number, key)
     stages = {stage.index: stage for stage in queries.stages(reader, number)}
-    findings = run_queries.findings(reader, study, key)
-    compared = Compared(
-        _name(study, stages.get(key[0]), key, many), study, result, _asked(study), findings=findings
-    )
+    verdict = run_queries.verdict(reader, number, key)
+    name = _name(study, stages.get(key[0]), key, many)
+    compared = Compared(name, study, result, _asked(study), verdict=verdict)
     return Chosen(compared, key, f"/r/{number}/{key[0]}/{key[1]}")
 
 

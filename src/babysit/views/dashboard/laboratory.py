@@ -25,7 +25,7 @@ class Card(NamedTuple):
     name: str
     title: str
     about: str
-    rows: str
+    slides: str
 
 
 @dataclass

@@ -14,21 +14,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from babysit.diagnosis.wording import open_lines
 from babysit.records import Command, CommandState, State, Touch
 from babysit.store.commands import SILENT_SECONDS, commands_of, silence
 from babysit.store.queries import Key
-from babysit.verdict.report import Report
-from babysit.verdict.words import counts_text
 from babysit.views.dashboard.asking import number
 from babysit.views.dashboard.rendering import environment, page
 from babysit.views.dashboard.security import STYLED
 from babysit.views.dashboard.serving import reader_of, serving_of
 from babysit.views.dashboard.touching import commands_data
 from babysit.views.first_layer import CHOSEN, weight_images
+from babysit.views.links import linked_causes, linked_remarks
 from babysit.views.recorded import TrialView, load_trial_view
 from babysit.views.run_figures import KEYS, RunFigures, rate_changes, rate_pairs, rate_words, touch_words
 from babysit.views.shown import Shown
-from babysit.views.told import causes_told, remarks_told
+from babysit.views.verdict import HEALTH_WORDS, found_line
 from babysit.views.words import (
     MISSING,
     duration_text,
@@ -38,7 +38,6 @@ from babysit.views.words import (
     score_text,
     value_text,
 )
-from babysit.watching.diagnosis import report_of
 
 _MOST_CHANGES = 8
 """More changes of the learning rate than this are not listed one by one: it is a schedule."""
@@ -172,19 +171,21 @@ def _digest(part: str) -> str:
 def _parts(found: RunPage, figures: RunFigures) -> dict[str, str]:
     """Every live part of the page as HTML; a figure that there is nothing for is empty."""
     view = found.view
-    report = report_of(view.findings, "", "")
+    report = view.report
     keys = {*figures.keys, *(["weights"] if weight_steps(view) else [])}
-    causes = causes_told(report, keys)
+    causes = linked_causes(report, keys)
     parts = {
         "sign": _rendered("run_sign.html.j2", {"sign": _sign(found)}),
         "facts": _rendered("run_facts.html.j2", {"facts": _facts(found), "message": view.result.run.message}),
         "findings": _rendered(
             "run_findings.html.j2",
             {
+                "report": report,
+                "word": HEALTH_WORDS[report.health],
+                "found": _found(found),
                 "causes": causes,
-                "remarks": remarks_told(report, keys),
-                "verdict": _verdict(found, report),
-                "healthy": report.healthy,
+                "remarks": linked_remarks(report.quiet, keys),
+                "open": open_lines(report),
             },
         ),
         "readings": _rendered("run_readings.html.j2", {"readings": view.result.run.readings}),
@@ -205,14 +206,13 @@ def _figure(shown: Shown) -> str:
     return _rendered("run_figure.html.j2", {"figure": shown, "explored": EXPLORED})
 
 
-def _verdict(found: RunPage, report: Report) -> str:
-    """The answer in one line."""
-    run = found.view.result.run
-    if counts := counts_text(report.findings):
-        return counts
-    if found.live and not run.readings and len(found.view.costs[0]) < 2:
+def _found(found: RunPage) -> str:
+    """Says what the verdict rests on; of a run that has only begun, that there is nothing yet."""
+    view = found.view
+    is_new = not view.result.run.readings and len(view.costs[0]) < 2
+    if found.live and is_new and not view.verdict.causes:
         return "nothing measured yet"
-    return "nothing looks wrong so far" if found.live else "nothing looks wrong"
+    return ", ".join(part for part in (view.verdict.when, found_line(view.verdict)) if part)
 
 
 def _sign(found: RunPage) -> tuple[str, bool]:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from babysit.records import Study
 from babysit.store.engine import locate
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.views.dashboard.laboratory import Laboratory
 from babysit.views.dashboard.security import Rules
 

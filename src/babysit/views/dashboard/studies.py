@@ -15,7 +15,7 @@ from babysit.errors import StoreError
 from babysit.records import State, Study
 from babysit.store import overview, queries
 from babysit.store.overview import StateCount
-from babysit.store.queries import Reader
+from babysit.store.reader import Reader
 from babysit.views.dashboard.asking import number
 from babysit.views.dashboard.rendering import environment, page
 from babysit.views.dashboard.serving import Serving, reader_of, serving_of

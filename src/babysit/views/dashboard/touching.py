@@ -19,7 +19,8 @@ from starlette.routing import Route
 from babysit.errors import InputError, StoreError
 from babysit.records import Command, CommandKind, CommandState
 from babysit.store import commands
-from babysit.store.queries import Key, Reader
+from babysit.store.queries import Key
+from babysit.store.reader import Reader
 from babysit.views.dashboard.serving import Serving, serving_of
 from babysit.views.words import value_text
 

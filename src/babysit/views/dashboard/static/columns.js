@@ -52,7 +52,7 @@ export function columnsOf(model) {
     ...(board.accuracy ? [number("gap", "gap", "training minus validation accuracy, after the last epoch", (row) => row.gap, (row) => gapText(row.gap))] : []),
     number("cost", "cost", "the last mini-batch's cost", (row) => row.cost, (row) => numberText(row.cost), false),
     { id: "spark", label: "cost by step", title: "the cost of every step, thinned; spikes are kept", numeric: false, descending: false, value: (row) => row.cost, fill: (cell, row) => fillSpark(cell, row, model) },
-    { id: "findings", label: "findings", title: "what the rules found", numeric: false, descending: true, value: (row) => row.findings, fill: fillFindings },
+    { id: "findings", label: "findings", title: "causes found", numeric: false, descending: true, value: (row) => row.findings, fill: fillFindings },
     number("epochs", "epochs", "epochs done, of those of its stage", (row) => row.epochs, (row) => epochsText(row, board)),
     number("steps", "steps", "update steps done", (row) => row.steps, (row) => String(row.steps)),
   ];
@@ -114,9 +114,9 @@ function fillSpark(cell, row, model) {
 
 /** @param {HTMLElement} cell @param {Row} row */
 function fillFindings(cell, row) {
-  if (cell.dataset.told === `${row.findings} ${row.severity}`) return;
-  cell.dataset.told = `${row.findings} ${row.severity}`;
-  const told = `${row.findings} ${row.findings === 1 ? "finding" : "findings"}, the gravest of severity ${row.severity}`;
-  const mark = html("span", { class: `finding ${row.severity}`, title: told, role: "img", "aria-label": told }, String(row.findings));
+  if (cell.dataset.found === `${row.findings} ${row.severity}`) return;
+  cell.dataset.found = `${row.findings} ${row.severity}`;
+  const words = `${row.findings} ${row.findings === 1 ? "cause" : "causes"}, the most severe: ${row.severity}`;
+  const mark = html("span", { class: `finding ${row.severity}`, title: words, role: "img", "aria-label": words }, String(row.findings));
   cell.replaceChildren(...(row.findings ? [mark] : []));
 }

@@ -1,0 +1,60 @@
+"""The measured confidence of each detector: how often its problem was the right cause where it named one.
+
+``python -m benchmarks.faults --calibrate`` counts over all sets of programs and writes ``confidence.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+TABLE = "confidence.json"
+WEIGHT = 4.0
+"""The prior counts as much as so many programs: a detector that spoke twice is not taken at its word."""
+
+
+class Count(NamedTuple):
+    """How a detector fared on the programs of ``tests/faults``.
+
+    Attributes:
+        named: programs in which it named a cause of severity warning or error.
+        right: those of them in which that was the right one.
+    """
+
+    named: int
+    right: int
+
+
+@cache
+def counts() -> Mapping[str, Count]:
+    """Reads the table: the key of a detector -> its counts."""
+    text = files(__package__).joinpath(TABLE).read_text()
+    return {key: Count(*numbers) for key, numbers in json.loads(text).items()}
+
+
+def confidence_of(detector: str) -> float:
+    """Tells how sure a detector is to name the right cause, in [0, 1].
+
+    (right + WEIGHT * p) / (named + WEIGHT), with p the share that was right over all detectors of its door.
+
+    Args:
+        detector: its key, e.g. "checks.bounded_output"; one without counts gets the prior.
+    """
+    count = counts().get(detector, Count(0, 0))
+    prior = prior_of(detector.partition(".")[0])
+    return round((count.right + WEIGHT * prior) / (count.named + WEIGHT), 2)
+
+
+@cache
+def prior_of(door: str) -> float:
+    """Tells the share of right causes over all detectors of a door; over all doors for one without counts.
+
+    Args:
+        door: "checks", "watching" or "readings".
+    """
+    mine = [count for key, count in counts().items() if key.startswith(f"{door}.")] or list(counts().values())
+    named = sum(count.named for count in mine)
+    return sum(count.right for count in mine) / named if named else 0.5

@@ -1,0 +1,1 @@
+"""The rows of the catalogue, one module a subject; rows that explain each other stand cause first."""

@@ -1,0 +1,132 @@
+"""What activations and gradients tell: only where a run does not learn are they more than a remark."""
+
+from __future__ import annotations
+
+import math
+from statistics import fmean
+
+from babysit.diagnosis.problem import Detection, detects, evidence
+from babysit.diagnosis.problems.start import (
+    DEAD_UNITS,
+    EXPLODING_GRADIENTS,
+    SATURATED_UNITS,
+    VANISHING_GRADIENTS,
+)
+from babysit.records import Severity
+from babysit.watching.detect.shared import (
+    ENOUGH,
+    SAMPLED,
+    STEPPED,
+    VISIBLE,
+    fares_well,
+    late,
+    stepped,
+    weights,
+)
+from babysit.watching.sample import Log, Sample, middle
+
+
+@detects(
+    DEAD_UNITS,
+    reason="ReLU sparsity of 50-70% is healthy: only the same unit, always, without gradient, is dead",
+    severity=Severity.WARNING,
+    needs=(VISIBLE, SAMPLED),
+)
+def dead_units(log: Log) -> Detection | None:
+    """Half of a layer's units silent in all of 5 or more batches; a remark where the run learns."""
+    # Half of a layer: SageMaker's and torchmortem's share, but of units dead over 5 batches, not of zeros.
+    dead = {name: each for name, each in log.units.items() if each.batches >= 5 and each.units >= 4}
+    worst = max(dead, key=lambda name: dead[name].share, default="")
+    if not worst or dead[worst].share < 0.5:
+        return None
+    units = dead[worst]
+    return Detection(
+        where=worst,
+        message=f"{units.dead} of {units.units} units of {worst} were silent in each of "
+        f"{units.batches} batches: "
+        "they get no gradient any more",
+        evidence=evidence("dead units", units.share, "below 0.5", "a dead ReLU never comes back by itself"),
+        severity=Severity.INFO if fares_well(log) else Severity.WARNING,
+        since=units.since,
+    )
+
+
+@detects(
+    SATURATED_UNITS,
+    reason="beyond |tanh| = 0.97 less than 6% of the gradient passes",
+    needs=(VISIBLE, SAMPLED),
+)
+def saturated_units(log: Log) -> Detection | None:
+    """Half of a hidden sigmoid's or tanh's outputs at its ends, no progress."""
+    samples = late(list(log.samples))
+    names = list(samples[-1].layers)[:-1] if samples else []
+    shares = {name: _saturated(samples, name) for name in names}
+    worst = max(
+        (name for name in names if shares[name] == shares[name]), key=lambda name: shares[name], default=""
+    )
+    if len(samples) < ENOUGH or not worst or shares[worst] < 0.5 or fares_well(log):
+        return None
+    return Detection(
+        where=worst,
+        message=f"{shares[worst]:.0%} of the outputs of {worst} are saturated: hardly any gradient "
+        f"passes them",
+        evidence=evidence("saturated share", shares[worst], "below 0.5", "the slope there is under 6%"),
+        since=samples[0].step,
+    )
+
+
+def _saturated(samples: list[Sample], name: str) -> float:
+    return middle(sample.layers[name].saturated for sample in samples if name in sample.layers)
+
+
+_DEPTH = 1e-3
+
+
+@detects(
+    VANISHING_GRADIENTS,
+    reason="healthy nets lie between 0.01 and 100 in our own measurements",
+    needs=(STEPPED,),
+)
+def vanishing_gradients(log: Log) -> Detection | None:
+    """Rms gradient of the first weight tensor below 1e-3 of the last's, 4 or more of them, no progress."""
+    share = _first_to_last(log)
+    if not share < _DEPTH or fares_well(log):
+        return None
+    return Detection(
+        where=log.setup.trainable[0],
+        message=f"the gradient vanishes on its way back: the first layer gets {share:.1e} of what "
+        f"the last one gets",
+        evidence=evidence(
+            "gradient, first layer / last", share, f"above {_DEPTH:g}", "all layers must learn"
+        ),
+        since=stepped(log)[0].step,
+    )
+
+
+@detects(EXPLODING_GRADIENTS, reason="the mirror of the vanishing gradient", needs=(STEPPED,))
+def exploding_gradients(log: Log) -> Detection | None:
+    """The same ratio above 1e3, no progress."""
+    share = _first_to_last(log)
+    if not share > 1 / _DEPTH or fares_well(log):
+        return None
+    return Detection(
+        where=log.setup.trainable[0],
+        message=f"the gradient explodes on its way back: the first layer gets {share:.1e} times "
+        f"what the last gets",
+        evidence=evidence(
+            "gradient, first layer / last", share, f"below {1 / _DEPTH:g}", "one rate must fit all"
+        ),
+        since=stepped(log)[0].step,
+    )
+
+
+def _first_to_last(log: Log) -> float:
+    """A typical weight's gradient in the first weight tensor over that in the last; NaN if shallow."""
+    shares = []
+    for sample in stepped(log):
+        gradients = [
+            stat.rms_gradient for stat in weights(log, sample).values() if math.isfinite(stat.gradient)
+        ]
+        if len(gradients) >= 4 and gradients[-1] > 0:
+            shares.append(gradients[0] / gradients[-1])
+    return fmean(sorted(shares)[len(shares) // 2 :][:1]) if len(shares) >= ENOUGH else math.nan
