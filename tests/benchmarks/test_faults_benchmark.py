@@ -9,6 +9,7 @@ import pytest
 import torch
 from benchmarks.peers import fault_finders
 from tests.faults import FAULTY, FIELD, ISSUES
+from tests.faults import HEALTHY as CALM
 from tests.faults.field import Job
 from tests.readings.logs.curves import HEALTHY, SICK
 from torch import nn
@@ -108,16 +109,20 @@ def test_the_watch_is_not_asked_for_a_fault_that_it_has_no_detector_for():
 def test_calibration_counts_causes_of_detectors_and_those_that_were_right(monkeypatch):
     """One program, under its own name and under a wrong one; and two curves, three seeds each."""
     right = faults.of_zoo(case_with("softmax_before_cross_entropy"))
-    wrong = replace(right, check=("dead_units",), watch=("dead_units",))
+    wrong = replace(right, name="wrong", check=("dead_units",), watch=("dead_units",))
     monkeypatch.setattr(faults, "programs", lambda: [("A", right), ("A", wrong)])
     monkeypatch.setattr(faults, "HEALTHY_CURVES", {"small gap": HEALTHY["small gap"]})
     monkeypatch.setattr(faults, "SICK_CURVES", {"dead metric": SICK["dead metric"]})
-    counts = faults.calibrate(steps=30)
-    assert counts == {
+    told = []
+    found = faults.calibrate(steps=30, told=told.append)
+    assert found.counts == {
         "checks.softmax_before_cross_entropy": [2, 1],
         "readings.metric_disagrees_with_loss": [3, 3],
         "watching.softmax_before_cross_entropy": [2, 1],
     }
+    first = "softmax_before_cross_entropy"
+    assert found.first == {name: {"check": first, "watch": first} for name in (right.name, wrong.name)}
+    assert told == [right.name, wrong.name]
 
 
 def test_a_program_that_only_a_loop_shows_is_not_counted_for_the_check(monkeypatch):
@@ -125,12 +130,22 @@ def test_a_program_that_only_a_loop_shows_is_not_counted_for_the_check(monkeypat
     monkeypatch.setattr(faults, "programs", lambda: [("A", program)])
     for curves in ("HEALTHY_CURVES", "SICK_CURVES"):
         monkeypatch.setattr(faults, curves, {})
-    assert faults.calibrate(steps=30) == {"watching.softmax_before_cross_entropy": [1, 1]}
+    found = faults.calibrate(steps=30)
+    assert found.counts == {"watching.softmax_before_cross_entropy": [1, 1]}
+    assert found.first == {program.name: {"watch": "softmax_before_cross_entropy"}}
+
+
+def test_a_healthy_program_has_no_first_cause(monkeypatch):
+    healthy = faults.of_zoo(CALM[0])
+    monkeypatch.setattr(faults, "programs", lambda: [("A", healthy)])
+    for curves in ("HEALTHY_CURVES", "SICK_CURVES"):
+        monkeypatch.setattr(faults, curves, {})
+    assert faults.calibrate(steps=60) == faults.Calibration({}, {healthy.name: {"check": "", "watch": ""}})
 
 
 def test_counts_are_written_where_the_reasoner_reads_them(monkeypatch, tmp_path):
     monkeypatch.setattr(confidence, "__file__", str(tmp_path / "confidence.py"))
-    counts = {"checks.bounded_output": [4, 3], "watching.plateau": [1, 0]}
+    counts = {"watching.plateau": [1, 0], "checks.bounded_output": [4, 3]}
     faults.write_counts(counts)
     written = (tmp_path / "confidence.json").read_text()
     assert json.loads(written) == counts

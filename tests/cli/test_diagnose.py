@@ -51,6 +51,48 @@ def test_json_holds_the_findings_and_nothing_else(babysit):
     assert answer.data["healthy"] is False
     assert answer.data["findings"][0]["rule"] == "loss_not_finite"
     assert len(answer.data["readings"]) == 4
+    assert (answer.data["verdict"], answer.data["when"]) == ("unhealthy", "in this log")
+
+
+def test_json_keeps_symptoms_under_their_cause_and_says_what_was_asked(babysit):
+    data = babysit("diagnose", LECTURE / "row82_slow.txt", "--json").data
+    (cause,) = data["causes"]
+    assert cause["rule"] == "learning_rate_too_low"
+    assert [symptom["rule"] for symptom in cause["symptoms"]] == ["plateau"]
+    assert [finding["rule"] for finding in data["findings"]] == ["learning_rate_too_low", "plateau"]
+    asked = {question["rule"]: question["answer"] for question in data["questions"]}
+    assert asked["oscillation"] == asked["learning_rate_too_low"] == "answered"
+    assert asked["regularization_too_strong"] == "does not apply"
+
+
+def test_a_plateau_that_a_low_rate_makes_gives_no_advice_of_its_own(babysit):
+    said = words(babysit("diagnose", LECTURE / "row82_slow.txt").out)
+    assert "explains: plateau" in said
+    assert "raise it: try a learning rate of 1e-05" in said
+    assert "lower the learning rate" not in said
+
+
+SHORT = "".join(f"epoch {epoch} loss {2.3 - 0.1 * epoch} lr 0.01\n" for epoch in range(1, 4))
+
+
+def test_a_log_that_is_too_short_to_judge_is_undecided_and_no_failure(babysit, tmp_path):
+    (tmp_path / "log").write_text(SHORT)
+    answer = babysit("diagnose", "log")
+    assert answer.code == 0
+    said = words(answer.out)
+    assert "undecided in this log: nothing wrong in" in said
+    assert "not answered (fewer than 5 readings or 50 steps): learning rate too low" in said
+    data = babysit("diagnose", "log", "--json").data
+    assert (data["verdict"], data["healthy"], data["findings"]) == ("undecided", False, [])
+    left = {each["rule"]: each["reason"] for each in data["questions"] if each["answer"] == "not answered"}
+    assert left["learning_rate_too_high"] == "fewer than 6 readings"
+    assert babysit("diagnose", "log", "--sarif", "found.sarif").code == 0
+    run = json.loads((tmp_path / "found.sarif").read_text())["runs"][0]
+    assert run["results"] == []
+    assert run["properties"]["verdict"] == "undecided"
+    assert {each["rule"] for each in run["properties"]["notAnswered"]} == {
+        each["rule"] for each in data["questions"] if each["answer"] == "not answered" and each["matters"]
+    }
 
 
 def test_json_of_a_search(babysit):

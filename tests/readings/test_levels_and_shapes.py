@@ -55,7 +55,9 @@ def diagnose(run, given):
 
 def rules(run, given):
     """Every cause with its symptoms, by name."""
-    return {cause.rule: [each.rule for each in cause.symptoms] for cause in report_on(run, given).causes}
+    return {
+        cause.rule: sorted(each.rule for each in cause.symptoms) for cause in report_on(run, given).causes
+    }
 
 
 def unanswered(run, given):

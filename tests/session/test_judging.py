@@ -61,7 +61,7 @@ def verdict(tmp_path, model, rate=0.05, epochs=6, **options):
 
 def causes(report):
     """Every cause with its symptoms, by name."""
-    return {cause.rule: [each.rule for each in cause.symptoms] for cause in report.causes}
+    return {cause.rule: sorted(each.rule for each in cause.symptoms) for cause in report.causes}
 
 
 def answers(report):
@@ -83,10 +83,14 @@ def test_dead_units_are_named_where_nothing_is_learned(tmp_path):
     assert "30 of 30" in report.causes[0].finding.message
 
 
-def test_saturated_units_are_named_where_nothing_is_learned(tmp_path):
+def test_weights_that_saturate_all_units_are_named_where_nothing_is_learned(tmp_path):
     _, report = verdict(tmp_path, squashed, rate=1e-5)
-    assert causes(report) == {"saturated_units": ["learning_rate_too_low", "learned_nothing"]}
-    assert report.causes[0].finding.where == "2"
+    (cause,) = report.causes
+    assert causes(report) == {
+        "weights_too_large": ["learned_nothing", "learning_rate_too_low", "saturated_units"]
+    }
+    assert cause.finding.severity is Severity.WARNING
+    assert {each.where for each in cause.symptoms if each.rule == "saturated_units"} == {"2"}
 
 
 LAYERS = {detector.problem.name for detector in OF_LAYERS}

@@ -49,7 +49,7 @@ def test_a_run_is_told_with_its_findings_curve_and_rates(path):
     frame = shown(path, 1)
     for told in (
         "units are silent",
-        "3 steps were no number",
+        "3 steps were NaN or infinite",
         "validation",
         "gap 4.0 %",
         "update ratios",

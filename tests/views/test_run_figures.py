@@ -159,7 +159,7 @@ def test_steps_without_a_number_are_marked_red_and_told():
     costs[150:] = np.nan
     figures = RunFigures(view(costs=(STEPS, costs)))
     shown = svg_of(figures, "loss")
-    assert "From step 151 on it is no number." in shown.caption
+    assert "From step 151 on it is NaN or infinite." in shown.caption
     assert 'class="broken"' in shown.svg
     assert figures.x.high == 151 + 37
 

@@ -96,7 +96,7 @@ def test_a_cause_leads_to_its_figure_and_is_marked_there():
     cause = page[page.index('class="note cause') : page.index('id="loss"')]
     assert 'href="#loss"' in cause
     assert "since step 25" in cause
-    assert "From step 25 on it is no number." in page
+    assert "From step 25 on it is NaN or infinite." in page
     drawn = page[page.index('id="loss"') : page.index('id="scores"')]
     assert 'font-weight="700">1</text>' in drawn
 

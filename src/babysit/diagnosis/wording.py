@@ -36,7 +36,8 @@ def headline(verdict: Verdict, name: str = "") -> str:
 
 def found_text(verdict: Verdict) -> str:
     """Says how many errors, warnings and remarks there are, or in how many questions nothing is wrong."""
-    counts = counts_text(verdict.findings)
+    loud = [each for each in verdict.findings if each.severity is not Severity.INFO]
+    counts = counts_text([*loud, *verdict.quiet])
     asked = sum(each.answer is Answer.ANSWERED for each in verdict.questions)
     if verdict.serious:
         return counts

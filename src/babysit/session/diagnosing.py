@@ -50,7 +50,7 @@ class LogDiagnosis:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """The gravest first."""
+        """The findings, the most severe first."""
         return self.report.findings
 
     @property

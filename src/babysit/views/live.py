@@ -100,7 +100,7 @@ def _loss(view: TrialView, width: int) -> Text | None:
 
 def _broken(counts: np.ndarray) -> str:
     total = int(counts.sum())
-    return f", {total:,} steps were no number" if total else ""
+    return f", {total:,} steps were NaN or infinite" if total else ""
 
 
 def _scores(view: TrialView) -> Text | None:

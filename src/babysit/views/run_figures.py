@@ -165,7 +165,7 @@ class RunFigures:
         if key == "gradients":
             return "The norm of the gradient of each weight tensor, as the optimizer got it."
         broken = lines.broken_from(*self._view.costs) if key == "loss" else 0
-        ended = f" From step {broken} on it is no number." if broken else ""
+        ended = f" From step {broken} on it is NaN or infinite." if broken else ""
         return CAPTIONS[key] + (f" {_BAND}{ended}" if key == "loss" else "")
 
 

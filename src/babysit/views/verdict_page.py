@@ -59,7 +59,7 @@ def _shown_scores(scores: Scores, log: Log, *, alarmed: bool) -> Shown:
 
 
 def _shown(key: str, heading: str, data: Lines, causes: Sequence[LinkedCause], broken: int) -> Shown:
-    ended = f" From step {broken} on it is no number." if key == "loss" and broken else ""
+    ended = f" From step {broken} on it is NaN or infinite." if key == "loss" and broken else ""
     marks = tuple(
         Mark(data.x.place(each.finding.since), str(each.number), each.finding.message)
         for each in causes

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from babysit.watching.hooks import Hook
 from babysit.watching.measuring import (
+    EXAMPLES,
     Scalars,
     active_units,
     first_examples,
@@ -162,6 +163,8 @@ class Capture:
         self._fed: dict[str, str] = {}
         self._newest: tuple[str, object] = ("", None)
         self.given: Tensor | None = None
+        self.entered: Tensor | None = None
+        self.single = False
         self.output: Tensor | None = None
         self.judged: tuple[Tensor, Tensor] | None = None
         self.loss: Tensor | None = None
@@ -216,6 +219,8 @@ class Capture:
     def _on_model(self, module: nn.Module, inputs: Any, output: Any) -> None:
         asking = [tensor for tensor in tensors_in(output) if tensor.requires_grad][:_MOST_OUTPUTS]
         self.training, self.given, self.output = module.training, first_float(inputs), first_float(output)
+        self.entered = next(tensors_in(inputs), None)
+        self.single = isinstance(output, Tensor) and output.dim() == 0
         if len(self.layers) == 1 and self.model in self.layers.values() and self.output is not None:
             self.kept[next(iter(self.layers))] = self.output
         self._current = token = object()
@@ -261,10 +266,13 @@ class Capture:
         active = self._active(dict(zip(names, values, strict=True)))
         # No longer than the backward pass itself would keep them.
         self.kept, self._newest, self.given, self.output, self.judged = {}, ("", None), None, None, None
+        self.entered = None
         return active
 
     def _measure_output(self, scalars: Scalars, values: Tensor) -> None:
-        given = [] if self.given is None else _input_scalars(self.given)
+        entered = self.entered
+        plain = entered is not None and entered.layout is torch.strided and not entered.is_complex()
+        given = _input_scalars(entered) if entered is not None and plain else []
         _soon(scalars, ("output",), values, lambda kept: [*output_scalars(kept), *given])
 
     def _active(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -306,6 +314,12 @@ def _comparable(output: Tensor, targets: Tensor) -> bool:
 
 
 def _input_scalars(given: Tensor) -> list[Tensor]:
-    """Returns the sum of an input, which tells whether it is finite, and its root mean square."""
+    """Returns the sum of an input, which tells whether it is finite, its root mean square, and whether some
+    first examples of it differ.
+    """
+    few = given[:EXAMPLES] if given.dim() > 0 else given
+    differ = (few != few[:1]).any().float() if given.dim() > 0 else few.new_zeros((), dtype=torch.float32)
+    if not given.is_floating_point():  # class numbers, tokens, bytes: they have no scale
+        return [differ.new_zeros(()), differ.new_full((), math.nan), differ]
     norm = torch.linalg.vector_norm(given, dtype=torch.float32)
-    return [given.sum(dtype=torch.float32), norm / math.sqrt(max(given.numel(), 1))]
+    return [given.sum(dtype=torch.float32), norm / math.sqrt(max(given.numel(), 1)), differ]

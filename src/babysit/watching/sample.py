@@ -73,6 +73,7 @@ class OutputStat:
         spread: the mean over outputs of the standard deviation over examples; zero if all get one answer.
         input_finite, finite: whether what went in, and what came out, holds no NaN and no infinity.
         input_scale: the root mean square of the input; NaN if it was not seen.
+        inputs_differ: whether some of the batch's inputs differ, or were not seen.
     """
 
     examples: int
@@ -82,6 +83,7 @@ class OutputStat:
     input_finite: bool = True
     finite: bool = True
     input_scale: float = math.nan
+    inputs_differ: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +337,8 @@ def output_stat(values: Sequence[float] | None, size: int, examples: int) -> Out
     """The model's output, from what was computed on the device; None if nothing was.
 
     Args:
-        values: sum, norm and spread over examples; then, if seen, the input's sum and root mean square.
+        values: sum, norm and spread over examples; then, if seen, the input's sum, its root mean square, and
+            1 if its examples differ.
         size: how many numbers of the output entered.
         examples: the batch's size.
     """
@@ -350,5 +353,6 @@ def output_stat(values: Sequence[float] | None, size: int, examples: int) -> Out
         spread,
         all(map(math.isfinite, given[:1])),
         math.isfinite(total),
-        *given[1:],
+        given[1] if given else math.nan,
+        given[2] > 0 if given else True,
     )

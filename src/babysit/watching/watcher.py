@@ -231,8 +231,8 @@ class Watcher:
     def _measure(self) -> None:
         self._training, self._measured = self.capture.training, True
         output = self.capture.output
-        self._single = output is not None and output.dim() == 0
-        self._examples = output.shape[0] if output is not None and not self._single else 0
+        self._single = self.capture.single
+        self._examples = output.shape[0] if output is not None else 0
         given, judged = self.capture.given, self.capture.judged  # measuring lets go of them
         self._now = self.capture.measure(self._scalars)
         self.instruments.measure(self._scalars, given, judged)

@@ -60,11 +60,15 @@ def loss_not_connected(measured: Measured) -> Detection | None:
                 "parameters with a gradient above 0", 0, f"{len(measured.gradients)}", "its slope is 0"
             ),
         )
-    if measured.connected or not _trainable(measured):
+    held, own = _held(measured), _trainable(measured)
+    stepped = [name for name in measured.gradients if id(own.get(name)) in held]
+    idle = bool(stepped) and all(measured.gradients[name] is None for name in stepped)
+    if not own or (measured.connected and not idle):
         return None
     return Detection(
         where="loss",
-        message="no gradient flows from the loss to any parameter",
+        message="no gradient flows from the loss to any parameter"
+        + (" that the optimizer holds" if measured.connected else ""),
         evidence=evidence(
             "parameters with a gradient", 0, f"{len(measured.gradients)}", "the graph is cut on the way"
         ),

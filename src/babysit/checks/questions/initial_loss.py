@@ -41,7 +41,7 @@ def initial_loss(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> Ch
 
     Returns:
         pass within 10% of chance, or between that and the loss of the classes' shares alone, which a bias can
-        start from; fail when it is no number, below half of both or above three times chance; warn between.
+        start from; fail when it is not finite, below half of both or above three times chance; warn between.
 
     Example:
         >>> from babysit.recipe.building import prepare
@@ -93,7 +93,9 @@ def _status(value: float, chance: float, prior: float) -> Status:
 
 def _advice(value: float, chance: float, prior: float) -> str:
     if not math.isfinite(value):
-        return "the first loss is no number: look for NaN in the data, or weights that are far too large"
+        return (
+            "the first loss is NaN or infinite: look for NaN in the data, or weights that are far too large"
+        )
     if value < 0.5 * prior:
         return "knowing nothing, no network beats chance: look for the labels among the inputs"
     if value > 1.1 * chance:

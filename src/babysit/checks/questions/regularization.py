@@ -55,5 +55,5 @@ def _advice(rises: bool, value: float) -> str:
     if rises:
         return "the penalty reaches the cost"
     if not math.isfinite(value):
-        return "the cost is no number: look for NaN in the data, or in the initial weights"
+        return "the cost is NaN or infinite: look for NaN in the data, or in the initial weights"
     return "the penalty does not reach the cost: every weight may be zero, or none has two dimensions"

@@ -10,6 +10,7 @@ from babysit.diagnosis.problems.course import MEMORIZED_ONLY, SUSPICIOUSLY_GOOD
 from babysit.diagnosis.problems.data import (
     CONSTANT_LABELS,
     DATA_NOT_SHUFFLED,
+    INPUTS_CONSTANT,
     INPUTS_NOT_FINITE,
     INPUTS_NOT_SCALED,
     LABEL_IN_INPUTS,
@@ -42,6 +43,25 @@ def inputs_not_finite(log: Log) -> Detection | None:
         message=f"the model's input holds NaN or infinite values at step {bad[0].step}",
         evidence=evidence("sampled steps with such inputs", len(bad), "0", "NaN spreads to every weight"),
         since=bad[0].step,
+    )
+
+
+@detects(
+    INPUTS_CONSTANT,
+    reason="a graph's nodes or a fixed query may be so on purpose; a fault only where all outputs are alike",
+    severity=Severity.INFO,
+    needs=(MANY_OUTPUTS, OUTPUT),
+)
+def inputs_constant(log: Log) -> Detection | None:
+    """All inputs of a batch are equal, in all sampled batches of 4 or more."""
+    batches = [each.output for each in log.samples if each.output is not None and each.output.examples >= 4]
+    if len(batches) < ENOUGH or any(batch.inputs_differ for batch in batches):
+        return None
+    return Detection(
+        where="input",
+        message=f"all inputs of a batch are equal, in each of {len(batches)} batches",
+        evidence=evidence("batches with different inputs", 0, "all", "equal inputs have equal outputs"),
+        since=1,
     )
 
 

@@ -11,6 +11,7 @@ from babysit.diagnosis.problems.start import (
     EXPLODING_GRADIENTS,
     SATURATED_UNITS,
     VANISHING_GRADIENTS,
+    WEIGHTS_TOO_LARGE,
 )
 from babysit.records import Severity
 from babysit.watching.detect.shared import (
@@ -24,6 +25,34 @@ from babysit.watching.detect.shared import (
     weights,
 )
 from babysit.watching.sample import Log, Sample, middle
+
+_LARGE_GAIN = 20.0
+"""Times the size of its input that the first layer's first output may have; He and Xavier give 1 to 1.5."""
+
+
+@detects(
+    WEIGHTS_TOO_LARGE,
+    reason="initial weights of He and Xavier keep the size of their input",
+    severity=Severity.INFO,
+    needs=(VISIBLE, SAMPLED),
+)
+def weights_too_large(log: Log) -> Detection | None:
+    """The first layer's output is 20 times as large as its input at the first step; a fault only where
+    something else goes wrong.
+    """
+    first = log.samples[0] if log.samples else None
+    if first is None or first.step > 1 or first.output is None or not first.layers:
+        return None
+    name, stat = next(iter(first.layers.items()))
+    gain = math.hypot(stat.mean, stat.std) / first.output.input_scale if first.output.input_scale else 0.0
+    if not gain > _LARGE_GAIN:
+        return None
+    return Detection(
+        where=name,
+        message=f"the initial weights of {name} are too large: its output is {gain:.3g} times its input",
+        evidence=evidence("size of its output over its input", gain, "about 1", "He or Xavier keep it"),
+        since=1,
+    )
 
 
 @detects(
