@@ -99,5 +99,5 @@ def test_an_old_name_finds_the_new_ones(babysit):
 
 
 def test_an_unknown_rule_gets_a_hint(babysit):
-    assert_refused(babysit("rules", "dead_unitts"), "dead_unitts", "did you mean dead_units?")
+    assert_refused(babysit("rules", "dead_unitts"), "dead_unitts", "did you mean dead_units")
     assert_refused(babysit("rules", "zzzzzz"), "babysit rules")

@@ -41,7 +41,8 @@ def test_everything_that_is_known_is_told():
     assert "1.weight" in text
     assert FINDING.message in text
     assert FINDING.advice in text
-    assert "7/0/3: not healthy after 3 epochs: 1 warning, 1 remark" in text
+    assert "7/0/3: not healthy after 3 epochs: 1 warning" in text
+    assert "1 remark" not in text
     assert "explains: plateau" in text
     assert "a tenth of the rate would tell" in text
     assert "not answered (only 3 epochs): dead units" in text

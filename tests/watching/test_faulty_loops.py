@@ -170,7 +170,7 @@ FAULTS = {
     "dead from the start": ("dead_units", lambda: classify(dead(mlp()))),
     "dead, functional": ("dead_units", lambda: classify(dead(Functional()))),
     "saturated": (
-        ("saturated_units", "vanishing_gradients"),
+        ("weights_too_large", "saturated_units", "vanishing_gradients"),
         lambda: classify(wide(mlp(activation=nn.Tanh, depth=4), 60.0), 1e-4),
     ),
     "deep sigmoid": ("vanishing_gradients", lambda: classify(mlp(activation=nn.Sigmoid, depth=8), 0.05)),

@@ -34,13 +34,14 @@ def document(verdict: Verdict, name: str = "", file: str = "") -> dict[str, Any]
         ('2.1.0', 'note')
     """
     found = [(finding, cause) for cause in verdict.causes for finding in (cause.finding, *cause.symptoms)]
-    rules = list(dict.fromkeys(finding.rule for finding, _ in found))
+    rules = {finding.rule: CATALOGUE.get(finding.rule, _unknown(finding)) for finding, _ in found}
+    places = {rule: place for place, rule in enumerate(rules)}
     run: dict[str, Any] = {
-        "tool": {"driver": {**_driver(), "rules": [_rule(CATALOGUE[name]) for name in rules]}},
+        "tool": {"driver": {**_driver(), "rules": [_rule(each) for each in rules.values()]}},
         "columnKind": "utf16CodeUnits",
         "results": [
             {
-                **_result(finding, rules.index(finding.rule)),
+                **_result(finding, places[finding.rule]),
                 **({"rank": round(100 * finding.confidence, 1)} if finding is cause.finding else {}),
                 "locations": [_location(finding, file)],
                 "properties": _properties(finding, cause),
@@ -64,6 +65,17 @@ def _driver() -> dict[str, Any]:
         return {"name": "babysit", "version": version("babysit")}
     except PackageNotFoundError:  # run from its sources
         return {"name": "babysit"}
+
+
+def _unknown(finding: Finding) -> Problem:
+    """Makes a problem of one that only a newer babysit knows, as its store names it."""
+    return Problem(
+        name=finding.rule,
+        summary=finding.message,
+        fix=finding.advice,
+        source=finding.source,
+        severity=finding.severity,
+    )
 
 
 def _rule(problem: Problem) -> dict[str, Any]:

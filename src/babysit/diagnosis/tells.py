@@ -114,23 +114,26 @@ TELLS: dict[frozenset[str], str] = {
 
 
 def told_apart(causes: Sequence[Cause]) -> tuple[Cause, ...]:
-    """Adds to the first of two close causes what would decide between them.
+    """Adds to each cause what would tell it from the next one, or from a symptom that may be the cause.
 
     Args:
-        causes: ranked, the likeliest first.
+        causes: ranked, the most severe first.
 
     Returns:
         The same in the same order.
     """
+    following = [*causes[1:], None][: len(causes)]
     return tuple(
-        replace(cause, distinguish=_between(cause, causes[place + 1])) if place + 1 < len(causes) else cause
-        for place, cause in enumerate(causes)
+        replace(cause, distinguish=_between(cause, other))
+        for cause, other in zip(causes, following, strict=True)
     )
 
 
-def _between(cause: Cause, other: Cause) -> str:
-    close = (
-        abs(cause.confidence - other.confidence) < _CLOSE and cause.finding.severity == other.finding.severity
-    )
-    sentence = TELLS.get(frozenset((cause.rule, other.rule)), "")
-    return f"to tell it from {other.rule}: {sentence}" if close and sentence else ""
+def _between(cause: Cause, other: Cause | None) -> str:
+    rivals = [*([other.finding] if other is not None else []), *cause.symptoms]
+    for rival in rivals:
+        close = abs(cause.confidence - rival.confidence) < _CLOSE and cause.finding.severity is rival.severity
+        sentence = TELLS.get(frozenset((cause.rule, rival.rule)), "")
+        if close and sentence:
+            return f"to tell it from {rival.rule}: {sentence}"
+    return ""

@@ -124,12 +124,18 @@ REGULARIZED = Need[Readings](
 
 
 def long(least: int) -> Need[Readings]:
-    """Needs so many readings.
+    """Needs so many readings, or three of a run that learns.
 
     Args:
         least: how many.
     """
-    return Need(
-        lambda given: given.run.explosion is not None or len(given.run.readings) >= least or learns(*given),
-        f"fewer than {least} readings",
-    )
+
+    def met(given: Readings) -> bool:
+        count = len(given.run.readings)
+        return given.run.explosion is not None or count >= least or (count >= _FEWEST and learns(*given))
+
+    return Need(met, f"fewer than {least} readings")
+
+
+_FEWEST = 3
+"""One or two readings are no course, whatever they say."""

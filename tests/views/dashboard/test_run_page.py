@@ -154,7 +154,7 @@ def test_every_part_is_there_and_every_link_arrives(client):
     assert page.index("units are silent") < page.index('id="loss"')  # causes first
     assert page.index("units are silent") < page.index("the loss barely changes")
     assert re.search(r'class="verdict unhealthy".*Not healthy', page)
-    assert "after 4 epochs, 2 warnings, 2 remarks, 1 not answered" in page
+    assert "after 4 epochs, 2 warnings, 1 remark, 1 not answered" in page
     assert "explains: plateau" in page
     assert "it stands still" not in page  # a symptom is named, its advice is the cause's
     assert page.count("it could be larger") == 1

@@ -170,7 +170,7 @@ def weights_too_large(measured: Measured) -> Detection | None:
     )
 
 
-@detects(VANISHING_SIGNAL, needs=(RUNS,))
+@detects(VANISHING_SIGNAL, severity=Severity.INFO, needs=(RUNS,))
 def vanishing_signal(measured: Measured) -> Detection | None:
     """1e-3 of the first layer's spread reaches the last and it does not learn, or 1e-5."""
     layers = [layer for layer in measured.layers if math.isfinite(layer.spread_out)]

@@ -69,7 +69,6 @@ VANISHING_SIGNAL = Problem(
     summary="The differences between examples vanish on their way through the layers.",
     fix="He for ReLU, Xavier for tanh, ReLU for sigmoid; batch normalization or residual connections",
     source="CS231n lecture 6, 'Weight Initialization'",
-    severity=Severity.INFO,
     produces=NO_SIGNAL,
     effect=Effect.SIGNAL_LOST,
     figures=("spread",),

@@ -255,7 +255,7 @@ def optimizer_holds_other_model(log: Log) -> Detection | None:
 @detects(NOTHING_TO_TRAIN, reason="an optimizer leaves such parameters as they are", needs=(BEGAN_OR_ENDED,))
 def nothing_to_train(log: Log) -> Detection | None:
     """No parameter of the model requires a gradient."""
-    if log.setup.trainable:
+    if log.setup.trainable or not log.setup.optimizers:
         return None
     return Detection(
         where="model",
