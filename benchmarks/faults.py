@@ -47,6 +47,7 @@ from babysit.readings.logs import formats
 from babysit.readings.logs.chance import guessed_classes
 from babysit.records import Severity
 from babysit.watching.detectors import DETECTORS as WATCH
+from babysit.watching.exceptions import KNOWN
 from benchmarks.peers.fault_finders import FINDERS, RANK, Said, causes_of, installed, quietly
 
 OURS = ("babysit", "check", "watch")
@@ -96,7 +97,7 @@ class Answer:
 
 def of_zoo(case: Case) -> Program:
     """A program of the zoo, trained by the usual loop: the watch is asked for what it has a detector for."""
-    known = {detector.problem.name for detector in WATCH}
+    known = {detector.problem.name for detector in WATCH} | {problem.name for _, problem, *_ in KNOWN}
     watched = case.causes if known & set(case.causes) else ()
     return Program(case.name, "zoo", case.causes, watched, bool(case.causes), lambda: Job(*case.build()))
 

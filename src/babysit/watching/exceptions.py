@@ -13,7 +13,7 @@ _MOVE = (
     "call .to(device) on the model once, and on the inputs and the labels of every batch "
     "(x = x.to(device): a tensor does not move in place)"
 )
-_KNOWN = (
+KNOWN = (
     (
         "same device",
         LOOP_RAISED,
@@ -176,4 +176,4 @@ def explained(ending: str) -> Known | None:
         >>> explained("IndexError: Target 4 is out of bounds.").problem.name
         'labels_outside_range'
     """
-    return next((known for known in map(Known._make, _KNOWN) if known.words in ending), None)
+    return next((known for known in map(Known._make, KNOWN) if known.words in ending), None)
