@@ -7,7 +7,7 @@ import json
 import pytest
 
 from babysit.diagnosis import confidence
-from babysit.diagnosis.confidence import WEIGHT, Count, confidence_of, counts, prior_of
+from babysit.diagnosis.confidence import WEIGHT, Count, confidence_of, counts, prior
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def table(monkeypatch, tmp_path):
         forget()
 
     def forget():
-        for cached in (counts, prior_of):
+        for cached in (counts, prior):
             cached.cache_clear()
 
     yield written
@@ -35,24 +35,18 @@ def test_the_table_is_read_as_counts(table):
     assert counts() == {"checks.one": Count(named=4, right=3), "watching.other": Count(named=0, right=0)}
 
 
-def test_the_prior_is_the_share_that_was_right_over_all_detectors_of_a_door(table):
+def test_the_prior_is_the_share_that_was_right_over_all_detectors_of_all_doors(table):
     table(checks__one=[6, 3], checks__other=[4, 4], watching__one=[10, 1])
-    assert prior_of("checks") == 7 / 10
-    assert prior_of("watching") == 1 / 10
-
-
-def test_a_door_without_counts_has_the_prior_of_all_doors(table):
-    table(checks__one=[6, 3], watching__one=[4, 4])
-    assert prior_of("readings") == 7 / 10
-    assert prior_of("") == 7 / 10
+    assert prior() == 8 / 20
+    assert confidence_of("readings.one") == 0.4
 
 
 def test_without_any_count_nothing_is_known(table):
     table()
-    assert prior_of("checks") == 0.5
+    assert prior() == 0.5
     assert confidence_of("checks.one") == 0.5
     table(checks__one=[0, 0])
-    assert prior_of("checks") == 0.5
+    assert prior() == 0.5
 
 
 @pytest.mark.parametrize(
@@ -68,22 +62,17 @@ def test_what_was_counted_is_weighed_with_the_prior(table, named, right):
 
 def test_one_case_proves_little_and_many_decide(table):
     table(checks__few=[1, 1], checks__many=[200, 200], checks__wrong=[199, 0])
-    assert prior_of("checks") == pytest.approx(201 / 400)
+    assert prior() == pytest.approx(201 / 400)
     assert confidence_of("checks.few") == pytest.approx((1 + WEIGHT * 201 / 400) / (1 + WEIGHT), abs=0.005)
     assert confidence_of("checks.few") < 0.65
     assert confidence_of("checks.many") > 0.98
     assert confidence_of("checks.wrong") < 0.02
 
 
-@pytest.mark.parametrize("detector", ["checks.unknown", "checks.", "checks"])
-def test_an_unknown_detector_is_as_sure_as_its_door(table, detector):
+@pytest.mark.parametrize("detector", ["checks.unknown", "checks.", "checks", ""])
+def test_an_unknown_detector_is_as_sure_as_all_together(table, detector):
     table(checks__one=[8, 6], watching__one=[8, 2])
-    assert confidence_of(detector) == 0.75
-
-
-def test_a_detection_of_no_detector_is_as_sure_as_all_doors_together(table):
-    table(checks__one=[8, 6], watching__one=[8, 2])
-    assert confidence_of("") == 0.5
+    assert confidence_of(detector) == 0.5
 
 
 def test_the_table_that_is_shipped_can_be_read():

@@ -55,7 +55,7 @@ def test_a_report_at_the_prompt_is_what_is_printed(report):
         (SICK, "mnist: not healthy after 500 steps: 1 error, 1 warning, 1 remark"),
         (
             replace(SICK, questions=(*ASKED, OPEN)),
-            "mnist: not healthy after 500 steps: 1 error, 1 warning, 1 remark; 1 not answered: only 3 steps",
+            "mnist: not healthy after 500 steps: 1 error, 1 warning, 1 remark; 1 not answered",
         ),
         (
             replace(HEALTHY, causes=(Cause(REMARK),), when="before training"),

@@ -38,23 +38,17 @@ def counts() -> Mapping[str, Count]:
 def confidence_of(detector: str) -> float:
     """Tells how sure a detector is to name the right cause, in [0, 1].
 
-    (right + WEIGHT * p) / (named + WEIGHT), with p the share that was right over all detectors of its door.
+    (right + WEIGHT * p) / (named + WEIGHT), with p the share that was right over all detectors of all doors.
 
     Args:
-        detector: its key, e.g. "checks.bounded_output"; one without counts gets the prior.
+        detector: its key, e.g. "checks.bounded_output"; one without counts gets p.
     """
     count = counts().get(detector, Count(0, 0))
-    prior = prior_of(detector.partition(".")[0])
-    return round((count.right + WEIGHT * prior) / (count.named + WEIGHT), 2)
+    return round((count.right + WEIGHT * prior()) / (count.named + WEIGHT), 2)
 
 
 @cache
-def prior_of(door: str) -> float:
-    """Tells the share of right causes over all detectors of a door; over all doors for one without counts.
-
-    Args:
-        door: "checks", "watching" or "readings".
-    """
-    mine = [count for key, count in counts().items() if key.startswith(f"{door}.")] or list(counts().values())
-    named = sum(count.named for count in mine)
-    return sum(count.right for count in mine) / named if named else 0.5
+def prior() -> float:
+    """Tells the share of right causes over all detectors; 0.5 without counts."""
+    named = sum(count.named for count in counts().values())
+    return sum(count.right for count in counts().values()) / named if named else 0.5

@@ -28,7 +28,8 @@ def headline(verdict: Verdict, name: str = "") -> str:
     word = "not healthy" if verdict.health is Health.UNHEALTHY else str(verdict.health)
     parts = [found_text(verdict)]
     if verdict.unanswered:
-        parts.append(f"{len(verdict.unanswered)} not answered: {_reasons(verdict.unanswered)}")
+        reasons = "" if verdict.health is Health.UNHEALTHY else f": {_reasons(verdict.unanswered)}"
+        parts.append(f"{len(verdict.unanswered)} not answered{reasons}")
     start = f"{name}: " if name else ""
     moment = f" {when}" if when else ""
     return f"{start}{word}{moment}: {'; '.join(parts)}"
