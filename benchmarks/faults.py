@@ -104,7 +104,9 @@ def of_zoo(case: Case) -> Program:
 
 def programs(only: str = "", chosen: str = "") -> list[tuple[str, Program]]:
     """All programs with the part they are in."""
-    zoo = [(case.half, of_zoo(case)) for case in [*FAULTY, *HEALTHY]]
+    # A search for doctests imports the zoo under a second name: then each of its programs is there twice.
+    cases = {case.name: case for case in reversed([*FAULTY, *HEALTHY])}
+    zoo = [(case.half, of_zoo(case)) for case in reversed(cases.values())]
     field = [(program.half, program) for program in FIELD]
     issues = [(f"issues {program.half}", program) for program in ISSUES]
     sets = {"zoo": zoo, "field": field, "issues": issues}
