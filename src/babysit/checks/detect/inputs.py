@@ -1,4 +1,4 @@
-"""What goes in: the inputs' scale, the labels' range and shape."""
+"""Questions on what goes in: the inputs' scale, the labels' range and shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the program learns: its learning rate, its weight decay, and a few examples by heart."""
+"""Questions on learning: the learning rate, the weight decay, and a few examples by heart."""
 
 from __future__ import annotations
 
