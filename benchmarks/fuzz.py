@@ -4,7 +4,7 @@
 
 The properties are those of tests/fuzz, which try a few inputs of each surface in the test run; here each gets
 its share of the time, with other inputs every time. An input is accepted, refused with babysit's own error
-(which says what, where and a cure), or a finding: another exception, an exit, a hang, much memory, a changed
+(which says what, where and a fix), or a finding: another exception, an exit, a hang, much memory, a changed
 store. Exit code 1 if there is a finding; each is told with the smallest input that was found for it.
 """
 

@@ -30,10 +30,10 @@ import torch
 
 import babysit
 from babysit.errors import StoreError
-from babysit.session.job import Job, open_job
-from babysit.session.search_ask import Ask
-from babysit.session.searching import run_search
-from babysit.session.training import train
+from babysit.session.jobs.job import Job, open_job
+from babysit.session.jobs.search import run_search
+from babysit.session.jobs.search_ask import Ask
+from babysit.session.jobs.train import train
 from babysit.store import queries
 from babysit.store.reader import Reader
 from benchmarks.loading.looking import resident

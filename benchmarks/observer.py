@@ -22,12 +22,12 @@ import torch
 from babysit.recipe.building import Prepared, prepare
 from babysit.recipe.loading import apply_settings, load_recipe
 from babysit.recipe.space import Space
-from babysit.search.engines.crews import Crew
-from babysit.search.engines.events import EpochDone
-from babysit.search.stages import draw_trials
-from babysit.session.job import Job
-from babysit.session.search_ask import Ask
-from babysit.session.searching import run_search
+from babysit.session.jobs.job import Job
+from babysit.session.jobs.search import run_search
+from babysit.session.jobs.search_ask import Ask
+from babysit.tuning.engines.events import EpochDone
+from babysit.tuning.engines.populations import Crew
+from babysit.tuning.stages import draw_trials
 
 CASES = (("cifar10", ()), ("digits", ()))
 

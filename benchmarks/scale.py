@@ -32,13 +32,13 @@ from typing import Any, NamedTuple
 from babysit.recipe.building import Prepared, prepare
 from babysit.recipe.loading import load_recipe
 from babysit.records import Trial
-from babysit.search.engines.ending import NEVER, Ending, Judge, nobody
-from babysit.search.engines.events import Event, TrialDone
-from babysit.search.engines.local import Engine, InProcess, Processes, Source
-from babysit.search.search import Request, search
-from babysit.search.stages import Budget, draw_trials
-from babysit.session.recording import DiagnosingRecorder
+from babysit.session.jobs.recorder import DiagnosingRecorder
 from babysit.store.writer import Writer
+from babysit.tuning.engines.early_stop import NEVER, Ending, Judge, nobody
+from babysit.tuning.engines.events import Event, TrialDone
+from babysit.tuning.engines.local import Engine, InProcess, Processes, Source
+from babysit.tuning.search import Request, search
+from babysit.tuning.stages import Budget, draw_trials
 from benchmarks import search as searches
 
 RECIPE = str(searches.RECIPES / "small.py")
@@ -81,7 +81,7 @@ def engines(trials: int, epochs: int) -> Iterator[Row]:
 def _engine(name: str, prepared: Prepared, workers: int) -> Engine:
     if name == "local":
         return Processes(prepared, Source(RECIPE, (), searches.SEED), workers, GROUP)
-    from babysit.search.engines.ray import Cluster
+    from babysit.tuning.engines.ray import Cluster
 
     return Cluster(prepared, workers, GROUP)
 

@@ -44,8 +44,8 @@ from babysit.errors import BabysitError
 from babysit.recipe.loading import load_recipe
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import Numeric
-from babysit.search.engines import local
-from babysit.search.stages import draw_trials
+from babysit.tuning.engines import local
+from babysit.tuning.stages import draw_trials
 from benchmarks.peers import babysit_search
 from benchmarks.peers.task import Pair, Task, read_answer
 

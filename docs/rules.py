@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from babysit.views.rules import rules_page
+from babysit.views.terminal.rules import rules_page
 
 PAGE = Path(__file__).parent / "rules.md"
 

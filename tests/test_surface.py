@@ -41,7 +41,7 @@ def test_the_test_above_can_fail():
 def test_a_search_loads_no_optimizer_of_torchs():
     """torch.optim brings in torch._dynamo, which costs seconds that a short search cannot repay."""
     code = (
-        "import sys; from babysit.session.searching import *; from babysit.session.job import *\n"
+        "import sys; from babysit.session.jobs.search import *; from babysit.session.jobs.job import *\n"
         "from pathlib import Path; import tempfile\n"
         "with tempfile.TemporaryDirectory() as folder:\n"
         "    job = Job('digits', folder=Path(folder))\n"

@@ -23,7 +23,7 @@ from typing import Any
 
 from babysit.cli.main import main as command_line
 from babysit.records import CommandState
-from babysit.session.laboratory import laboratory
+from babysit.session.lab_cache import laboratory
 from babysit.store import queries
 from babysit.store.commands import commands_of
 from babysit.store.reader import Reader

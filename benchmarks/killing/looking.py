@@ -9,7 +9,7 @@ from pathlib import Path
 import babysit
 from babysit.errors import StoreError
 from babysit.records import State
-from babysit.session.job import Job
+from babysit.session.jobs.job import Job
 from babysit.store import queries
 from babysit.store.reader import Reader
 from babysit.store.verifying import verify

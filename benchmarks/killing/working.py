@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from babysit.records import Reading, Result, Run, State, Trial
-from babysit.session import training
-from babysit.session.job import Job, open_job
-from babysit.session.search_ask import Ask
-from babysit.session.searching import run_search
+from babysit.session.jobs import train as training
+from babysit.session.jobs.job import Job, open_job
+from babysit.session.jobs.search import run_search
+from babysit.session.jobs.search_ask import Ask
 from babysit.store import queries
 from babysit.store.commands import Commands
 from babysit.store.reader import Reader

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from babysit.records import Reading, Stage
-from babysit.search.stages import FINAL
+from babysit.tuning.stages import FINAL
 from benchmarks.peers.task import Task, Trained, answer, clock, note
 
 STAGES = "coarse:24x1,fine:12x{epochs},finer:12x{epochs},finest:12x{epochs},final:1x{epochs}"
@@ -21,7 +21,8 @@ the best, again and again until the time is up."""
 
 def listen(tell: Callable[[str, float], None]) -> None:
     """Has the next searches of this process tell the stage and the validation accuracy of every epoch."""
-    from babysit.session import recording, searching
+    from babysit.session.jobs import recorder as recording
+    from babysit.session.jobs import search as searching
 
     class Telling(recording.DiagnosingRecorder):
         """Tells what it records."""

@@ -7,13 +7,12 @@ import typing as _typing
 
 from babysit import data as data
 from babysit import nn as nn
-from babysit import search as _room  # noqa: F401 - loaded after the function of its name, it would hide that
 from babysit.checks.check import check as check
 from babysit.diagnosis.report import Report as Report
 from babysit.errors import BabysitError as BabysitError
 from babysit.errors import InputError as InputError
 from babysit.errors import StopRequested as StopRequested
-from babysit.recipe.reading import near_hint as _near_hint
+from babysit.recipe.parse import near_hint as _near_hint
 from babysit.recipe.recipe import Hyperparameters as Hyperparameters
 from babysit.recipe.recipe import Recipe as Recipe
 from babysit.recipe.space import choice as choice
@@ -22,14 +21,14 @@ from babysit.recipe.space import log_uniform as log_uniform
 from babysit.recipe.space import powers_of_ten as powers_of_ten
 from babysit.recipe.space import uniform as uniform
 from babysit.recipe.space import when as when
-from babysit.session.exporting import load as load
-from babysit.session.from_python import open as open
-from babysit.session.from_python import search as search
-from babysit.session.from_python import train as train
-from babysit.session.reports import save_report as save_report
+from babysit.session.api import open as open
+from babysit.session.api import search as search
+from babysit.session.api import train as train
+from babysit.session.jobs.verify import verify as verify
+from babysit.session.models.export import load as load
+from babysit.session.save_report import save_report as save_report
 from babysit.session.study import Study as Study
-from babysit.session.verifying import verify as verify
-from babysit.session.watching import watch as watch
+from babysit.session.watch import watch as watch
 
 if not _typing.TYPE_CHECKING:  # a type checker goes on refusing names that do not exist
 

@@ -1,4 +1,4 @@
-"""Every error that babysit raises on purpose; each message names what was wrong, where, and the cure.
+"""Every error that babysit raises on purpose; each message names what was wrong, where, and the fix.
 
     BabysitError
     ├── InputError           what the user gave cannot be used (exit code 2)
@@ -24,16 +24,16 @@ class BabysitError(Exception):
 
 
 class InputError(BabysitError):
-    """What the user gave cannot be used; the message says what, where and the cure."""
+    """What the user gave cannot be used; the message says what, where and the fix."""
 
-    def __init__(self, problem: str, *, cure: str = "") -> None:
+    def __init__(self, problem: str, *, fix: str = "") -> None:
         self.problem = problem
-        self.cure = cure
-        super().__init__(f"{problem}\n  cure: {cure}" if cure else problem)
+        self.fix = fix
+        super().__init__(f"{problem}\n  fix: {fix}" if fix else problem)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive pickling, and errors cross from worker processes.
-        return (_rebuild, (type(self), self.problem, self.cure))
+        return (_rebuild, (type(self), self.problem, self.fix))
 
 
 def path_of(text: str) -> Path:
@@ -46,7 +46,7 @@ def path_of(text: str) -> Path:
         >>> path_of("a" * 300)
         Traceback (most recent call last):
         babysit.errors.InputError: 'aaaaaaaaaaaaaaa...'... is no path: File name too long
-          cure: give the path of a file
+          fix: give the path of a file
     """
     path, why = Path(text), ""
     try:
@@ -56,12 +56,12 @@ def path_of(text: str) -> Path:
     except ValueError as error:  # a NUL
         why = str(error)
     if why:
-        raise InputError(f"{text[:40]!r}... is no path: {why}", cure="give the path of a file")
+        raise InputError(f"{text[:40]!r}... is no path: {why}", fix="give the path of a file")
     return path
 
 
-def _rebuild(kind: type[InputError], problem: str, cure: str) -> InputError:
-    return kind(problem, cure=cure)
+def _rebuild(kind: type[InputError], problem: str, fix: str) -> InputError:
+    return kind(problem, fix=fix)
 
 
 class DataError(InputError):

@@ -15,7 +15,7 @@ from babysit.store.writer import Writer
 pytest.importorskip("uvicorn")
 
 from babysit.views.dashboard.server import Server
-from babysit.views.dashboard.serving import OpenStore, Serving
+from babysit.views.dashboard.state import OpenStore, Serving
 
 
 def test_what_a_page_was_told_and_what_it_missed(tmp_path: Path) -> None:

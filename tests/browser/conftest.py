@@ -9,7 +9,7 @@ import pytest
 
 from babysit.store.writer import Writer
 from babysit.views.dashboard.server import Server
-from babysit.views.dashboard.serving import OpenStore, Serving
+from babysit.views.dashboard.state import OpenStore, Serving
 from browser.stores import EVIL, write_search
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")

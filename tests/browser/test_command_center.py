@@ -209,7 +209,7 @@ def test_a_trial_is_cloned_with_changes(server, open_tab):
 
 
 def test_numbers_are_written_as_in_python(server, open_tab):
-    from babysit.views.words import exponent_text, number_text, percent_text
+    from babysit.views.data.formatting import exponent_text, number_text, percent_text
 
     page = open_tab(server, "/s/1")
     values = [

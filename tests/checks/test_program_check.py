@@ -290,10 +290,10 @@ def test_numpy_batches_and_an_endless_stream():
     ("model", "batches", "message"),
     [(print, [data()], "nn.Module"), (network(), [], "no batch"), (network(), [data()[0]], "not a pair")],
 )
-def test_what_cannot_be_checked_is_refused_with_a_cure(model, batches, message):
+def test_what_cannot_be_checked_is_refused_with_a_fix(model, batches, message):
     with pytest.raises(InputError, match=message) as refused:
         babysit.check(model, nn.CrossEntropyLoss(), batches)
-    assert refused.value.cure
+    assert refused.value.fix
 
 
 def test_every_fault_of_weight_has_a_program_in_the_zoo():

@@ -1,4 +1,4 @@
-"""Whatever is wrong with the input, the user reads what, where and the cure; the exit code is 2."""
+"""Whatever is wrong with the input, the user reads what, where and the fix; the exit code is 2."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def assert_refused(answer, *words):
     assert "Traceback" not in answer.out
     for word in words:
         assert word in text
-    assert "cure:" in text
+    assert "fix:" in text
 
 
 @pytest.mark.parametrize("command", ["check", "train", "search"])

@@ -298,8 +298,8 @@ def test_rules_and_their_parameters_are_searched_from_the_command_line(babysit):
         ("--enqueue", "l2=1", "--enqueue", "l2=2", "--stages", "coarse:1x1"),
     ],
 )
-def test_a_space_or_point_that_makes_no_sense_exits_with_2_and_a_cure(babysit, words):
+def test_a_space_or_point_that_makes_no_sense_exits_with_2_and_a_fix(babysit, words):
     answer = babysit("search", "digits", *words)
     assert answer.code == 2
-    assert "cure" in answer.err
+    assert "fix" in answer.err
     assert "Traceback" not in answer.err

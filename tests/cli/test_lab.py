@@ -60,7 +60,7 @@ def test_an_unknown_experiment_lists_the_known_ones(babysit):
     answer = babysit("lab", "saturationn")
     assert answer.code == 2
     assert "saturation" in answer.err
-    assert "cure:" in answer.err
+    assert "fix:" in answer.err
 
 
 def test_unknown_data_is_refused(babysit):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from babysit.cli import main as entry
-from babysit.session.liveness import PROCESS, this_process
+from babysit.session.commands.liveness import PROCESS, this_process
 from babysit.store.writer import Writer
 
 LOG = Path(__file__).parents[1] / "readings" / "logs" / "lecture" / "row88_exploding.txt"

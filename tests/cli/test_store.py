@@ -37,7 +37,7 @@ def test_a_broken_store_has_exit_code_1(babysit, store):
     answer = babysit("store", "verify", "--store", store)
     assert answer.code == 1
     assert "trial 1/0/0 is complete after 9 epochs, but its last reading is 3" in answer.out
-    assert "cure:" in answer.out
+    assert "fix:" in answer.out
 
 
 def test_migrating(babysit, store):
@@ -82,7 +82,7 @@ def test_what_is_not_there_is_refused(babysit, command):
     assert "no store" in answer.err
 
 
-def test_a_newer_store_is_refused_with_the_cure(babysit, store):
+def test_a_newer_store_is_refused_with_the_fix(babysit, store):
     execute(store, "UPDATE meta SET value = 99 WHERE name = 'schema_version'")
     for command in ("migrate", "verify", "compact"):
         answer = babysit("store", command)

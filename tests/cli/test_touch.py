@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from babysit.records import CommandKind, Stage, State, Trial
-from babysit.session import listening
-from babysit.session.listening import Listener
+from babysit.session.commands import poll
+from babysit.session.commands.poll import Listener
 from babysit.store.writer import Writer
 
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """A study of one stage with two running trials, and a process that answers what it is asked."""
-    monkeypatch.setattr(listening, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(poll, "POLL_SECONDS", 0.01)
     url = str(tmp_path / "runs.db")
 
     def heed(command):
@@ -68,7 +68,7 @@ def test_what_is_refused_has_exit_code_1(typed):
 
 
 def test_an_answer_that_does_not_come_in_time(typed, study, monkeypatch):
-    monkeypatch.setattr(listening, "POLL_SECONDS", 30)
+    monkeypatch.setattr(poll, "POLL_SECONDS", 30)
     answer = typed("stop", "1", "--wait", "0.1")
     while answer.code == 0:  # the listener's last look was still to come
         answer = typed("stop", "1", "--wait", "0.1")
@@ -92,7 +92,7 @@ def test_what_cannot_be_asked_has_exit_code_2(typed, words, told):
     answer = typed(*words)
     assert answer.code == 2
     assert told in " ".join(answer.err.split())
-    assert "cure:" in answer.err
+    assert "fix:" in answer.err
     assert typed("commands", "1", "--json").data["commands"] == []
 
 

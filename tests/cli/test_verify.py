@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from babysit.search.engines.events import EpochDone
-from babysit.search.engines.local import InProcess, Processes, Source
-from babysit.search.stages import draw_trials
-from babysit.session.job import Job, fingerprint_of, open_job
-from babysit.session.training import _checkpoint
+from babysit.session.jobs.job import Job, fingerprint_of, open_job
+from babysit.session.jobs.train import _checkpoint
 from babysit.store import queries
 from babysit.store.reader import Reader
+from babysit.tuning.engines.events import EpochDone
+from babysit.tuning.engines.local import InProcess, Processes, Source
+from babysit.tuning.stages import draw_trials
 
 QUICK = ("--members", 2, "--steps", 5)
 SMALL = ("--stages", "coarse:3x1,final:1x1")
@@ -23,7 +23,7 @@ def words_of(text):
 def assert_refused(answer, *words):
     assert answer.code == 2, answer
     assert "Traceback" not in answer.err + answer.out
-    assert all(word in words_of(answer.err) for word in (*words, "cure:")), answer.err
+    assert all(word in words_of(answer.err) for word in (*words, "fix:")), answer.err
 
 
 def test_verify_prints_the_way_the_differences_and_the_verdict(babysit):

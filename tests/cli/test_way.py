@@ -33,7 +33,7 @@ def test_another_way_can_be_asked_for(run, way):
     assert f"trials train together: {way} (as asked" in found.output
 
 
-def test_a_way_that_is_impossible_is_an_error_with_its_cure(run, tmp_path):
+def test_a_way_that_is_impossible_is_an_error_with_its_fix(run, tmp_path):
     (tmp_path / "mine.py").write_text(
         "import babysit as bs\n"
         "from torch import nn\n"

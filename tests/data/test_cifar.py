@@ -103,7 +103,7 @@ def test_absent_data_say_which_files_to_put_where(no_data):
         cifar10()
     assert str(no_data) in caught.value.problem
     for name in (*FILES, "cifar-10-batches-py", "cifar-10-python.tar.gz", "BABYSIT_DATA", "download=True"):
-        assert name in caught.value.cure
+        assert name in caught.value.fix
 
 
 @pytest.mark.parametrize("val", [0, 100, -1])
@@ -186,7 +186,7 @@ def test_a_missing_file_and_a_folder_in_its_place_are_refused(cifar_folder):
 
 @pytest.mark.usefixtures("refuse_open")
 def test_an_unreadable_file_is_refused(cifar_folder):
-    with pytest.raises(DataError, match=r"may not be read by this user\n  cure: chmod"):
+    with pytest.raises(DataError, match=r"may not be read by this user\n  fix: chmod"):
         cifar10(cifar_folder, val=10)
 
 

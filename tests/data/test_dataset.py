@@ -137,7 +137,7 @@ def test_the_split_depends_on_the_seed_only():
 
 @pytest.mark.parametrize(("val", "test"), [(10, 0), (0.5, 0.5), (-1, 0), (1.0, 0), (float("nan"), 0)])
 def test_impossible_splits_are_refused(val, test):
-    with pytest.raises(DataError, match="cure"):
+    with pytest.raises(DataError, match="fix"):
         split(np.zeros((10, 1)), np.zeros(10), val=val, test=test, seed=0)
 
 
@@ -189,4 +189,4 @@ def test_what_cannot_be_trained_on_is_refused(dataset, problem):
     with pytest.raises(DataError, match=problem) as caught:
         validate(dataset)
     assert caught.value.problem.startswith("made: ")
-    assert caught.value.cure
+    assert caught.value.fix

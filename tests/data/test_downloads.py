@@ -88,7 +88,7 @@ def test_a_wrong_checksum_is_refused_and_nothing_is_kept(served, tmp_path, monke
     monkeypatch.setitem(SOURCES, "made", Download(base, {"a.bin": "md5:" + "0" * 32}))
     with pytest.raises(DataError, match=r"a.bin could not be downloaded: .*hash") as caught:
         fetch("made", tmp_path / "target")
-    assert "into" in caught.value.cure
+    assert "into" in caught.value.fix
     assert not list((tmp_path / "target").glob("*"))
 
 
@@ -104,8 +104,8 @@ def test_no_network_says_what_to_put_where(no_data, monkeypatch):
     monkeypatch.setitem(SOURCES, "fashion-mnist", nowhere)
     with pytest.raises(DataError, match="could not be downloaded") as caught:
         fashion_mnist(download=True)
-    assert "train-images-idx3-ubyte.gz" in caught.value.cure
-    assert str(no_data / "fashion-mnist") in caught.value.cure
+    assert "train-images-idx3-ubyte.gz" in caught.value.fix
+    assert str(no_data / "fashion-mnist") in caught.value.fix
 
 
 def test_a_folder_that_cannot_be_made_is_named(served, tmp_path, monkeypatch):

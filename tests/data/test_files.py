@@ -23,11 +23,11 @@ def test_the_data_root_follows_the_environment(monkeypatch):
 def test_a_good_file_is_parsed(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"content")
-    assert read(path, lambda file: file.read(), kind="text", cure="none") == b"content"
+    assert read(path, lambda file: file.read(), kind="text", fix="none") == b"content"
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), EOFError("odd"), MemoryError("odd"), KeyError("odd")])
-def test_whatever_a_parser_raises_names_the_file_and_the_cure(tmp_path, error):
+def test_whatever_a_parser_raises_names_the_file_and_the_fix(tmp_path, error):
     path = tmp_path / "a.txt"
     path.touch()
 
@@ -35,18 +35,18 @@ def test_whatever_a_parser_raises_names_the_file_and_the_cure(tmp_path, error):
         raise error
 
     with pytest.raises(DataError, match=r"a.txt cannot be read as text: .*odd") as caught:
-        read(path, parse, kind="text", cure="write it again")
-    assert caught.value.cure == "write it again"
+        read(path, parse, kind="text", fix="write it again")
+    assert caught.value.fix == "write it again"
 
 
 def test_absent_files_and_folders_are_named(tmp_path):
     with pytest.raises(DataError, match="absent does not exist"):
-        read(tmp_path / "absent", bytes, kind="text", cure="")
+        read(tmp_path / "absent", bytes, kind="text", fix="")
     with pytest.raises(DataError, match="is a folder, not text"):
-        read(tmp_path, bytes, kind="text", cure="")
+        read(tmp_path, bytes, kind="text", fix="")
 
 
 @pytest.mark.usefixtures("refuse_open")
 def test_unreadable_files_are_named(tmp_path):
     with pytest.raises(DataError, match="may not be read"):
-        read(tmp_path / "secret", bytes, kind="text", cure="")
+        read(tmp_path / "secret", bytes, kind="text", fix="")

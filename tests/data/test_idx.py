@@ -64,7 +64,7 @@ def test_absent_data_say_which_files_to_put_where(no_data):
     with pytest.raises(DataError) as caught:
         mnist()
     assert str(no_data / "mnist") in caught.value.problem
-    assert all(f"{part}.gz" in caught.value.cure for part in PARTS)
+    assert all(f"{part}.gz" in caught.value.fix for part in PARTS)
 
 
 def test_the_format_is_read_as_published():
@@ -97,7 +97,7 @@ def test_damaged_files_are_refused_by_name(idx_folder, name, content, problem):
     (idx_folder / name).write_bytes(content)
     with pytest.raises(DataError, match=problem) as caught:
         fashion_mnist(idx_folder, val=5)
-    assert caught.value.cure
+    assert caught.value.fix
     assert str(idx_folder / name) in caught.value.problem or "one class" in caught.value.problem
 
 

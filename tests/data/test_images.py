@@ -137,7 +137,7 @@ def test_a_cache_that_fails_leaves_nothing(folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match="cannot be written") as caught:
         image_folder(folder, cache=tmp_path / "file" / "cache")
-    assert "cache=" in caught.value.cure
+    assert "cache=" in caught.value.fix
 
 
 def test_damage_is_found_before_training_in_a_small_folder_and_named_when_read_in_any(folder):
@@ -169,7 +169,7 @@ def test_images_of_different_sizes_need_a_size(folder):
     paint(folder / "red" / "large.jpg", (250, 0, 0), size=(9, 8))
     with pytest.raises(DataError, match=r"large.jpg is 9 x 8 pixels .* is 4 x 6") as caught:
         image_folder(folder)
-    assert caught.value.cure == "pass size=(4, 6) to resize them all"
+    assert caught.value.fix == "pass size=(4, 6) to resize them all"
     assert image_folder(folder, (5, 7)).input_shape == (3, 5, 7)
 
 

@@ -54,7 +54,7 @@ def test_pickled_it_is_its_path(tmp_path):
         DataError, match=r"holds \[10, 100\] of uint8 here, not \[5000, 100\] of uint8"
     ) as caught:
         pickle.loads(parcel)
-    assert "every machine" in caught.value.cure
+    assert "every machine" in caught.value.fix
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_output_is_float32_and_input_is_untouched(step, images):
 
 @named
 def test_transform_before_fit_says_what_to_do(step, images):
-    with pytest.raises(DataError, match=r"has not been fitted yet\n  cure: call .*fit"):
+    with pytest.raises(DataError, match=r"has not been fitted yet\n  fix: call .*fit"):
         clone(step).transform(images)
 
 

@@ -170,7 +170,7 @@ DATES = [f"2020-01-{row + 1:02d},{row},{row % 2}" for row in range(20)]
         ("", "label", "table.csv cannot be read as a CSV file: Empty CSV"),
         ("a,label\n", "label", "header but no rows"),
         ("a,label\n1,2\n3,4,5\n", "label", "cannot be read as a CSV file: CSV parse error"),
-        ("a,b\n1,2\n", "label", r"no column 'label'\n  cure: its columns are: a, b"),
+        ("a,b\n1,2\n", "label", r"no column 'label'\n  fix: its columns are: a, b"),
         ("a,a,label\n1,2,3\n", "label", "several columns called 'a'"),
         ("label\n1\n0\n" * 1, "label", "has no column left"),
         ("a,label\n" + "1,x\n" * 30, "label", "one class only"),
@@ -190,7 +190,7 @@ def test_tables_that_cannot_be_used_are_refused(path, content, label, problem):
     with pytest.raises(DataError, match=problem) as caught:
         csv(path, label)
     assert "table.csv" in caught.value.problem
-    assert caught.value.cure
+    assert caught.value.fix
 
 
 def test_bytes_that_are_no_text_are_refused(path):

@@ -146,7 +146,7 @@ def test_a_name_of_today_finds_that_problem_alone_even_where_another_had_it():
 
 
 @pytest.mark.parametrize(
-    ("name", "cure"),
+    ("name", "fix"),
     [
         ("learning_rate_to_high", "did you mean learning_rate_too_high"),
         ("dead unit", "did you mean dead_units"),
@@ -154,8 +154,8 @@ def test_a_name_of_today_finds_that_problem_alone_even_where_another_had_it():
         ("xyzzy", "`babysit rules` lists them"),
     ],
 )
-def test_an_unknown_name_is_refused_with_what_was_meant(name, cure):
+def test_an_unknown_name_is_refused_with_what_was_meant(name, fix):
     with pytest.raises(InputError, match="no rule is called") as refused:
         problems_named(name)
     assert repr(name) in refused.value.problem
-    assert refused.value.cure.startswith(cure)
+    assert refused.value.fix.startswith(fix)

@@ -43,7 +43,7 @@ def run(words: Sequence[str], folder: Path) -> Answer:
 
 
 def attempted(words: Sequence[str], folder: Path) -> Answer:
-    """The same, with its promises: 0 or 1 for an answer, 2 with a message and a cure for a refusal.
+    """The same, with its promises: 0 or 1 for an answer, 2 with a message and a fix for a refusal.
 
     Raises:
         InputError: it was refused.
@@ -54,8 +54,8 @@ def attempted(words: Sequence[str], folder: Path) -> Answer:
     if answer.code == 2:
         said = answer.err.partition("error:")[2] or answer.err.partition("Usage:")[2]
         assert said.strip(), f"exit code 2 without a message: {answer.err!r}"
-        assert "cure:" in said or "Error" in said, f"no cure: {answer.err}"
-        raise InputError(said.strip(), cure="as it says")
+        assert "fix:" in said or "Error" in said, f"no fix: {answer.err}"
+        raise InputError(said.strip(), fix="as it says")
     return answer
 
 

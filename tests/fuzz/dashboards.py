@@ -20,7 +20,7 @@ from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.security import LARGEST_BODY, Rules
 from babysit.views.dashboard.server import Server
-from babysit.views.dashboard.serving import OpenStore, Serving
+from babysit.views.dashboard.state import OpenStore, Serving
 from browser.stores import EVIL, write_search
 
 from .damage import damaged
@@ -330,7 +330,7 @@ def _ask(case: Asked, folder: Path) -> None:
         assert server.version() == before, "a refused request has changed the store"
     assert answer.headers["content-security-policy"]
     if answer.status_code >= 400:
-        raise InputError(f"answered with {answer.status_code}", cure=answer.text[:80] or "none")
+        raise InputError(f"answered with {answer.status_code}", fix=answer.text[:80] or "none")
 
 
 def answer_header(case: Asked, name: str) -> str:

@@ -107,7 +107,7 @@ def judge(surface: Surface, case: Any, folder: Path) -> str:
 
 def _check_refusal(refusal: InputError, surface: Surface) -> None:
     assert refusal.problem, "a refusal that says nothing"
-    assert refusal.cure, f"a refusal without a cure: {refusal.problem}"
+    assert refusal.fix, f"a refusal without a fix: {refusal.problem}"
     hidden = "MemoryError" in str(refusal) and not surface.of_users
     assert not hidden, f"it was allocated before it was doubted: {refusal}"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from babysit.readings.logs.formats import NAMES
-from babysit.session.diagnosing import diagnose_log
+from babysit.session.diagnose import diagnose_log
 from readings.logs import test_search_logs
 from readings.logs.printed import PROGRAMS
 
@@ -19,7 +19,7 @@ from .command import attempted
 from .damage import damaged
 from .harness import Surface
 
-HERE = Path(__file__).parents[1] / "watching" / "logs"
+HERE = Path(__file__).parents[1] / "readings" / "logs"
 
 
 @functools.cache

@@ -17,8 +17,7 @@ import babysit as bs
 from babysit.recipe.building import prepare
 from babysit.recipe.loading import load_recipe
 from babysit.recipe.space import middle
-from babysit.session.exporting import save_model
-from babysit.session.job import Job
+from babysit.session.models.export import save_model
 from babysit.training.checkpoint import load_checkpoint, save_checkpoint
 
 from .damage import damaged
@@ -49,7 +48,7 @@ def _whole() -> dict[str, bytes]:
     prepared = prepare(recipe, seed=0)
     values = middle(recipe.full_space())
     model = prepared.model(values, ("a",))
-    save_model(Job(str(file)), folder / "net.safetensors", prepared, values, model.state_dict())
+    save_model(folder / "net.safetensors", prepared, values, model.state_dict(), recipe=str(file))
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from babysit.session.job import Job, open_job
+from babysit.session.jobs.job import Job, open_job
 
 from .damage import damaged
 from .harness import Surface

@@ -19,7 +19,7 @@ from babysit.store.commands import Commands
 from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.security import Rules
-from babysit.views.dashboard.serving import OpenStore, Serving
+from babysit.views.dashboard.state import OpenStore, Serving
 from browser.stores import write_search
 
 from .command import attempted
@@ -241,7 +241,7 @@ def _shown_store(case: tuple[list[Cell], str], folder: Path) -> None:
         serving.lab.close()
     assert answer.status_code < 500
     if answer.status_code >= 400:
-        raise InputError(f"answered with {answer.status_code}", cure=answer.text[:80])
+        raise InputError(f"answered with {answer.status_code}", fix=answer.text[:80])
 
 
 # Optuna's storages

@@ -21,18 +21,18 @@ from babysit.data.cifar import FOLDER
 from babysit.data.pickles import load_arrays
 from babysit.errors import CheckpointError, DataError, InputError, RecipeError, SpaceError, StoreError
 from babysit.recipe.building import calling
-from babysit.search.pruning import parse_seconds
-from babysit.search.stages import MOST, parse_stages
-from babysit.session.asking import factor_of
-from babysit.session.diagnosing import diagnose_log
-from babysit.session.search_ask import Ask, budgets_of
+from babysit.session.commands.send import factor_of
+from babysit.session.diagnose import diagnose_log
+from babysit.session.jobs.search_ask import Ask, budgets_of
 from babysit.store import overview, queries
 from babysit.store.reader import Reader
 from babysit.store.verifying import verify
 from babysit.training.checkpoint import load_checkpoint, save_checkpoint
+from babysit.tuning.pruning import parse_seconds
+from babysit.tuning.stages import MOST, parse_stages
 from babysit.views.dashboard.security import Rules
 from babysit.views.dashboard.server import Server
-from babysit.views.dashboard.serving import OpenStore, Serving
+from babysit.views.dashboard.state import OpenStore, Serving
 from data.conftest import cifar_batch
 from fuzz import stores
 from fuzz.command import attempted
@@ -339,7 +339,7 @@ def test_a_models_facts_of_another_kind_are_refused(tmp_path, changed):
     (tmp_path / "net.recipe.json").write_text(json.dumps(_facts() | changed))
     with pytest.raises(CheckpointError) as caught:
         bs.load(tmp_path / "net.safetensors")
-    assert caught.value.cure
+    assert caught.value.fix
 
 
 def test_deep_json_in_place_of_a_models_facts_is_refused(tmp_path):
@@ -414,7 +414,7 @@ def test_a_row_that_nobody_wrote_is_refused(changed, table, column, value):
     with Reader(changed(table, column, value)) as reader:
         with pytest.raises(StoreError, match="a row of the store cannot be read") as caught:
             everything(reader)
-        assert "backup" in caught.value.cure
+        assert "backup" in caught.value.fix
 
 
 @pytest.mark.parametrize(
@@ -445,7 +445,7 @@ def test_the_same_for_choices(changed):
     ],
 )
 def test_a_storage_that_makes_optuna_raise_is_refused(tmp_path, table, column, value):
-    from babysit.session.optuna_studies import import_from_optuna
+    from babysit.session.exchange.optuna import import_from_optuna
 
     path = tmp_path / "optuna.db"
     stores._with_cells(stores.whole_storage(), [Cell(table, column, 0, value)], path)
@@ -508,7 +508,7 @@ def test_a_fault_of_the_dashboards_own_is_still_told(caplog):
 )
 def test_a_path_that_no_file_system_could_hold_is_refused(tmp_path, words, name):
     what = f"optuna:sqlite:///{name}" if words == ["import"] else name
-    with pytest.raises(InputError, match="cure:"):
+    with pytest.raises(InputError, match="fix:"):
         attempted([*words, what], tmp_path)
 
 

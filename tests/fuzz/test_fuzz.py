@@ -36,7 +36,7 @@ def test_no_input_is_a_finding(surface, tmp_path):
 
 
 def refused():
-    raise InputError("it is nothing", cure="give something")
+    raise InputError("it is nothing", fix="give something")
 
 
 def silent():
@@ -60,7 +60,7 @@ def hidden():
     try:
         bytearray(2**62)
     except MemoryError as error:
-        raise InputError(f"it cannot be read: {error!r}", cure="give something") from None
+        raise InputError(f"it cannot be read: {error!r}", fix="give something") from None
 
 
 def attempt(what, tmp_path):
@@ -82,7 +82,7 @@ def test_the_judge_sees_memory(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("what", "told"),
     [
-        (silent, "without a cure"),
+        (silent, "without a fix"),
         (broken, "KeyError"),
         (ended, "SystemExit"),
         (late, "hangs"),

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from babysit.readings.logs.ranges import parse_range
 from babysit.recipe.loading import parse_settings
-from babysit.recipe.reading import parse_points
+from babysit.recipe.parse import parse_points
 from babysit.recipe.space import as_data, from_data, sample, variants
 from babysit.records import State
-from babysit.search.pruning import parse_seconds
-from babysit.search.stages import draw_trials, parse_stages
-from babysit.session.asking import factor_of
-from babysit.session.job import Job, open_job
-from babysit.session.search_ask import Ask, check_ask
+from babysit.session.commands.send import factor_of
+from babysit.session.jobs.job import Job, open_job
+from babysit.session.jobs.search_ask import Ask, check_ask
 from babysit.store.writer import Writer
+from babysit.tuning.pruning import parse_seconds
+from babysit.tuning.stages import draw_trials, parse_stages
 from browser.stores import write_search
 
 from .command import attempted

@@ -11,9 +11,9 @@ from PIL import Image
 
 from babysit.errors import InputError
 from babysit.lab.catalogue import EXPERIMENTS, experiment
+from babysit.lab.datasets import raw_data, unit_data
 from babysit.lab.experiment import Experiment, Options
 from babysit.lab.figures import save
-from babysit.lab.material import raw_data, unit_data
 
 NAMES = list(EXPERIMENTS)
 

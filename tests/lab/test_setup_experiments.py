@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from babysit.lab import harness, initialization
+from babysit.lab import initialization, ten_layers
 from babysit.lab.dead_units import SILENT_THEORY
 from babysit.lab.experiment import Options
-from babysit.lab.harness import Case, passage
 from babysit.lab.initialization import HE_RELU, KNOWN, LARGE, LECTURE, SMALL, XAVIER_RELU, XAVIER_TANH, cases
 from babysit.lab.preprocessing import clouds, sheet
 from babysit.lab.saturation import look
+from babysit.lab.ten_layers import Case, passage
 from babysit.lab.zigzag import path
 from babysit.nn.initialization import INITIALIZERS
 
@@ -108,8 +108,8 @@ def test_every_scheme_is_tried_with_tanh_and_with_relu():
 
 
 def test_every_scheme_gives_the_promised_rows_in_a_small_network(monkeypatch):
-    monkeypatch.setattr(harness, "WIDTH", 50)
-    monkeypatch.setattr(harness, "ROWS", 100)
+    monkeypatch.setattr(ten_layers, "WIDTH", 50)
+    monkeypatch.setattr(ten_layers, "ROWS", 100)
     layers = initialization.run(Options()).data["layers"]
     keys = {"scheme", "activation", "layer", "mean", "std", "gradient_std", "weight_gradient_std", "options"}
     assert all(set(layer) == keys for layer in layers)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from babysit.lab.datasets import unit_data
 from babysit.lab.experiment import Options, number, plain
 from babysit.lab.learning_rate import pick_four, quietest
-from babysit.lab.material import unit_data
 from babysit.lab.random_vs_grid import grid, hit_share, peak
 from babysit.lab.relu_race import deep_race, network
 from babysit.lab.sweeps import Trace, epochs_until, final_cost, ladder, one_thread, smoothed

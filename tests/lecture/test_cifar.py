@@ -11,7 +11,7 @@ import pytest
 from babysit.readings.report import report_on
 from babysit.recipe.space import middle
 from babysit.records import State, Status
-from babysit.session.recording import context_of
+from babysit.session.jobs.recorder import context_of
 from benchmarks import lecture
 
 pytestmark = [

@@ -24,9 +24,9 @@ from babysit.diagnosis.report import Report
 from babysit.recipe.building import prepare
 from babysit.recipe.loading import apply_settings, load_recipe
 from babysit.records import Health, Severity, State
-from babysit.session.diagnosing import diagnose_log
-from babysit.session.job import Job
-from babysit.session.training import train
+from babysit.session.diagnose import diagnose_log
+from babysit.session.jobs.job import Job
+from babysit.session.jobs.train import train
 
 pytestmark = [
     pytest.mark.cifar,

@@ -59,4 +59,4 @@ def test_the_first_loss_is_at_chance_however_wide_the_network(width):
 def test_a_value_that_makes_no_network_is_refused(bad):
     with pytest.raises(InputError) as caught:
         built(bad)
-    assert caught.value.cure
+    assert caught.value.fix

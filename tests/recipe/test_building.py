@@ -44,7 +44,7 @@ def validate(model, data=digits, **options):
 def refusal(model, data=digits, **options):
     with pytest.raises(RecipeError) as caught:
         validate(model, data, **options)
-    assert caught.value.cure
+    assert caught.value.fix
     return str(caught.value)
 
 
@@ -140,7 +140,7 @@ def test_chance_is_what_a_network_that_knows_nothing_gets():
 def prepare_refusal(data, **options):
     with pytest.raises(RecipeError) as caught:
         prepare(recipe(lambda hp: linear(), data, **options), seed=0)
-    assert caught.value.cure
+    assert caught.value.fix
     return str(caught.value)
 
 

@@ -115,7 +115,7 @@ def test_a_condition_that_can_never_hold_is_refused(space, names):
     with pytest.raises(SpaceError) as caught:
         check_conditions(space)
     assert names in str(caught.value)
-    assert caught.value.cure
+    assert caught.value.fix
 
 
 def test_fixing_a_parent_is_no_mistake():
@@ -149,7 +149,7 @@ def test_a_point_takes_the_kinds_of_its_ranges():
 def test_a_point_that_does_not_lie_in_the_space_is_refused(point):
     with pytest.raises(SpaceError) as caught:
         check_point(NESTED, point)
-    assert caught.value.cure
+    assert caught.value.fix
 
 
 def test_a_conditional_name_may_be_given_with_its_parent():

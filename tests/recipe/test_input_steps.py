@@ -34,4 +34,4 @@ def test_none_is_no_step_and_every_name_can_be_made():
 def test_a_step_that_does_not_exist_is_refused(text):
     with pytest.raises(SpaceError, match="preprocessing") as caught:
         parse_steps(text)
-    assert caught.value.cure
+    assert caught.value.fix

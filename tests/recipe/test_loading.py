@@ -43,7 +43,7 @@ def write(tmp_path):
 def refusal(text):
     with pytest.raises(RecipeError) as caught:
         load_recipe(text)
-    assert caught.value.cure
+    assert caught.value.fix
     return str(caught.value)
 
 
@@ -251,11 +251,11 @@ def test_a_setting_that_is_no_assignment_is_refused(setting):
         "schedule=cosin",
     ],
 )
-def test_an_impossible_value_is_refused_by_name_with_a_cure(setting):
+def test_an_impossible_value_is_refused_by_name_with_a_fix(setting):
     with pytest.raises(InputError) as caught:
         changed(setting)
     assert setting.split("=")[0].split("_")[0] in caught.value.problem
-    assert caught.value.cure
+    assert caught.value.fix
 
 
 def test_zero_l2_and_zero_momentum_are_possible():
@@ -318,10 +318,10 @@ def test_points_of_the_command_line_come_before_the_recipes_own():
         (["learning_rate=loguniform(1e-6, 1e-3)"], []),
     ],
 )
-def test_what_cannot_be_searched_is_refused_with_a_cure(settings, enqueue):
+def test_what_cannot_be_searched_is_refused_with_a_fix(settings, enqueue):
     with pytest.raises(InputError) as caught:
         changed(*settings, enqueue=enqueue)
-    assert caught.value.cure
+    assert caught.value.fix
 
 
 def test_a_condition_may_wait_for_a_rule_that_is_not_the_present_one():

@@ -110,7 +110,7 @@ def test_training_names_are_those_that_the_model_need_not_read():
 def test_an_impossible_recipe_is_refused_when_it_is_written(options):
     with pytest.raises(InputError) as caught:
         recipe(**options)
-    assert caught.value.cure
+    assert caught.value.fix
 
 
 def test_a_searched_batch_size_must_be_whole():
@@ -188,7 +188,7 @@ def test_a_condition_on_a_rule_that_is_not_searched_sees_the_recipes_own():
 def test_an_impossible_space_or_point_is_refused_when_it_is_written(changes):
     with pytest.raises(InputError) as caught:
         recipe(**changes)
-    assert caught.value.cure
+    assert caught.value.fix
 
 
 def test_points_to_try_first_are_kept_with_the_kinds_of_their_ranges():

@@ -243,11 +243,11 @@ def test_a_setting_is_read_as_it_is_written_in_a_recipe(text, expected):
         "(1, 2)",
     ],
 )
-def test_a_range_that_cannot_be_read_names_the_setting_and_a_cure(text):
+def test_a_range_that_cannot_be_read_names_the_setting_and_a_fix(text):
     with pytest.raises(SpaceError) as caught:
         parse("weird_name", text)
     assert "weird_name" in caught.value.problem
-    assert caught.value.cure
+    assert caught.value.fix
     assert " object at 0x" not in str(caught.value)
 
 
@@ -268,7 +268,7 @@ def test_exponents_given_for_values_are_explained():
 def test_bounds_that_are_no_finite_numbers_are_refused(maker, bad):
     with pytest.raises(SpaceError) as caught:
         maker(1, bad)
-    assert caught.value.cure
+    assert caught.value.fix
 
 
 @pytest.mark.parametrize("value", [None, [1, 2], (1, 2), {"low": 1}, object(), lambda: 1])

@@ -20,10 +20,10 @@ from babysit.store import run_queries
 from babysit.store.reader import Reader
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.security import Rules
-from babysit.views.dashboard.serving import OpenStore, Serving
-from babysit.views.live import run_frame
-from babysit.views.recorded import load_trial_view
-from babysit.views.trial import trial_view
+from babysit.views.dashboard.state import OpenStore, Serving
+from babysit.views.data.recorded_run import load_trial_view
+from babysit.views.terminal.live import run_frame
+from babysit.views.terminal.trial import trial_view
 from cli.conftest import babysit as babysit
 from views.dashboard.conftest import HOST
 

@@ -11,9 +11,9 @@ from babysit.recipe.building import prepare
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import choice, log_uniform, uniform
 from babysit.records import State
-from babysit.session.job import Job
-from babysit.session.search_ask import Ask
-from babysit.session.searching import run_search
+from babysit.session.jobs.job import Job
+from babysit.session.jobs.search import run_search
+from babysit.session.jobs.search_ask import Ask
 from babysit.store import queries
 from babysit.store.reader import Reader
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url
 
-from babysit.session.liveness import PROCESS, this_process
+from babysit.session.commands.liveness import PROCESS, this_process
 from babysit.store import queries
 from babysit.store.reader import Reader
 from babysit.store.schema import metadata

@@ -16,9 +16,9 @@ import torch
 import babysit
 from babysit.errors import StoreError
 from babysit.records import State
-from babysit.session.job import Job, open_job
-from babysit.session.search_ask import Ask
-from babysit.session.searching import Hooks, run_search
+from babysit.session.jobs.job import Job, open_job
+from babysit.session.jobs.search import Hooks, run_search
+from babysit.session.jobs.search_ask import Ask
 from babysit.store import outage, queries
 from babysit.store.reader import Reader
 from babysit.store.writer import FLUSH_READINGS, Writer

@@ -165,7 +165,7 @@ class TestRefused:
             opened(database.replace("/postgres?", "/none?"))
 
     def test_no_schema(self, opened: type[Reader] | type[Writer], database: str) -> None:
-        with pytest.raises(StoreError, match="cure"):
+        with pytest.raises(StoreError, match="fix"):
             opened(f"{database}&options=-csearch_path%3Dno_such_schema")
 
     def test_other_tables(self, opened: type[Reader] | type[Writer], empty_postgres_url: str) -> None:

@@ -48,7 +48,7 @@ class TestRefused:
     def test_a_file_of_something_else(self, opened: type[Reader] | type[Writer], tmp_path: Path) -> None:
         path = tmp_path / "notes.txt"
         path.write_text("these are my notes, not a database\n" * 50)
-        with pytest.raises(StoreError, match=r"not a babysit store[\s\S]*cure"):
+        with pytest.raises(StoreError, match=r"not a babysit store[\s\S]*fix"):
             opened(str(path))
         assert path.read_text().startswith("these are my notes")
 
@@ -80,7 +80,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("url", ["", "sqlite://", ":memory:", "sqlite:///:memory:", "no such://thing"])
     def test_an_address_of_nothing(self, opened: type[Reader] | type[Writer], url: str) -> None:
-        with pytest.raises(StoreError, match="cure"):
+        with pytest.raises(StoreError, match="fix"):
             opened(url)
 
     def test_a_server_without_its_driver(self, opened: type[Reader] | type[Writer]) -> None:
@@ -88,7 +88,7 @@ class TestRefused:
             opened("firebird://localhost/x")
 
     def test_a_folder(self, opened: type[Reader] | type[Writer], tmp_path: Path) -> None:
-        with pytest.raises(StoreError, match="cure"):
+        with pytest.raises(StoreError, match="fix"):
             opened(str(tmp_path))
 
 
@@ -107,7 +107,7 @@ def test_the_later_mount_on_one_point_counts() -> None:
 @pytest.mark.parametrize("folder", ["a file", "/proc/none", "/proc"])
 def test_a_folder_that_cannot_be(folder: str, tmp_path: Path) -> None:
     (tmp_path / "a file").touch()
-    with pytest.raises(StoreError, match=r"cannot be[\s\S]*cure: name a file in a folder"):
+    with pytest.raises(StoreError, match=r"cannot be[\s\S]*fix: name a file in a folder"):
         Writer(str(tmp_path / folder / "runs.db"))
 
 
@@ -183,7 +183,7 @@ def test_a_read_only_disk_can_be_read(mount: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
     with Reader(str(path)) as reader:
         assert same(queries.results(reader, 1), [complete(0)])
-    with pytest.raises(StoreError, match=r"cure"):
+    with pytest.raises(StoreError, match=r"fix"):
         Writer(str(path))
 
 

@@ -50,7 +50,7 @@ def test_a_full_disk_keeps_the_former_one(tmp_path):
     done = run(WRITING_WHERE_THERE_IS_NO_ROOM, path)
     assert done.returncode == 0, done.stderr
     assert "cannot write the checkpoint" in done.stdout
-    assert "cure: choose a folder that can be written and has room" in done.stdout
+    assert "fix: choose a folder that can be written and has room" in done.stdout
     assert load_checkpoint(path)[1] == {"epoch": 1}
     assert list(tmp_path.iterdir()) == [path]
 

@@ -1,4 +1,4 @@
-"""Devices by name; what is not there is an error with its cure."""
+"""Devices by name; what is not there is an error with its fix."""
 
 from __future__ import annotations
 

@@ -165,12 +165,12 @@ def test_a_way_may_be_asked_for(way):
 @pytest.mark.parametrize(
     ("way", "make", "words"),
     [
-        ("fused", Unlowered, ("sinc", "cure: ask for 'vmap' or 'serial'")),
-        ("vmap", branching, ("vmap refuses it", "cure: ask for 'serial'")),
-        ("fastest", lambda: mlp(4, [3], 2), ("'fastest'", "cure: choose one of: fused, vmap, serial")),
+        ("fused", Unlowered, ("sinc", "fix: ask for 'vmap' or 'serial'")),
+        ("vmap", branching, ("vmap refuses it", "fix: ask for 'serial'")),
+        ("fastest", lambda: mlp(4, [3], 2), ("'fastest'", "fix: choose one of: fused, vmap, serial")),
     ],
 )
-def test_a_way_that_cannot_be_is_refused_with_a_cure(way, make, words):
+def test_a_way_that_cannot_be_is_refused_with_a_fix(way, make, words):
     with pytest.raises(RecipeError) as refusal:
         lower(stack([make(), make()]), X, way)
     assert all(word in str(refusal.value) for word in words)

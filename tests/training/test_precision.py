@@ -90,7 +90,7 @@ def test_float32_means_float32_even_where_the_process_asked_for_less():
 @pytest.mark.parametrize("name", ["float16", "", "Medium"])
 def test_an_unknown_name_is_refused_with_the_list(call, name):
     with pytest.raises(
-        InputError, match=r"no precision named .*\n  cure: use one of .*medium, bfloat16, auto"
+        InputError, match=r"no precision named .*\n  fix: use one of .*medium, bfloat16, auto"
     ):
         call(name)
     with pytest.raises(InputError, match="no precision named"), precise(name):

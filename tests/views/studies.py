@@ -26,7 +26,7 @@ from babysit.records import (
     Trial,
     Verdict,
 )
-from babysit.views.study import StudyView
+from babysit.views.data.study import StudyView
 
 NAN = math.nan
 EVIL = "<script>alert('x')</script> & [red]\"quoted\"[/red]"

@@ -87,4 +87,4 @@ def test_what_is_no_report_is_refused(given):
     model = mlp()
     with pytest.raises(InputError, match="not a report") as refused:
         babysit.watch(model, torch.optim.SGD(model.parameters(), 0.1), before=given)
-    assert "babysit.check" in refused.value.cure
+    assert "babysit.check" in refused.value.fix

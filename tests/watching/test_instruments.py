@@ -355,7 +355,7 @@ def test_a_run_cut_off_in_full_progress_should_go_on():
         (RuntimeError("element 0 of tensors does not require grad"), "no graph"),
     ],
 )
-def test_what_pytorch_says_is_told_as_a_cure(error, meaning):
+def test_what_pytorch_says_is_told_as_a_fix(error, meaning):
     assert meaning in explained(told(type(error), error)).meaning
 
 

@@ -103,7 +103,7 @@ def copied(
         InputError: the model is no module, or the batches hold no (inputs, targets).
     """
     if not isinstance(model, nn.Module):
-        raise InputError(f"the model is a {type(model).__name__}", cure="give an nn.Module")
+        raise InputError(f"the model is a {type(model).__name__}", fix="give an nn.Module")
     model = getattr(model, "_orig_mod", model)  # of a compiled module, which would compile every copy
     optimizers = _sequence(optimizer)
     streams = (batches, val_batches)
@@ -113,7 +113,7 @@ def copied(
         device = _device(model)
         read, held_out = (_taken(stream, device) for stream in streams)
         if not read:
-            raise DataError("there is no batch to look at", cure="give a DataLoader or a list of (x, y)")
+            raise DataError("there is no batch to look at", fix="give a DataLoader or a list of (x, y)")
         with _separate(model, loss, optimizers) as (apart, own_loss, own):
             yield Program(
                 apart,
@@ -149,7 +149,7 @@ def _taken(batches: Iterable[Batch] | None, device: torch.device) -> tuple[Batch
     for batch in itertools.islice(batches or (), _MOST_READ):
         if not isinstance(batch, list | tuple) or len(batch) != 2:
             raise DataError(
-                f"a batch is a {type(batch).__name__}, not a pair", cure="let each batch be (inputs, targets)"
+                f"a batch is a {type(batch).__name__}, not a pair", fix="let each batch be (inputs, targets)"
             )
         found.append((_own(batch[0], device), _own(batch[1], device)))
         numbers += sum(value.numel() for value in found[-1] if isinstance(value, Tensor))

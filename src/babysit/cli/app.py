@@ -22,12 +22,12 @@ from babysit.errors import BabysitError
 from babysit.recipe.building import Prepared
 from babysit.recipe.builtin import BUILTIN
 from babysit.recipe.space import middle
-from babysit.search.engines.choosing import ENGINES
-from babysit.search.pruning import PRUNERS
-from babysit.search.samplers import SAMPLERS
-from babysit.session.touching import GOES_ON, StudyStopped
+from babysit.session.commands.handler import GOES_ON, StudyStopped
 from babysit.store.addresses import PASSWORD_PLACE, without_password
 from babysit.training.precision import PRECISION_NAMES, remark
+from babysit.tuning.engines.registry import ENGINES
+from babysit.tuning.pruning import PRUNERS
+from babysit.tuning.samplers import SAMPLERS
 
 
 class _Guarded(TyperGroup):

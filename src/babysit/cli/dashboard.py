@@ -15,7 +15,7 @@ from rich.markup import escape
 from babysit.cli.app import OutOption, StoreOption, app, console_for
 from babysit.errors import InputError
 from babysit.session.dashboard import make_server
-from babysit.session.job import DEFAULT_FOLDER, Job
+from babysit.session.jobs.job import DEFAULT_FOLDER, Job
 from babysit.store.addresses import shown
 
 
@@ -36,7 +36,7 @@ def dashboard(
 ) -> None:
     """See every study in a browser, live: a hundred runs at once, and touch them."""
     if where and store:
-        raise InputError("two stores are named", cure="leave --store out")
+        raise InputError("two stores are named", fix="leave --store out")
     url = Job("", store=where or store, folder=out).store_url
     server = make_server(url, host, port)
     console = console_for(False)

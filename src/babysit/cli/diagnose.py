@@ -13,10 +13,10 @@ from babysit.cli.app import JsonOption, SarifOption, app, console_for, emit
 from babysit.readings.logs.formats import AUTO, NAMES
 from babysit.readings.logs.ranges import parse_range
 from babysit.records import Result
-from babysit.session.diagnosing import LogDiagnosis, SearchDiagnosis, diagnose_log
-from babysit.views import diagnosis
-from babysit.views.pages import write_page
-from babysit.views.words import range_text
+from babysit.session.diagnose import LogDiagnosis, SearchDiagnosis, diagnose_log
+from babysit.views.data.formatting import range_text
+from babysit.views.html.pages import write_page
+from babysit.views.terminal import log_diagnosis
 
 
 @app.command("diagnose", epilog="Example: python train.py | tee log.txt; babysit diagnose log.txt")
@@ -58,16 +58,16 @@ def _view(found: LogDiagnosis | SearchDiagnosis) -> RenderableType:
     if isinstance(found, SearchDiagnosis):
         return _search_view(found)
     log = found.log
-    return diagnosis.training_view(found.recognized, found.chance, log.run, log.unit, found.report)
+    return log_diagnosis.training_view(found.recognized, found.chance, log.run, log.unit, found.report)
 
 
 def _search_view(found: SearchDiagnosis) -> RenderableType:
     box = {name: range_text(searched.as_data()) for name, searched in found.box.items()}
-    lines = diagnosis.standing_lines(found.positions, found.correlations, box, found.edges)
-    lines += [diagnosis.ruined_line(found.ruined)] if found.ruined else []
-    return diagnosis.search_view(
+    lines = log_diagnosis.standing_lines(found.positions, found.correlations, box, found.edges)
+    lines += [log_diagnosis.ruined_line(found.ruined)] if found.ruined else []
+    return log_diagnosis.search_view(
         found.recognized,
-        diagnosis.trials_table(found.ranked, found.tied),
+        log_diagnosis.trials_table(found.ranked, found.tied),
         lines,
         found.edges,
         {name: following.as_data() for name, following in found.next.items()},

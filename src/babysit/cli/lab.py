@@ -14,7 +14,7 @@ from babysit.cli.app import JsonOption, SeedOption, app, console_for, emit
 from babysit.lab.catalogue import EXPERIMENTS, experiment
 from babysit.lab.experiment import Options, Outcome
 from babysit.lab.figures import save
-from babysit.session.job import writable
+from babysit.session.jobs.job import writable
 
 LAB_FOLDER = Path("babysit-lab")
 

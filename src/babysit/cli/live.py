@@ -19,16 +19,16 @@ from rich.text import Text
 
 from babysit.cli.app import OutOption, StoreOption, app, console_for
 from babysit.records import State
-from babysit.session.job import DEFAULT_FOLDER, Job
-from babysit.session.liveness import is_interrupted
+from babysit.session.commands.liveness import is_interrupted
+from babysit.session.jobs.job import DEFAULT_FOLDER, Job
 from babysit.session.references import Reference, resolve
 from babysit.store import overview, queries
 from babysit.store.commands import silence
 from babysit.store.reader import Reader
-from babysit.views.dashboard.board import read_board
-from babysit.views.dashboard.standing import standing
-from babysit.views.live import run_frame, study_frame
-from babysit.views.recorded import load_trial_view
+from babysit.views.data.recorded_run import load_trial_view
+from babysit.views.data.standing import standing
+from babysit.views.data.trial_table import read_board
+from babysit.views.terminal.live import run_frame, study_frame
 
 _LONE = ("train", "watch")
 """Studies of these kinds have one trial, and are shown as it."""

@@ -58,8 +58,8 @@ def main() -> None:
         _drop_output()
         where = f" to {error.filename}" if error.filename else ""
         what = escape(f"cannot write{where}: {error.strerror}")
-        cure = "make room, or write it elsewhere"
-        error_console().print(f"[red]error:[/red] {what}\n  cure: {cure}", soft_wrap=True)
+        fix = "make room, or write it elsewhere"
+        error_console().print(f"[red]error:[/red] {what}\n  fix: {fix}", soft_wrap=True)
         raise SystemExit(2) from None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from babysit.cli.app import JsonOption, app, console_for, emit
-from babysit.views import rules
+from babysit.views.terminal import rules
 
 
 @app.command("rules", epilog="Example: babysit rules learning_rate_too_low")

@@ -41,14 +41,14 @@ from babysit.recipe.building import Prepared
 from babysit.recipe.space import Choice, number, plain
 from babysit.records import CheckResult, Reading, State
 from babysit.session.dashboard import dashboard_beside
-from babysit.session.job import DEFAULT_FOLDER, Job, check, examine, guessed, open_job
-from babysit.session.training import Trained, train
+from babysit.session.jobs.job import DEFAULT_FOLDER, Job, check, examine, guessed, open_job
+from babysit.session.jobs.train import Trained, train
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32
-from babysit.views import terminal
-from babysit.views.pages import write_page
-from babysit.views.verdict import verdict_view
-from babysit.views.verdict_page import verdict_page
+from babysit.views.html.pages import write_page
+from babysit.views.html.verdict_page import verdict_page
+from babysit.views.terminal import tables
+from babysit.views.terminal.verdict import verdict_view
 
 
 @app.command("check", epilog="Example: babysit check cifar10 -s hidden=100")
@@ -90,7 +90,7 @@ def run_checks(prepared: Prepared, console: Console) -> list[CheckResult]:
     with console.status("checking"):
         for result in check(prepared):
             results.append(result)
-    console.print(terminal.checks_table(results))
+    console.print(tables.checks_table(results))
     return results
 
 
@@ -128,7 +128,7 @@ def train_recipe(
     _tell_guesses(prepared, console)
 
     def show(reading: Reading) -> None:
-        console.print(terminal.epoch_line(reading, prepared.recipe.epochs), highlight=False, soft_wrap=True)
+        console.print(tables.epoch_line(reading, prepared.recipe.epochs), highlight=False, soft_wrap=True)
 
     with dashboard_beside(job.store_url, partial(tell_address, console), wanted=dashboard):
         trained = train(job, prepared, resume=resume, show=show)

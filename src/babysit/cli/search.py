@@ -57,24 +57,24 @@ from babysit.cli.runs import run_checks
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import number
 from babysit.records import Edge, Reading, Status, Study
-from babysit.search.engines.choosing import LOCAL
-from babysit.search.engines.local import default_workers
-from babysit.search.pruning import NONE, parse_seconds
-from babysit.search.samplers import RANDOM
 from babysit.session.dashboard import dashboard_beside
-from babysit.session.job import DEFAULT_FOLDER, Job, open_job
-from babysit.session.onnx_files import require_onnx
-from babysit.session.search_ask import Ask, budgets_of, check_ask
-from babysit.session.searching import Hooks, Searched, run_search
+from babysit.session.jobs.job import DEFAULT_FOLDER, Job, open_job
+from babysit.session.jobs.search import Hooks, Searched, run_search
+from babysit.session.jobs.search_ask import Ask, budgets_of, check_ask
+from babysit.session.models.onnx import require_onnx
 from babysit.store import queries
 from babysit.store.reader import Reader
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32
-from babysit.views import terminal
-from babysit.views.finals import epochs_text, final_lines, fold_text
-from babysit.views.importance import importance_view
-from babysit.views.report import write_report
-from babysit.views.study import load_study_view
+from babysit.tuning.engines.local import default_workers
+from babysit.tuning.engines.registry import LOCAL
+from babysit.tuning.pruning import NONE, parse_seconds
+from babysit.tuning.samplers import RANDOM
+from babysit.views.data.final_stage import epochs_text, final_lines, fold_text
+from babysit.views.data.study import load_study_view
+from babysit.views.html.report import write_report
+from babysit.views.terminal import tables
+from babysit.views.terminal.importance import importance_view
 
 
 @app.command("search", epilog="Example: babysit search cifar10 --stages coarse:40x3,fine:20x10,final:1x30")
@@ -177,7 +177,7 @@ def _search(job: Job, ask: Ask, console: Console, as_json: bool) -> Searched:
     checks = [] if ask.resume else run_checks(prepared, console)
     if any(result.status is Status.FAIL for result in checks):
         console.print("[yellow]a check failed: the search goes on, but read its advice first[/yellow]")
-    with terminal.SearchProgress(console) as progress:
+    with tables.SearchProgress(console) as progress:
         searched = run_search(job, prepared, ask, checks=checks, hooks=_hooks(progress, console))
     _tell_outcome(job, searched, console)
     stopped = searched.outcome["states"].get("stopped", 0)
@@ -204,9 +204,9 @@ def _chosen_workers(prepared: Prepared, ask: Ask) -> int:
     return default_workers() if work > _SHORT_SEARCH else 1
 
 
-def _hooks(progress: terminal.SearchProgress, console: Console) -> Hooks:
+def _hooks(progress: tables.SearchProgress, console: Console) -> Hooks:
     def final(reading: Reading, epochs: int) -> None:
-        console.print(terminal.epoch_line(reading, epochs), highlight=False, soft_wrap=True)
+        console.print(tables.epoch_line(reading, epochs), highlight=False, soft_wrap=True)
 
     def resumed(study: Study, done: int) -> None:
         console.print(f"going on with study {study.id}: {done} finished trials are kept")
@@ -226,11 +226,11 @@ def _tell_outcome(job: Job, searched: Searched, console: Console) -> None:
         stages = queries.stages(reader, searched.study)
     outcome = searched.outcome
     for found in stages:
-        console.print(terminal.stage_panel(found))
-    console.print(terminal.results_table(results, 10, [tuple(key) for key in outcome["ties"]]))
+        console.print(tables.stage_panel(found))
+    console.print(tables.results_table(results, 10, [tuple(key) for key in outcome["ties"]]))
     if outcome["best"]:
         edges, silenced = ([Edge(**edge) for edge in outcome[key]] for key in ("edges", "silenced"))
-        console.print(terminal.edges_panel(edges, silenced))
+        console.print(tables.edges_panel(edges, silenced))
         console.print(importance_view(outcome["importance"], outcome["importance_note"]))
         best = tuple(outcome["best"][name] for name in ("stage", "number"))
         over_folds = fold_text(next(result for result in results if result.trial.key == best))

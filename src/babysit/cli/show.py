@@ -12,17 +12,17 @@ from rich.markup import escape
 from babysit.cli.app import JsonOption, OutOption, StoreOption, app, console_for, emit
 from babysit.errors import InputError
 from babysit.records import Edge, Study
-from babysit.session.comparing import compared
-from babysit.session.job import DEFAULT_FOLDER, Job
-from babysit.session.liveness import is_interrupted
+from babysit.session.commands.liveness import is_interrupted
+from babysit.session.comparison import compared
+from babysit.session.jobs.job import DEFAULT_FOLDER, Job
 from babysit.session.references import resolve
 from babysit.store.reader import Reader
-from babysit.views import terminal
-from babysit.views.comparison import comparison_data, comparison_view
-from babysit.views.recorded import load_trial_view
-from babysit.views.study import StudyView, load_study_view
-from babysit.views.trial import trial_data, trial_view
-from babysit.views.trial_rows import trial_rows
+from babysit.views.data.recorded_run import load_trial_view
+from babysit.views.data.study import StudyView, load_study_view
+from babysit.views.data.trial_rows import trial_rows
+from babysit.views.terminal import tables
+from babysit.views.terminal.comparison import comparison_data, comparison_view
+from babysit.views.terminal.trial import trial_data, trial_view
 
 _FORM = "3 or a name, a trial as 3/0/12, 3/fine/7 or 3/best"
 
@@ -58,17 +58,17 @@ def _show_study(view: StudyView, console: Console) -> None:
         highlight=False,
     )
     for stage in view.stages:
-        console.print(terminal.stage_panel(stage))
+        console.print(tables.stage_panel(stage))
     ties = [(int(stage), int(number)) for stage, number in outcome.get("ties") or ()]
-    console.print(terminal.results_table(view.results, 10, ties))
+    console.print(tables.results_table(view.results, 10, ties))
     if outcome.get("edges"):
-        console.print(terminal.edges_panel([Edge(**edge) for edge in outcome["edges"]]))
+        console.print(tables.edges_panel([Edge(**edge) for edge in outcome["edges"]]))
     for advice in outcome.get("advice") or ():
         console.print(f"• {escape(str(advice))}")
 
 
 def _state(study: Study) -> str:
-    return terminal.INTERRUPTED if is_interrupted(study) else study.state.value
+    return tables.INTERRUPTED if is_interrupted(study) else study.state.value
 
 
 def _study_data(view: StudyView) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def compare(
 ) -> None:
     """Compare trials, or studies by their best: the settings that differ, what came of them, their curves."""
     if len(what) < 2:
-        raise InputError("one is nothing to compare", cure="name two or more, e.g. babysit compare 3/best 4")
+        raise InputError("one is nothing to compare", fix="name two or more, e.g. babysit compare 3/best 4")
     with Reader(Job("", store=store, folder=out).store_url) as reader:
         found = [compared(reader, one) for one in what]
     console_for(as_json).print(comparison_view(found))

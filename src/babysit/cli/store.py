@@ -8,8 +8,8 @@ import typer
 from rich.markup import escape
 
 from babysit.cli.app import JsonOption, OutOption, StoreOption, app, console_for, emit
-from babysit.session.job import DEFAULT_FOLDER, Job
-from babysit.session.old_checkpoints import KEEP_DAYS, prune_checkpoints
+from babysit.session.jobs.job import DEFAULT_FOLDER, Job
+from babysit.session.jobs.stale_checkpoints import KEEP_DAYS, prune_checkpoints
 from babysit.store import compacting, verifying
 from babysit.store.reader import Reader
 
@@ -57,8 +57,8 @@ def verify(
     for fault in wrong:
         console.print(f"  {escape(fault)}", soft_wrap=True, highlight=False)
     if wrong:
-        cure = "babysit store compact drops rows that belong to nothing; what is damaged comes from a backup"
-        console.print(f"cure: {cure}", soft_wrap=True)
+        fix = "babysit store compact drops rows that belong to nothing; what is damaged comes from a backup"
+        console.print(f"fix: {fix}", soft_wrap=True)
     if as_json:
         emit({"whole": not wrong, "faults": wrong, **counted})
     raise typer.Exit(1 if wrong else 0)

@@ -19,15 +19,15 @@ from babysit.cli.app import (
 from babysit.errors import InputError
 from babysit.recipe.builtin import TEMPLATE
 from babysit.records import State, Study
-from babysit.session.job import DEFAULT_FOLDER, Job, file_stem
-from babysit.session.liveness import is_interrupted, resume_command
+from babysit.session.commands.liveness import is_interrupted, resume_command
+from babysit.session.jobs.job import DEFAULT_FOLDER, Job, file_stem
 from babysit.session.references import near
 from babysit.store import queries
 from babysit.store.addresses import PASSWORD_PLACE, shown, without_password
 from babysit.store.reader import Reader
-from babysit.views import terminal
-from babysit.views.report import write_report
-from babysit.views.study import load_study_view
+from babysit.views.data.study import load_study_view
+from babysit.views.html.report import write_report
+from babysit.views.terminal import tables
 
 
 @app.command(epilog="Example: babysit report 3 --out reports")
@@ -43,7 +43,7 @@ def report(
         found = queries.latest_study(reader) if study is None else queries.study(reader, study)
     if found is None:
         raise InputError(
-            f"the store {shown(url)} holds no study", cure="run `babysit demo` or `babysit search` first"
+            f"the store {shown(url)} holds no study", fix="run `babysit demo` or `babysit search` first"
         )
     path = out / f"{file_stem(found.name, found.id, found.fingerprint)}.html"
     write_report(load_study_view(url, found.id), path)
@@ -59,15 +59,15 @@ def new(
 ) -> None:
     """Write a commented recipe to start from."""
     if file.suffix != ".py":
-        raise InputError(f"{file} would be no Python file", cure=f"write {file.with_suffix('.py')}")
+        raise InputError(f"{file} would be no Python file", fix=f"write {file.with_suffix('.py')}")
     try:
         with file.open("x", encoding="utf-8", errors="backslashreplace") as opened:
             opened.write(TEMPLATE.format(path=file))
     except FileExistsError:
-        raise InputError(f"{file} exists already", cure="choose another name, or delete it first") from None
+        raise InputError(f"{file} exists already", fix="choose another name, or delete it first") from None
     except OSError as error:
         raise InputError(
-            f"cannot write {file}: {error.strerror}", cure="choose a folder you can write in"
+            f"cannot write {file}: {error.strerror}", fix="choose a folder you can write in"
         ) from None
     console_for(as_json).print(
         f"wrote {escape(str(file))}; try: babysit check {escape(str(file))}", soft_wrap=True
@@ -95,7 +95,7 @@ def runs(
     studies = [study for study in studies if _is_wanted(study, study in lost, state, recipe)]
     lost = [study for study in lost if study in studies]
     console = console_for(as_json)
-    console.print(terminal.studies_table(studies, trials, [study.id for study in lost]))
+    console.print(tables.studies_table(studies, trials, [study.id for study in lost]))
     for study in lost:
         hint = f", with {PASSWORD_PLACE}," if without_password(url) != url else ""
         going_on = f"go on{hint} with: {escape(resume_command(study, url, out))}"
@@ -106,13 +106,13 @@ def runs(
         emit({"studies": [_study_data(study, study in lost) for study in studies]})
 
 
-_STATES = (*(state.value for state in State), terminal.INTERRUPTED)
+_STATES = (*(state.value for state in State), tables.INTERRUPTED)
 
 
 def _is_wanted(study: Study, interrupted: bool, state: str, recipe: str) -> bool:
     if state and state not in _STATES:
-        raise InputError(f"there is no state {state!r}", cure=near(state, _STATES))
-    told = terminal.INTERRUPTED if interrupted else study.state.value
+        raise InputError(f"there is no state {state!r}", fix=near(state, _STATES))
+    told = tables.INTERRUPTED if interrupted else study.state.value
     return state in ("", told) and recipe in ("", study.recipe, study.name)
 
 
@@ -123,7 +123,7 @@ def _study_data(study: Study, interrupted: bool) -> dict[str, Any]:
         "recipe": study.recipe,
         "kind": study.kind,
         "seed": study.seed,
-        "state": terminal.INTERRUPTED if interrupted else str(study.state),
+        "state": tables.INTERRUPTED if interrupted else str(study.state),
         "created": study.created,
         "best": study.outcome.get("best"),
     }

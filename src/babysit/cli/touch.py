@@ -10,13 +10,13 @@ from rich.markup import escape
 
 from babysit.cli.app import JsonOption, OutOption, StoreOption, app, console_for, emit
 from babysit.records import Command, CommandKind, CommandState, State
-from babysit.search.pruning import parse_seconds
-from babysit.session.asking import ask, factor_of, wait_for_answer
-from babysit.session.job import DEFAULT_FOLDER, Job
+from babysit.session.commands.send import ask, factor_of, wait_for_answer
+from babysit.session.jobs.job import DEFAULT_FOLDER, Job
 from babysit.session.references import resolve
 from babysit.store.commands import SILENT_SECONDS, commands_of, silence
 from babysit.store.reader import Reader
-from babysit.views.command_table import command_data, commands_table, request_text, silence_text
+from babysit.tuning.pruning import parse_seconds
+from babysit.views.terminal.commands import command_data, commands_table, request_text, silence_text
 
 ReferenceArgument = Annotated[
     str,

@@ -9,13 +9,13 @@ import typer
 from rich.markup import escape
 
 from babysit.cli.app import JsonOption, OutOption, StoreOption, app, console_for, emit
-from babysit.session.job import DEFAULT_FOLDER, Job
-from babysit.session.optuna_studies import PREFIX, export_to_optuna, import_from_optuna, split_address
+from babysit.session.exchange.optuna import PREFIX, export_to_optuna, import_from_optuna, split_address
+from babysit.session.exchange.trial_files import write_trials
+from babysit.session.jobs.job import DEFAULT_FOLDER, Job
 from babysit.session.references import resolve
-from babysit.session.trial_files import write_trials
 from babysit.store.addresses import shown
 from babysit.store.reader import Reader
-from babysit.views.study import load_study_view
+from babysit.views.data.study import load_study_view
 
 
 @app.command("export", epilog="Example: babysit export 3 --to trials.csv")

@@ -18,9 +18,9 @@ from babysit.cli.app import (
     console_for,
     emit,
 )
-from babysit.session.verifying import verify
+from babysit.session.jobs.verify import verify
 from babysit.training.precision import FLOAT32
-from babysit.views.verification import verification_text
+from babysit.views.terminal.verification import verification_text
 
 
 @app.command("verify", epilog="Example: babysit verify my_recipe.py --precision medium")

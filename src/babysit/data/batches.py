@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from babysit.data.ahead import ahead, depth_for, threads_here
 from babysit.data.dataset import Dataset, Split
+from babysit.data.prefetch import ahead, depth_for, threads_here
 from babysit.data.rows import Array, Chosen, Inputs, Rows
 from babysit.errors import SpaceError
 from babysit.seeding import numpy_generator
@@ -56,7 +56,7 @@ class Batches:
     ) -> None:
         if batch_size < 1:
             raise SpaceError(
-                f"batch_size must be at least 1, not {batch_size}", cure="use e.g. batch_size=100"
+                f"batch_size must be at least 1, not {batch_size}", fix="use e.g. batch_size=100"
             )
         self.dataset = dataset
         self.batch_size = min(batch_size, len(dataset.train))

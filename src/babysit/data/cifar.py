@@ -24,7 +24,7 @@ FOLDER = "cifar-10-batches-py"
 ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-python.tar.xz")
 TRAINING_FILES = tuple(f"data_batch_{number}" for number in range(1, 6))
 FILES = (*TRAINING_FILES, "test_batch")
-CURE = (
+FIX = (
     f"put the folder {FOLDER} (python version: {', '.join(FILES)}) or {ARCHIVES[0]} there, point root= or "
     "BABYSIT_DATA to the folder that holds it, or let it be fetched with download=True or BABYSIT_DOWNLOAD=1"
 )
@@ -47,7 +47,7 @@ def cifar10(
         download: fetch it (170 MB) if it is absent; ``BABYSIT_DOWNLOAD=1`` does the same.
 
     Raises:
-        DataError: absent, damaged or mislabelled; the message names the file and the cure.
+        DataError: absent, damaged or mislabelled; the message names the file and the fix.
 
     Example:
         >>> cifar10().train.x.shape  # doctest: +SKIP
@@ -63,7 +63,7 @@ def cifar10(
         _unpack(folder / ARCHIVES[0], folder / FOLDER)
         place = folder / FOLDER
     if place is None:
-        raise DataError(f"CIFAR-10 was not found in {folder}", cure=CURE)
+        raise DataError(f"CIFAR-10 was not found in {folder}", fix=FIX)
     batches = _read_folder(place) if place.is_dir() else _read_archive(place)
     test = batches.pop("test_batch")
     train, held_out = hold_out_last(_joined(batches), val, "CIFAR-10")
@@ -85,12 +85,12 @@ def _is_complete(place: Path) -> bool:
 
 
 def _read_folder(folder: Path) -> dict[str, Split]:
-    return {name: read(folder / name, _batch, kind="a CIFAR-10 pickle", cure=CURE) for name in FILES}
+    return {name: read(folder / name, _batch, kind="a CIFAR-10 pickle", fix=FIX) for name in FILES}
 
 
 def _read_archive(path: Path) -> dict[str, Split]:
-    cure = "name the CIFAR-10 python archive itself (.tar.gz or .tar.xz), or fetch it again"
-    return read(path, _archived_batches, kind="a tar archive of CIFAR-10", cure=cure)
+    fix = "name the CIFAR-10 python archive itself (.tar.gz or .tar.xz), or fetch it again"
+    return read(path, _archived_batches, kind="a tar archive of CIFAR-10", fix=fix)
 
 
 def _archived_batches(file: BinaryIO) -> dict[str, Split]:
@@ -158,4 +158,4 @@ def _unpack(archive: Path, folder: Path) -> None:
                 part.write_bytes(content.read())
                 part.replace(folder / name)
 
-    read(archive, unpack, kind="a tar archive of CIFAR-10", cure="remove it and fetch it again")
+    read(archive, unpack, kind="a tar archive of CIFAR-10", fix="remove it and fetch it again")

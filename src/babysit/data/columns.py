@@ -66,7 +66,7 @@ def from_arrow(column: Any, name: str, file: str) -> Column:
     )
     if not any(is_kind(kind) for is_kind in numeric):
         problem = f"{where} holds {kind} values, which are neither numbers nor text"
-        raise DataError(problem, cure=f"turn it into numbers, or leave it out with ignore=[{name!r}]")
+        raise DataError(problem, fix=f"turn it into numbers, or leave it out with ignore=[{name!r}]")
     if pa.types.is_boolean(kind):
         column = column.cast(pa.uint8())
     return Column(where, name, column.cast(pa.float64(), safe=False).to_numpy())
@@ -107,7 +107,7 @@ def check_finite(column: Column) -> None:
     infinite = np.flatnonzero(np.isinf(column.values))
     if len(infinite):
         problem = f"{column.where}, row {infinite[0] + 1} (data rows count from 1) is infinite"
-        raise DataError(problem, cure="correct the value, or leave the cell empty")
+        raise DataError(problem, fix="correct the value, or leave the cell empty")
 
 
 def _numbers(column: Column, train_rows: Array, missing: str) -> Array:
@@ -117,14 +117,14 @@ def _numbers(column: Column, train_rows: Array, missing: str) -> Array:
         return column.values
     if missing == "error":
         problem = f"{column.where}, row {gaps[0] + 1} (data rows count from 1) is missing; {len(gaps)} in all"
-        cure = (
+        fix = (
             f'fill it in, fill all with missing="mean", or leave the column out with ignore=[{column.name!r}]'
         )
-        raise DataError(problem, cure=cure)
+        raise DataError(problem, fix=fix)
     known = column.values[train_rows][~np.isnan(column.values[train_rows])]
     if not len(known):
         problem = f"{column.where} has no value in any training row"
-        raise DataError(problem, cure=f"leave the column out with ignore=[{column.name!r}]")
+        raise DataError(problem, fix=f"leave the column out with ignore=[{column.name!r}]")
     return np.where(np.isnan(column.values), known.mean(), column.values)
 
 
@@ -137,17 +137,17 @@ def _check_categories(column: Column) -> None:
         row = first[other].min()
         problem = f"{column.where}, row {row + 1} (data rows count from 1) is {str(column.values[row])!r}"
         raise DataError(
-            f"{problem}, no number like most of the column", cure=f"correct or empty the cell, or {ignore}"
+            f"{problem}, no number like most of the column", fix=f"correct or empty the cell, or {ignore}"
         )
     size = len(texts) * len(column.values) * 8
     if size > LARGEST_ENCODING:
         problem = f"{column.where} would become {len(texts)} columns of 0 and 1, {size / 2**30:.0f} GiB"
-        raise DataError(problem, cure=f"put rare texts together, or {ignore}")
+        raise DataError(problem, fix=f"put rare texts together, or {ignore}")
     if len(texts) > max(MANY_CATEGORIES, len(column.values) // 2):
         problem = (
             f"{column.where} holds {len(texts)} different texts in {len(column.values)} rows: no categories"
         )
-        raise DataError(problem, cure=ignore)
+        raise DataError(problem, fix=ignore)
 
 
 def _is_number(text: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from babysit.data.ahead import read_all
+from babysit.data.prefetch import read_all
 from babysit.data.preprocessing import Array, LearnedStatistics, Transformer
 from babysit.data.rows import Inputs, Rows, Through, chosen, spread
 from babysit.errors import DataError
@@ -244,11 +244,11 @@ def split_rows(
         [7, 1, 2]
     """
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
-        raise DataError(f"seed={seed!r} is no whole number", cure="give e.g. seed=0")
+        raise DataError(f"seed={seed!r} is no whole number", fix="give e.g. seed=0")
     test_count, val_count = _row_count(test, total, "test"), _row_count(val, total, "val")
     if test_count + val_count >= total:
         problem = f"{total} rows leave none to train on with val={val} and test={test}"
-        raise DataError(problem, cure="ask for fewer validation and test rows, or bring more data")
+        raise DataError(problem, fix="ask for fewer validation and test rows, or bring more data")
     order = numpy_generator(seed, "split").permutation(total)
     if labels is not None:
         order = spread_over_classes(order, labels)
@@ -303,7 +303,7 @@ def _row_count(wanted: float, total: int, name: str) -> int:
     is_number = isinstance(wanted, int | float | np.integer | np.floating) and not isinstance(wanted, bool)
     if not is_number or not wanted >= 0 or (is_fraction and wanted >= 1):
         problem = f"{name}={wanted!r} is neither a count of rows nor a fraction of them"
-        raise DataError(problem, cure=f"give {name} as an integer >= 0 or a float in [0, 1)")
+        raise DataError(problem, fix=f"give {name} as an integer >= 0 or a float in [0, 1)")
     return round(total * wanted) if is_fraction else int(wanted)
 
 

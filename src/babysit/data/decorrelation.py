@@ -15,7 +15,7 @@ from typing import Self
 
 import numpy as np
 
-from babysit.data.ahead import pieces
+from babysit.data.prefetch import pieces
 from babysit.data.preprocessing import (
     CONSTANT,
     Array,
@@ -97,7 +97,7 @@ class _Principal(LearnedStatistics):
         x, shape, scale = np.asarray(x), learned_shape(self), self._scale()
         if x.shape[1:] != scale.shape:
             problem = f"{self!r} has {len(scale)} components, these rows have shape {list(x.shape)}"
-            raise DataError(problem, cure="give rows [N, components], as transform returned them")
+            raise DataError(problem, fix="give rows [N, components], as transform returned them")
         out = np.empty((len(x), *shape), dtype=np.float32)
         for rows in _blocks(len(x)):
             back = (x[rows] * scale).astype(self.components_.dtype, copy=False) @ self.components_
@@ -112,7 +112,7 @@ class _Principal(LearnedStatistics):
         """How many components to keep."""
         if features > LARGEST:
             problem = f"{self!r} of {features} features needs a {features} x {features} covariance"
-            raise DataError(problem, cure=f"make the rows smaller: at most {LARGEST} numbers each")
+            raise DataError(problem, fix=f"make the rows smaller: at most {LARGEST} numbers each")
         if self.components is None:
             return features
         try:
@@ -121,7 +121,7 @@ class _Principal(LearnedStatistics):
             count = 0
         if not 1 <= count <= features:
             problem = f"components={self.components!r} is no number of axes of rows with {features} features"
-            raise DataError(problem, cure=f"use a whole number from 1 to {features}, or None for all")
+            raise DataError(problem, fix=f"use a whole number from 1 to {features}, or None for all")
         return count
 
 
@@ -194,7 +194,7 @@ class Whiten(_Principal):
 
     def _checked(self, features: int) -> int:
         if not (self.floor >= 0 and math.isfinite(self.floor)):
-            raise DataError(f"floor={self.floor!r} must not be negative", cure="use e.g. floor=1e-5")
+            raise DataError(f"floor={self.floor!r} must not be negative", fix="use e.g. floor=1e-5")
         return super()._checked(features)
 
 

@@ -81,5 +81,5 @@ def fetch(name: str, folder: Path) -> None:
         except Exception as error:  # network, proxy, disk and checksum each raise their own kind
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             problem = f"{source.base}{file} could not be downloaded: {reason}"
-            cure = f"check the network and try again, or put {file} ({checksum}) into {folder} yourself"
-            raise DataError(problem, cure=cure) from error
+            fix = f"check the network and try again, or put {file} ({checksum}) into {folder} yourself"
+            raise DataError(problem, fix=fix) from error

@@ -21,14 +21,14 @@ def data_root() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "babysit"
 
 
-def read(path: Path, parse: Callable[[BinaryIO], T], *, kind: str, cure: str) -> T:
+def read(path: Path, parse: Callable[[BinaryIO], T], *, kind: str, fix: str) -> T:
     """What ``parse`` makes of a file.
 
     Args:
         path: the file.
         parse: gets the open file; may raise anything, ValueError with a message for people if it can.
         kind: what the file should be, e.g. "a gzip file of labels".
-        cure: what to do if it is damaged.
+        fix: what to do if it is damaged.
 
     Raises:
         DataError: the file is absent, a folder, not readable, or damaged; the message names it.
@@ -39,11 +39,11 @@ def read(path: Path, parse: Callable[[BinaryIO], T], *, kind: str, cure: str) ->
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist", cure="check the path, or put the file there") from None
+        raise DataError(f"{path} does not exist", fix="check the path, or put the file there") from None
     except IsADirectoryError:
-        raise DataError(f"{path} is a folder, not {kind}", cure="name the file in it") from None
+        raise DataError(f"{path} is a folder, not {kind}", fix="name the file in it") from None
     except PermissionError:
-        raise DataError(f"{path} may not be read by this user", cure=f"chmod u+r {path}") from None
+        raise DataError(f"{path} may not be read by this user", fix=f"chmod u+r {path}") from None
     except Exception as error:  # a damaged file can make a parser raise anything at all
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise DataError(f"{path} cannot be read as {kind}: {reason}", cure=cure) from error
+        raise DataError(f"{path} cannot be read as {kind}: {reason}", fix=fix) from error

@@ -50,7 +50,7 @@ def folds(dataset: Dataset, count: int, seed: int) -> Folds:
     y = np.concatenate([dataset.train.y, dataset.val.y])
     if not 2 <= count <= len(y):
         raise InputError(
-            f"{count} folds cannot be made of {len(y)} rows", cure="use from 2 folds on, e.g. --folds 5"
+            f"{count} folds cannot be made of {len(y)} rows", fix="use from 2 folds on, e.g. --folds 5"
         )
     order = numpy_generator(seed, "folds").permutation(len(y))
     if dataset.task == "classification":

@@ -54,7 +54,7 @@ def fashion_mnist(
         download: fetch it (30 MB) if it is absent; ``BABYSIT_DOWNLOAD=1`` does the same.
 
     Raises:
-        DataError: absent, damaged or mislabelled; the message names the file and the cure.
+        DataError: absent, damaged or mislabelled; the message names the file and the fix.
 
     Example:
         >>> fashion_mnist().train.x.shape  # doctest: +SKIP
@@ -84,7 +84,7 @@ def mnist(
         download: fetch it (11 MB) if it is absent; ``BABYSIT_DOWNLOAD=1`` does the same.
 
     Raises:
-        DataError: absent, damaged or mislabelled; the message names the file and the cure.
+        DataError: absent, damaged or mislabelled; the message names the file and the fix.
 
     Example:
         >>> mnist().train.x.shape  # doctest: +SKIP
@@ -110,7 +110,7 @@ def hold_out_last(rows: Split, val: int, name: str) -> tuple[Split, Split]:
     """
     if not 0 < val < len(rows):
         problem = f"{name} has {len(rows)} training rows, so val={val} is impossible"
-        raise DataError(problem, cure=f"choose val between 1 and {len(rows) - 1}")
+        raise DataError(problem, fix=f"choose val between 1 and {len(rows) - 1}")
     cut = len(rows) - val
     return Split(rows.x[:cut], rows.y[:cut]), Split(rows.x[cut:], rows.y[cut:])
 
@@ -180,11 +180,11 @@ def _dataset(
 ) -> Dataset:
     absent = _absent(folder)
     if absent:
-        cure = (
+        fix = (
             f"put {', '.join(absent)} into {folder}, point root= or BABYSIT_DATA elsewhere, "
             "or let it be fetched with download=True or BABYSIT_DOWNLOAD=1"
         )
-        raise DataError(f"{name} is not complete in {folder}", cure=cure)
+        raise DataError(f"{name} is not complete in {folder}", fix=fix)
     train = _images_and_labels(_file(folder, PARTS[0]), _file(folder, PARTS[1]))
     test = _images_and_labels(_file(folder, PARTS[2]), _file(folder, PARTS[3]))
     train, held_out = hold_out_last(train, val, name)
@@ -193,19 +193,17 @@ def _dataset(
 
 def _images_and_labels(images: Path, labels: Path) -> Split:
     again = "fetch the file again, or take it from another mirror"
-    x = read(images, parse_idx, kind="an idx file of images", cure=again)
-    y = read(labels, parse_idx, kind="an idx file of labels", cure=again)
+    x = read(images, parse_idx, kind="an idx file of images", fix=again)
+    y = read(labels, parse_idx, kind="an idx file of labels", fix=again)
     if x.ndim != 3 or y.ndim != 1:
         problem = f"{images} has shape {list(x.shape)} and {labels} has {list(y.shape)}"
-        raise DataError(
-            problem, cure="images need shape [N, rows, columns] and labels [N]: are they swapped?"
-        )
+        raise DataError(problem, fix="images need shape [N, rows, columns] and labels [N]: are they swapped?")
     if len(x) != len(y):
         problem = f"{images} has {len(x)} images but {labels} has {len(y)} labels"
-        raise DataError(problem, cure="take both files from the same data set")
+        raise DataError(problem, fix="take both files from the same data set")
     if len(y) and y.max() > 9:
         row = int(np.argmax(y > 9))
         raise DataError(
-            f"{labels} has label {y[row]} in row {row} (from 0), but labels go from 0 to 9", cure=again
+            f"{labels} has label {y[row]} in row {row} (from 0), but labels go from 0 to 9", fix=again
         )
     return Split(x[:, None], y.astype(np.int64))

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from babysit.data.ahead import PIECE_VALUES, pieces
 from babysit.data.files import read
 from babysit.data.mapped import Mapped
+from babysit.data.prefetch import PIECE_VALUES, pieces
 from babysit.data.rows import Array, Rows
 from babysit.errors import DataError
 
@@ -60,7 +60,7 @@ class ImageFiles(Rows):
         if image.shape != expected:
             this, first = (f"{height} x {width}" for _, height, width in (image.shape, expected))
             problem = f"{path} is {this} pixels (height x width), but {self.paths[0]} is {first}"
-            raise DataError(problem, cure=f"pass size=({expected[1]}, {expected[2]}) to resize them all")
+            raise DataError(problem, fix=f"pass size=({expected[1]}, {expected[2]}) to resize them all")
 
 
 def decoded_once(images: ImageFiles, folder: Path, name: str) -> Mapped:
@@ -84,7 +84,7 @@ def decoded_once(images: ImageFiles, folder: Path, name: str) -> Mapped:
             _decode_into(images, path)
     except OSError as error:
         problem = f"{path} cannot be written: {error.strerror or error}"
-        raise DataError(problem, cure="name a folder with room as cache=, or leave it out") from error
+        raise DataError(problem, fix="name a folder with room as cache=, or leave it out") from error
     return Mapped(path)
 
 
@@ -117,11 +117,11 @@ def _image(path: Path, size: tuple[int, int] | None, mode: str) -> Array:
         pixels = np.asarray(image, dtype=np.uint8)
         return pixels[None] if mode == "L" else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
-    return read(path, parse, kind="an image", cure="save the image again, or remove the file")
+    return read(path, parse, kind="an image", fix="save the image again, or remove the file")
 
 
 def _pillow() -> Any:
     try:
         return import_module("PIL.Image")
     except ImportError as error:
-        raise DataError("reading images needs Pillow", cure="pip install pillow") from error
+        raise DataError("reading images needs Pillow", fix="pip install pillow") from error

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from babysit.data.ahead import read_all
 from babysit.data.dataset import SPLITS, Dataset, Split, with_drawn
 from babysit.data.image_files import ImageFiles, decoded_once
+from babysit.data.prefetch import read_all
 from babysit.data.preprocessing import Transformer
 from babysit.data.rows import Chosen, Inputs, Rows
 from babysit.data.validity import validate
@@ -103,7 +103,7 @@ def _folders(root: Path) -> dict[str, Path]:
     named = {SPLIT_NAMES[name]: path for name, path in found.items()}
     if len(named) < len(found) or "train" not in named:
         problem = f"{root} has the subfolders {', '.join(sorted(found))}: which of them is to be trained on?"
-        raise DataError(problem, cure="call them train, val and test; at least train must be there")
+        raise DataError(problem, fix="call them train, val and test; at least train must be there")
     return {name: named[name] for name in SPLITS if name in named}
 
 
@@ -116,7 +116,7 @@ def _labelled(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
     unknown = sorted({path.name for path in _subfolders(folder)} - set(classes))
     if unknown:
         problem = f"{folder} has the class {unknown[0]!r}, of which there is no training image"
-        raise DataError(problem, cure="give every split the classes of the training folder")
+        raise DataError(problem, fix="give every split the classes of the training folder")
     there = [(label, folder / name) for label, name in enumerate(classes) if (folder / name).is_dir()]
     return [(path, label) for label, name in there for path in _image_files(name)]
 
@@ -127,20 +127,20 @@ def _check_size(size: Any) -> None:
     given = isinstance(size, tuple | list) and len(size) == 2
     if not given or not all(type(length) is int and 0 < length <= LONGEST_SIDE for length in size):
         problem = f"size={size!r} is no height and width in pixels"
-        raise DataError(problem, cure=f"give two whole numbers up to {LONGEST_SIDE}, e.g. size=(64, 64)")
+        raise DataError(problem, fix=f"give two whole numbers up to {LONGEST_SIDE}, e.g. size=(64, 64)")
 
 
 def _classes(root: Path) -> tuple[str, ...]:
     if not root.is_dir():
         kind = "is a file" if root.exists() else "does not exist"
-        raise DataError(f"{root} {kind}", cure="name a folder with one subfolder of images a class")
+        raise DataError(f"{root} {kind}", fix="name a folder with one subfolder of images a class")
     names = tuple(path.name for path in _subfolders(root))
     if len(names) < 2:
         problem = f"{root} has {len(names)} subfolders, so it has fewer than two classes"
-        raise DataError(problem, cure="put the images of each class into a subfolder of its own")
+        raise DataError(problem, fix="put the images of each class into a subfolder of its own")
     if SPLIT_NAMES.keys() >= {name.lower() for name in names}:
         problem = f"{root} has the subfolders {', '.join(names)}: these are splits, but they hold no classes"
-        raise DataError(problem, cure="put the images of each class into a subfolder of its own")
+        raise DataError(problem, fix="put the images of each class into a subfolder of its own")
     return names
 
 
@@ -149,5 +149,5 @@ def _image_files(folder: Path) -> list[Path]:
         path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."
     )
     if not found:
-        raise DataError(f"{folder} holds no image", cure="add images to it, or remove the folder")
+        raise DataError(f"{folder} holds no image", fix="add images to it, or remove the folder")
     return found

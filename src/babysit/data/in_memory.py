@@ -60,7 +60,7 @@ def arrays(
     targets = [_array(y, f"{name}: the targets") for y in (y_train, y_val, *_given(y_test))]
     if len(inputs) != len(targets):
         raise DataError(
-            f"{name}: {len(inputs)} splits have x, {len(targets)} have y", cure="give both or neither"
+            f"{name}: {len(inputs)} splits have x, {len(targets)} have y", fix="give both or neither"
         )
     y, names = converted(targets, task, tuple(classes), name)
     splits = [Split(*pair) for pair in zip(inputs, y, strict=True)]
@@ -104,13 +104,13 @@ def npz(
         (16, 2, 2)
     """
     path = Path(path).expanduser()
-    cure = "save it with np.savez(path, x=..., y=...), numbers or text only"
-    held = read(path, _npz_arrays, kind="an .npz file", cure=cure)
+    fix = "save it with np.savez(path, x=..., y=...), numbers or text only"
+    held = read(path, _npz_arrays, kind="an .npz file", fix=fix)
     if "x" in held and "y" in held:
         held |= _drawn(held["x"], held["y"], val, test, seed, task, path)
     if "x_train" not in held or "y_train" not in held:
         problem = f"{path} holds {', '.join(held) or 'nothing'}, not x and y or x_train and y_train"
-        raise DataError(problem, cure="name the arrays so: np.savez(path, x=..., y=...)")
+        raise DataError(problem, fix="name the arrays so: np.savez(path, x=..., y=...)")
     if "x_val" not in held and "y_val" not in held:
         held |= _drawn(held["x_train"], held["y_train"], val, 0, seed, task, path)
     parts: dict[str, Any] = {name: held.get(name) for name in PARTS}
@@ -153,9 +153,9 @@ def _check_promise(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int)
 def _drawn(x: Array, y: Array, val: float, test: float, seed: int, task: str, path: Path) -> dict[str, Array]:
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         problem = f"{path} holds x of shape {list(x.shape)} and y of shape {list(y.shape)}"
-        raise DataError(problem, cure="give one target for every row of x")
+        raise DataError(problem, fix="give one target for every row of x")
     if x.size == 0:
-        raise DataError(f"{path} holds x of shape {list(x.shape)}: no value", cure="give rows with values")
+        raise DataError(f"{path} holds x of shape {list(x.shape)}: no value", fix="give rows with values")
     stratify = y.ndim == 1 and (task == "classification" or (task == "auto" and y.dtype.kind != "f"))
     parts = split_rows(len(y), val=val, test=test, seed=seed, labels=y if stratify else None)
     drawn: dict[str, Array] = {}
@@ -169,10 +169,10 @@ def _array(values: Any, what: str) -> Array:
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors on a GPU or with gradients
-        cure = "make all rows equally long; for tensors pass x.detach().cpu()"
-        raise DataError(f"{what} do not form an array: {error}", cure=cure) from error
+        fix = "make all rows equally long; for tensors pass x.detach().cpu()"
+        raise DataError(f"{what} do not form an array: {error}", fix=fix) from error
     if array.ndim == 0:
-        raise DataError(f"{what} are no array: {values!r}", cure="give one row for every example")
+        raise DataError(f"{what} are no array: {values!r}", fix="give one row for every example")
     return array
 
 

@@ -42,8 +42,8 @@ class Mapped(Rows):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser()
-        cure = "save it with np.save(path, x), numbers only"
-        self.shape, self._stored, self._start = read(self.path, _header, kind="an .npy file", cure=cure)
+        fix = "save it with np.save(path, x), numbers only"
+        self.shape, self._stored, self._start = read(self.path, _header, kind="an .npy file", fix=fix)
         self.dtype = np.dtype(np.uint8) if self._stored.kind == "b" else self._stored.newbyteorder("=")
         with self.path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -75,7 +75,7 @@ class Mapped(Rows):
         row, *position = bad[0].tolist()
         value = rows[(row, *position)]
         problem = f"{self.path} holds {value} in row {numbers[row]} (from 0), position {position}"
-        raise DataError(problem, cure=f"correct the value, remove the row, or fill it in; {LARGEST}")
+        raise DataError(problem, fix=f"correct the value, remove the row, or fill it in; {LARGEST}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (str(self.path.absolute()), self.shape, self.dtype)
@@ -129,7 +129,7 @@ def npy(
     given = [(x, y), (x_val, y_val), (x_test, y_test)]
     if any((inputs is None) != (targets is None) for inputs, targets in given):
         raise DataError(
-            "a split has inputs or targets but not both", cure="give x_val with y_val, x_test with y_test"
+            "a split has inputs or targets but not both", fix="give x_val with y_val, x_test with y_test"
         )
     check_task(task)
     name = _paths(x)[0].name
@@ -152,7 +152,7 @@ def _again(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Mapped:
     found = Mapped(path)
     if (found.shape, found.dtype) != (shape, dtype):
         problem = f"{path} holds {list(found.shape)} of {found.dtype} here, not {list(shape)} of {dtype}"
-        raise DataError(problem, cure="put the same file at the same path on every machine")
+        raise DataError(problem, fix="put the same file at the same path on every machine")
     return found
 
 
@@ -184,7 +184,7 @@ def _promise(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 def _paths(files: Files) -> list[Path]:
     several = [files] if isinstance(files, str | Path) else list(files)
     if not several:
-        raise DataError("an empty list of files was given", cure="name at least one .npy file")
+        raise DataError("an empty list of files was given", fix="name at least one .npy file")
     return [Path(each).expanduser() for each in several]
 
 
@@ -196,12 +196,12 @@ def _mapped(files: Files) -> Rows:
 def _loaded(files: Files) -> Array:
     """The targets, in memory."""
     paths = _paths(files)
-    cure = "save it with np.save(path, y), numbers or text only"
-    parts = [read(path, _array, kind="an .npy file", cure=cure) for path in paths]
+    fix = "save it with np.save(path, y), numbers or text only"
+    parts = [read(path, _array, kind="an .npy file", fix=fix) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         if part.shape[1:] != parts[0].shape[1:]:
             problem = f"{path} has targets of shape {list(part.shape)}, {paths[0]} {list(parts[0].shape)}"
-            raise DataError(problem, cure="bring all parts to one shape")
+            raise DataError(problem, fix="bring all parts to one shape")
     return np.concatenate(parts)
 
 
@@ -220,4 +220,4 @@ def _array(file: BinaryIO) -> Array:
 def _refuse_unequal(name: str, part: str, x: Inputs, y: Array) -> None:
     if len(x) != len(y):
         problem = f"{name}: the {part} split has {len(x)} inputs but {len(y)} targets"
-        raise DataError(problem, cure="give one target for every input, in the same order")
+        raise DataError(problem, fix="give one target for every input, in the same order")

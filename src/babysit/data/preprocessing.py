@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from babysit.data.ahead import pieces
+from babysit.data.prefetch import pieces
 from babysit.data.rows import Array as Array
 from babysit.data.rows import Inputs, Rows
 from babysit.errors import DataError
@@ -84,7 +84,7 @@ class LearnedStatistics(ABC):
         for name, value in parameters.items():
             if name not in known:
                 problem = f"{type(self).__name__} has no parameter {name!r}"
-                raise DataError(problem, cure=f"its parameters are: {', '.join(known) or 'none'}")
+                raise DataError(problem, fix=f"its parameters are: {', '.join(known) or 'none'}")
             setattr(self, name, value)
         return self
 
@@ -263,7 +263,7 @@ class Standardize(LearnedStatistics):
             mean = _per_channel(row_mean(x))
             variance = _per_channel(_row_variance(x, _broadcast(mean, x.ndim)))
         else:
-            raise DataError(f"Standardize has no per={self.per!r}", cure='use per="feature" or per="channel"')
+            raise DataError(f"Standardize has no per={self.per!r}", fix='use per="feature" or per="channel"')
         deviation = np.sqrt(variance)
         self.mean_ = mean
         self.scale_ = np.where(deviation <= CONSTANT * np.abs(mean), 1.0, deviation)
@@ -302,8 +302,8 @@ def learned_shape(step: LearnedStatistics) -> tuple[int, ...]:
         mean: Array = step.mean_  # type: ignore[attr-defined]  # each step learns one
     except AttributeError:
         name = type(step).__name__
-        cure = f"call {name}().fit(x) with the training rows first, or pass the step as preprocess=[{name}()]"
-        raise DataError(f"{name} has not been fitted yet", cure=cure) from None
+        fix = f"call {name}().fit(x) with the training rows first, or pass the step as preprocess=[{name}()]"
+        raise DataError(f"{name} has not been fitted yet", fix=fix) from None
     shape: tuple[int, ...] = mean.shape
     return shape
 
@@ -342,8 +342,8 @@ def row_mean(x: Inputs) -> Array:
         total += np.subtract(rows, start, dtype=np.float64).sum(axis=0)
     mean: Array = start + total / len(x)
     if not np.isfinite(mean).all():
-        cure = "replace or remove the NaN or infinite values before fitting"
-        raise DataError("the rows to fit on hold NaN or infinite values", cure=cure)
+        fix = "replace or remove the NaN or infinite values before fitting"
+        raise DataError("the rows to fit on hold NaN or infinite values", fix=fix)
     return mean
 
 
@@ -394,12 +394,10 @@ def rows_to_fit(x: Inputs) -> Inputs:
     """
     x = x if isinstance(x, Rows) else np.asarray(x)
     if x.dtype.kind not in "buif":
-        raise DataError(
-            f"rows to fit on must be numbers, not {x.dtype}", cure="convert text to numbers first"
-        )
+        raise DataError(f"rows to fit on must be numbers, not {x.dtype}", fix="convert text to numbers first")
     if x.ndim < 2 or x.size == 0:
         problem = f"rows to fit on must have shape [N, ...] with N > 0, not {list(x.shape)}"
-        raise DataError(problem, cure="pass the training rows; reshape a single column to [N, 1]")
+        raise DataError(problem, fix="pass the training rows; reshape a single column to [N, 1]")
     return x
 
 
@@ -407,7 +405,7 @@ def _images_to_fit(step: LearnedStatistics, x: Inputs) -> Inputs:
     x = rows_to_fit(x)
     if x.ndim < 3:
         problem = f"{step!r} needs images [N, channels, ...], not rows of shape {list(x.shape)}"
-        raise DataError(problem, cure="use MeanImage() or Standardize() for tables")
+        raise DataError(problem, fix="use MeanImage() or Standardize() for tables")
     return x
 
 
@@ -422,5 +420,5 @@ def rows_to_transform(step: LearnedStatistics, x: Array) -> Array:
     given = x.shape[1:2] if per_channel else x.shape[1:]
     if given != shape or (per_channel and x.ndim < 3):
         problem = f"{step!r} was fitted on examples of shape {list(shape)}, these have {list(given)}"
-        raise DataError(problem, cure="transform rows of the same shape as the training rows")
+        raise DataError(problem, fix="transform rows of the same shape as the training rows")
     return x

@@ -111,7 +111,7 @@ class Joined(Rows):
             if part.shape[1:] != first.shape[1:] or part.dtype != first.dtype:
                 these, those = (f"{list(each.shape[1:])} of {each.dtype}" for each in (part, first))
                 problem = f"{name} has rows of shape {these}, but {names[0]} has {those}"
-                raise DataError(problem, cure="bring all parts to one shape and type")
+                raise DataError(problem, fix="bring all parts to one shape and type")
         self._parts = list(parts)
         self._ends = np.cumsum([len(part) for part in parts])
         self.shape, self.dtype = (int(self._ends[-1]), *first.shape[1:]), first.dtype

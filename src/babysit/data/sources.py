@@ -53,7 +53,7 @@ def _digits_table() -> Array:
     package = find_spec("sklearn")
     if package is None or package.origin is None:
         raise DataError(
-            "the digits are part of scikit-learn, which is missing", cure="pip install scikit-learn"
+            "the digits are part of scikit-learn, which is missing", fix="pip install scikit-learn"
         )
     path = Path(package.origin).parent / DIGITS_FILE
     if not path.is_file():

@@ -82,7 +82,7 @@ def csv(
 
     path = Path(path).expanduser()
     table = read(
-        path, parse, kind="a CSV file", cure="open it in an editor: every line needs the same cells, in UTF-8"
+        path, parse, kind="a CSV file", fix="open it in an editor: every line needs the same cells, in UTF-8"
     )
     return _dataset(table, path, label, task, ignore, missing, (val, test, seed)).preprocessed(preprocess)
 
@@ -128,7 +128,7 @@ def parquet(
         return table
 
     path = Path(path).expanduser()
-    table = read(path, parse, kind="a Parquet file", cure="write the file again; is it CSV? then use csv()")
+    table = read(path, parse, kind="a Parquet file", fix="write the file again; is it CSV? then use csv()")
     return _dataset(table, path, label, task, ignore, missing, (val, test, seed)).preprocessed(preprocess)
 
 
@@ -144,7 +144,7 @@ def _dataset(
     ignored = [ignore] if isinstance(ignore, str) else list(ignore)
     _check_arguments(table.column_names, path, label, task, ignored, missing)
     if table.num_rows == 0:
-        raise DataError(f"{path} has a header but no rows", cure="add data rows")
+        raise DataError(f"{path} has a header but no rows", fix="add data rows")
     y, classes = _targets(from_arrow(table[label], label, str(path)), task)
     val, test, seed = drawn
     parts = split_rows(len(y), val=val, test=test, seed=seed, labels=y if classes else None)
@@ -152,12 +152,12 @@ def _dataset(
     columns = [from_arrow(table[name], name, str(path)) for name in names]
     encoded = [encode(column, parts[0], missing) for column in columns]
     if not encoded:
-        raise DataError(f"{path} has no column left to learn from", cure="ignore fewer columns")
+        raise DataError(f"{path} has no column left to learn from", fix="ignore fewer columns")
     x = np.concatenate([block for block, _ in encoded], axis=1)
     features = tuple(feature for _, block_names in encoded for feature in block_names)
     train, held_out, unseen = (Split(x[rows], y[rows]) if len(rows) else None for rows in parts)
     if train is None or held_out is None:
-        raise DataError(f"{path}: val={val} leaves no validation row", cure="use a larger val")
+        raise DataError(f"{path}: val={val} leaves no validation row", fix="use a larger val")
     return validate(Dataset(path.name, train, held_out, unseen, classes, feature_names=features))
 
 
@@ -166,22 +166,22 @@ def _check_arguments(
 ) -> None:
     check_task(task)
     if missing not in MISSING:
-        raise DataError(f"there is no missing={missing!r}", cure=f"use one of {', '.join(MISSING)}")
+        raise DataError(f"there is no missing={missing!r}", fix=f"use one of {', '.join(MISSING)}")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        cure = "give every column its own name (header=False if the first line is data)"
-        raise DataError(f"{path} has several columns called {twice[0]!r}", cure=cure)
+        fix = "give every column its own name (header=False if the first line is data)"
+        raise DataError(f"{path} has several columns called {twice[0]!r}", fix=fix)
     for name in (label, *ignored):
         if name not in names:
-            cure = f"its columns are: {', '.join(names)} (header=False if the first line is data)"
-            raise DataError(f"{path} has no column {name!r}", cure=cure)
+            fix = f"its columns are: {', '.join(names)} (header=False if the first line is data)"
+            raise DataError(f"{path} has no column {name!r}", fix=fix)
 
 
 def _targets(column: Column, task: str) -> tuple[Array, tuple[str, ...]]:
     """(labels int64, class names) or (values float32, no names)."""
     if len(column.missing):
         problem = f"{column.where}, row {column.missing[0] + 1} (data rows count from 1) has no label"
-        raise DataError(problem, cure="fill it in, or remove the row")
+        raise DataError(problem, fix="fill it in, or remove the row")
     if not column.is_text:
         check_finite(column)
     if task == "classification" or (task == "auto" and _looks_like_classes(column)):

@@ -18,7 +18,7 @@ TASKS = ("auto", "classification", "regression")
 def check_task(task: str) -> None:
     """Raises DataError unless ``task`` is one of "auto", "classification" and "regression"."""
     if task not in TASKS:
-        raise DataError(f"there is no task {task!r}", cure=f"use one of {', '.join(TASKS)}")
+        raise DataError(f"there is no task {task!r}", fix=f"use one of {', '.join(TASKS)}")
 
 
 def as_values(values: Array, where: str) -> Array:
@@ -33,7 +33,7 @@ def as_values(values: Array, where: str) -> Array:
     """
     if values.dtype.kind not in "buif":
         problem = f"{where}: the targets are text, not numbers (the first is {values.ravel()[:1].tolist()})"
-        raise DataError(problem, cure='use task="classification", or give numbers')
+        raise DataError(problem, fix='use task="classification", or give numbers')
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
         return np.asarray(values, dtype=np.float32)
 
@@ -63,13 +63,13 @@ def as_labels(values: Array, where: str, classes: Sequence[str] = ()) -> tuple[A
         return _named_labels(_texts(values, where), where, classes)
     if values.dtype.kind not in "buif" or not (np.isfinite(values) & (values == np.trunc(values))).all():
         problem = f"{where}: the labels are not whole numbers"
-        raise DataError(problem, cure='use task="regression" for real values, or correct the labels')
+        raise DataError(problem, fix='use task="regression" for real values, or correct the labels')
     highest = int(values.max()) if values.size else -1
     if highest >= max(MOST_CLASSES, values.size):
         problem = f"{where}: the labels go up to {highest}, so there would be {highest + 1} classes"
-        raise DataError(problem, cure='number the classes from 0, or use task="regression" for real values')
+        raise DataError(problem, fix='number the classes from 0, or use task="regression" for real values')
     if values.size and values.min() < np.iinfo(np.int64).min:
-        raise DataError(f"{where}: there is a label {values.min()}", cure="number the classes from 0")
+        raise DataError(f"{where}: there is a label {values.min()}", fix="number the classes from 0")
     labels = values.astype(np.int64)
     return labels, tuple(classes) or tuple(str(label) for label in range(highest + 1))
 
@@ -100,7 +100,7 @@ def converted(
         return [as_values(part, where) for part in parts], ()
     if any(part.ndim != 1 and part.shape[1:] != (1,) for part in parts):
         problem = f"{where}: labels must have shape [N], not {[list(part.shape) for part in parts]}"
-        raise DataError(problem, cure="take argmax(axis=1) of one-hot labels, or give floats for regression")
+        raise DataError(problem, fix="take argmax(axis=1) of one-hot labels, or give floats for regression")
     labels, names = as_labels(np.concatenate([part.ravel() for part in parts]), where, classes)
     return np.split(labels, np.cumsum([len(part) for part in parts])[:-1]), names
 
@@ -123,7 +123,7 @@ def _named_labels(values: Array, where: str, classes: Sequence[str]) -> tuple[Ar
     unknown = [value for value in values.tolist() if value not in number]
     if unknown:
         raise DataError(
-            f"{where}: {unknown[0]!r} is not among the classes {list(names)}", cure="add it to classes="
+            f"{where}: {unknown[0]!r} is not among the classes {list(names)}", fix="add it to classes="
         )
     return np.array([number[value] for value in values.tolist()], dtype=np.int64), names
 
@@ -135,10 +135,10 @@ def _texts(values: Array, where: str) -> Array:
     try:
         texts: Array = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values.astype(str)
     except (UnicodeDecodeError, SystemError, ValueError) as error:
-        raise DataError(f"{where}: the labels are no text: {error}", cure=_AS_WRITTEN) from error
+        raise DataError(f"{where}: the labels are no text: {error}", fix=_AS_WRITTEN) from error
     highest = np.ascontiguousarray(texts).view(np.uint32).max(initial=0) if texts.dtype.itemsize else 0
     if highest > sys.maxunicode:  # NumPy takes whatever a damaged file holds
-        raise DataError(f"{where}: the labels are no text: {highest:#x} is no character", cure=_AS_WRITTEN)
+        raise DataError(f"{where}: the labels are no text: {highest:#x} is no character", fix=_AS_WRITTEN)
     return texts
 
 

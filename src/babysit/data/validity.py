@@ -32,7 +32,7 @@ def validate(dataset: Dataset) -> Dataset:
         >>> validate(Dataset("mine", rows, rows))
         Traceback (most recent call last):
         babysit.errors.DataError: mine: the training split has one class only (label 0)
-          cure: bring examples of at least two classes, or use float targets for regression
+          fix: bring examples of at least two classes, or use float targets for regression
     """
     for where, part in _parts(dataset):
         _check_shapes(dataset, where, part)
@@ -42,12 +42,12 @@ def validate(dataset: Dataset) -> Dataset:
         elif part.y.dtype.kind != "f" or part.y.ndim > 2:
             raise DataError(
                 f"{where} has targets of type {part.y.dtype} and shape {list(part.y.shape)}",
-                cure="give float targets [N] or [N, targets] in every split",
+                fix="give float targets [N] or [N, targets] in every split",
             )
     if dataset.task == "classification" and len(np.unique(dataset.train.y)) < 2:
         problem = f"{dataset.name}: the training split has one class only (label {dataset.train.y[0]})"
         raise DataError(
-            problem, cure="bring examples of at least two classes, or use float targets for regression"
+            problem, fix="bring examples of at least two classes, or use float targets for regression"
         )
     return dataset
 
@@ -62,21 +62,19 @@ def _parts(dataset: Dataset) -> Iterator[tuple[str, Split]]:
 def _check_shapes(dataset: Dataset, where: str, part: Split) -> None:
     if part.x.ndim < 2 or part.x.dtype.kind not in "buif":
         problem = f"{where} has inputs of type {part.x.dtype} and shape {list(part.x.shape)}"
-        raise DataError(
-            problem, cure="inputs must be numbers of shape [N, ...]; reshape one column to [N, 1]"
-        )
+        raise DataError(problem, fix="inputs must be numbers of shape [N, ...]; reshape one column to [N, 1]")
     if len(part.x) != len(part.y):
         problem = f"{where} has {len(part.x)} inputs but {len(part.y)} targets"
-        raise DataError(problem, cure="give one target for every input")
+        raise DataError(problem, fix="give one target for every input")
     if part.x.size == 0:
-        raise DataError(f"{where} is empty (shape {list(part.x.shape)})", cure="give it at least one example")
+        raise DataError(f"{where} is empty (shape {list(part.x.shape)})", fix="give it at least one example")
     expected = dataset.train.x.shape[1:]
     if part.x.shape[1:] != expected:
         problem = f"{where} has examples of shape {list(part.x.shape[1:])}, training has {list(expected)}"
-        raise DataError(problem, cure="bring all splits to one shape")
+        raise DataError(problem, fix="bring all splits to one shape")
     if dataset.feature_names and len(dataset.feature_names) != expected[0]:
         problem = f"{where} has {expected[0]} columns but {len(dataset.feature_names)} feature names"
-        raise DataError(problem, cure="give one name for every column, or none")
+        raise DataError(problem, fix="give one name for every column, or none")
 
 
 def _check_finite(dataset: Dataset, where: str, part: Split) -> None:
@@ -89,24 +87,24 @@ def _check_finite(dataset: Dataset, where: str, part: Split) -> None:
             else f"position {position}"
         )
         problem = f"{where} holds {np.asarray(part.x)[bad]} in row {row} (from 0), {place}"
-        raise DataError(problem, cure=f"correct the value, remove the row, or fill it in; {LARGEST}")
+        raise DataError(problem, fix=f"correct the value, remove the row, or fill it in; {LARGEST}")
     bad = _first_not_finite(part.y)
     if bad is not None:
         problem = f"{where} holds the target {part.y[bad]} in row {bad[0]} (from 0)"
-        raise DataError(problem, cure="correct the target or remove the row")
+        raise DataError(problem, fix="correct the target or remove the row")
 
 
 def _check_labels(dataset: Dataset, where: str, part: Split) -> None:
     if part.y.dtype.kind not in "iu" or part.y.ndim != 1:
         problem = f"{where} has labels of type {part.y.dtype} and shape {list(part.y.shape)}"
         raise DataError(
-            problem, cure="labels must be integers of shape [N]; take argmax(axis=1) of one-hot labels"
+            problem, fix="labels must be integers of shape [N]; take argmax(axis=1) of one-hot labels"
         )
     outside = np.flatnonzero((part.y < 0) | (part.y >= dataset.num_classes))
     if len(outside):
         label, last = part.y[outside[0]], dataset.num_classes - 1
         problem = f"{where} has label {label} in row {outside[0]} (from 0), but labels go from 0 to {last}"
-        raise DataError(problem, cure="number the classes from 0 to C-1, or name them all in classes=")
+        raise DataError(problem, fix="number the classes from 0 to C-1, or name them all in classes=")
 
 
 def _first_not_finite(values: Inputs) -> tuple[int, ...] | None:

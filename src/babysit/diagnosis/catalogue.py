@@ -83,6 +83,6 @@ def problems_named(name: str) -> list[Problem]:
     if not found:
         known = [each for problem in CATALOGUE.values() for each in (problem.name, *problem.formerly)]
         near = list(dict.fromkeys(get_close_matches(wanted, known, n=3)))
-        cure = f"did you mean {' or '.join(near)}?" if near else "`babysit rules` lists them"
-        raise InputError(f"no rule is called {name!r}", cure=cure)
+        fix = f"did you mean {' or '.join(near)}?" if near else "`babysit rules` lists them"
+        raise InputError(f"no rule is called {name!r}", fix=fix)
     return found

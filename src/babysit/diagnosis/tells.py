@@ -74,7 +74,7 @@ TELLS: dict[frozenset[str], str] = {
         (
             (OVERFITTING, MEMORIZED_ONLY),
             "validate on training rows: high there means that validation data differ"
-            " or labels are random; regularization cures only what generalizes at first",
+            " or labels are random; regularization fixes only what generalizes at first",
         ),
         (
             (OVERFITTING, NORM_MISMATCH),

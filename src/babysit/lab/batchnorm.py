@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from babysit.data.batches import evaluation_tensors
 from babysit.data.dataset import Dataset
 from babysit.lab import figures
+from babysit.lab.datasets import features, unit_data
 from babysit.lab.experiment import Experiment, Options, Outcome, Table, number
-from babysit.lab.material import features, unit_data
 from babysit.lab.sweeps import Member, finish, ladder, single_threaded, trainer_of
 from babysit.nn.initialization import initialize
 from babysit.nn.normalization import insert_batch_norm

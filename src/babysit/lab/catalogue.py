@@ -48,5 +48,5 @@ def experiment(name: str) -> Experiment:
     """
     if name not in EXPERIMENTS:
         known = ", ".join(EXPERIMENTS)
-        raise InputError(f"the lab has no experiment named {name!r}", cure=f"use one of {known}")
+        raise InputError(f"the lab has no experiment named {name!r}", fix=f"use one of {known}")
     return EXPERIMENTS[name]

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from babysit.data.batches import evaluation_tensors
 from babysit.data.dataset import Dataset, Split
 from babysit.lab import figures
+from babysit.lab.datasets import features, unit_data
 from babysit.lab.experiment import Experiment, Options, Outcome, Table, number, plain
-from babysit.lab.material import features, unit_data
 from babysit.lab.sweeps import Member, ladder, single_threaded, trainer_of
 from babysit.nn.networks import two_layer
 from babysit.seeding import seeded

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from babysit.lab import figures
 from babysit.lab.experiment import Experiment, Options, Outcome, Table, number, plain
-from babysit.lab.harness import Case, Passage, passage
 from babysit.lab.sweeps import single_threaded
+from babysit.lab.ten_layers import Case, Passage, passage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,8 +18,8 @@ from babysit.checks.questions.initial_loss import first_costs
 from babysit.checks.questions.overfit import overfits_tiny_subset
 from babysit.checks.questions.regularization import STRONG_L2
 from babysit.lab import figures
+from babysit.lab.datasets import known
 from babysit.lab.experiment import Experiment, Options, Outcome, Table, number, plain
-from babysit.lab.material import known
 from babysit.lab.sweeps import Trace, collect, final_cost, ladder, single_threaded, smoothed
 from babysit.nn.networks import two_layer
 from babysit.readings.context import Context

@@ -15,8 +15,8 @@ from babysit.data.dataset import Dataset
 from babysit.data.decorrelation import PCA, Whiten
 from babysit.data.preprocessing import MeanImage, Standardize
 from babysit.lab import figures
+from babysit.lab.datasets import features, raw_data
 from babysit.lab.experiment import Experiment, Options, Outcome, Table, number
-from babysit.lab.material import features, raw_data
 from babysit.lab.sweeps import single_threaded
 from babysit.seeding import numpy_generator
 

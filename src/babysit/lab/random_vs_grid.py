@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babysit.lab import figures
+from babysit.lab.datasets import features, unit_data
 from babysit.lab.experiment import Experiment, Options, Outcome, Table, number
-from babysit.lab.material import features, unit_data
 from babysit.lab.sweeps import Member, finish, ladder, single_threaded, trainer_of
 from babysit.nn.networks import two_layer
 from babysit.seeding import numpy_generator

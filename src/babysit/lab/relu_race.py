@@ -15,8 +15,8 @@ from torch import nn
 
 from babysit.data.dataset import Dataset
 from babysit.lab import figures
+from babysit.lab.datasets import features, unit_data
 from babysit.lab.experiment import Experiment, Options, Outcome, Table, number
-from babysit.lab.material import features, unit_data
 from babysit.lab.sweeps import Member, Trace, epochs_until, finish, ladder, single_threaded, trainer_of
 from babysit.nn.initialization import initialize
 

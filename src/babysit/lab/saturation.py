@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from babysit.lab import figures
 from babysit.lab.experiment import Experiment, Options, Outcome, Table, number
-from babysit.lab.harness import WIDTH, Case, passage
 from babysit.lab.sweeps import ladder, single_threaded
+from babysit.lab.ten_layers import WIDTH, Case, passage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

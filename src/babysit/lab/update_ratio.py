@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from babysit.lab import figures
+from babysit.lab.datasets import features, unit_data
 from babysit.lab.experiment import Experiment, Options, Outcome, Table, number, plain
-from babysit.lab.material import features, unit_data
 from babysit.lab.sweeps import Member, finish, single_threaded, smoothed, trainer_of
 from babysit.nn.networks import two_layer
 from babysit.training.gradients import Gradient, Rates

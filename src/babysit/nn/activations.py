@@ -311,7 +311,7 @@ def activation(name: str, **options: object) -> nn.Module:
         signature.bind(**options)
     except TypeError as error:
         known = ", ".join(str(option) for option in signature.parameters.values()) or "none"
-        raise RecipeError(f"activation {name!r}: {error}", cure=f"its options are: {known}") from None
+        raise RecipeError(f"activation {name!r}: {error}", fix=f"its options are: {known}") from None
     return row.make(**options)
 
 
@@ -339,7 +339,5 @@ def advice(name: str) -> str:
 
 def _row(name: str) -> Activation:
     if name not in ACTIVATIONS:
-        raise RecipeError(
-            f"no activation is called {name!r}", cure=f"choose one of: {', '.join(ACTIVATIONS)}"
-        )
+        raise RecipeError(f"no activation is called {name!r}", fix=f"choose one of: {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]

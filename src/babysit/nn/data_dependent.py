@@ -67,7 +67,7 @@ def data_dependent(
     algorithms 1 and 2.
     """
     if passes < 0:
-        raise RecipeError(f"data_dependent with passes={passes}", cure="give 0 or more")
+        raise RecipeError(f"data_dependent with passes={passes}", fix="give 0 or more")
     layers = weighted_layers(model)
     with undisturbed(model):
         _draw(layers, nn.init.normal_, seed=seed, bias=0.0)
@@ -114,7 +114,7 @@ def lsuv(
     if not tolerance > 0 or iterations < 1:
         raise RecipeError(
             f"lsuv with tolerance={tolerance}, iterations={iterations}",
-            cure="give a tolerance above 0 and 1 iteration or more",
+            fix="give a tolerance above 0 and 1 iteration or more",
         )
     layers = weighted_layers(model)
     rescaled: dict[str, int] = {}
@@ -160,17 +160,17 @@ def _unit_variance(
         layer.weight.detach().div_(std)
     raise InputError(
         f"layer {name!r} still has variance {float(std) ** 2:.3g} after {iterations} rescalings",
-        cure="allow more iterations, a wider tolerance, or leave the biases at 0",
+        fix="allow more iterations, a wider tolerance, or leave the biases at 0",
     )
 
 
 def _finite(name: str, values: Tensor) -> Tensor:
     if not values.numel():
-        raise InputError(f"the batch brings no examples to layer {name!r}", cure="give a few hundred inputs")
+        raise InputError(f"the batch brings no examples to layer {name!r}", fix="give a few hundred inputs")
     if not bool(values.isfinite().all()):
         raise InputError(
             f"layer {name!r} gives values that are not finite on the batch",
-            cure="look for NaN, infinity or huge numbers in the inputs, and scale them to about 1",
+            fix="look for NaN, infinity or huge numbers in the inputs, and scale them to about 1",
         )
     return values
 
@@ -183,7 +183,7 @@ def _require_variation(name: str, values: Tensor, std: Tensor) -> None:
         where = f"{flat} of {std.numel()} channels of layer {name!r}" if std.dim() else f"layer {name!r}"
         raise InputError(
             f"{where} give one value for the whole batch: no factor makes its standard deviation 1",
-            cure="give a batch of many different examples, and look for dead units before this layer",
+            fix="give a batch of many different examples, and look for dead units before this layer",
         )
 
 
@@ -221,7 +221,7 @@ def _rates(model: nn.Module, layers: Mapping[str, Layer], batch: Tensor, seed: i
         if not (size > 0 and math.isfinite(size)):
             raise InputError(
                 f"the output of the model has a gradient of size {size} for layer {name!r}",
-                cure="look for units that are dead on this batch, a detach(), or numbers too large",
+                fix="look for units that are dead on this batch, a detach(), or numbers too large",
             )
         rates[name] = size / math.sqrt(len(batch))
     return rates
@@ -255,7 +255,7 @@ def _outputs(model: nn.Module, batch: Tensor) -> list[Tensor]:
     if not found:
         raise InputError(
             "the model returns no tensor that a gradient could come from",
-            cure="let forward() return a tensor, or tuples, lists and dicts of tensors, with gradients",
+            fix="let forward() return a tensor, or tuples, lists and dicts of tensors, with gradients",
         )
     return found
 

@@ -170,8 +170,8 @@ def initialize(
 
 def _row(scheme: str) -> Initializer:
     if scheme not in INITIALIZERS:
-        cure = f"choose one of: {', '.join(INITIALIZERS)}"
-        raise RecipeError(f"no initialization is called {scheme!r}", cure=cure)
+        fix = f"choose one of: {', '.join(INITIALIZERS)}"
+        raise RecipeError(f"no initialization is called {scheme!r}", fix=fix)
     return INITIALIZERS[scheme]
 
 
@@ -180,7 +180,7 @@ def _settings(row: Initializer, options: Mapping[str, object]) -> dict[str, obje
     if unknown:
         known = ", ".join(f"{name}={value!r}" for name, value in row.options.items()) or "none"
         raise RecipeError(
-            f"initialization {row.name!r} has no option {unknown[0]!r}", cure=f"its options are: {known}"
+            f"initialization {row.name!r} has no option {unknown[0]!r}", fix=f"its options are: {known}"
         )
     return {**row.options, **options}
 
@@ -189,7 +189,7 @@ def _batch(row: Initializer, batch: Tensor | None) -> Tensor:
     if batch is None:
         raise InputError(
             f"initialization {row.name!r} looks at data, and no batch was given",
-            cure="pass batch=, a few hundred preprocessed training inputs",
+            fix="pass batch=, a few hundred preprocessed training inputs",
         )
     return batch
 
@@ -197,7 +197,7 @@ def _batch(row: Initializer, batch: Tensor | None) -> Tensor:
 def _bias(row: Initializer, bias: float | None) -> dict[str, float]:
     if row.sets_bias and bias is not None:
         raise RecipeError(
-            f"initialization {row.name!r} chooses the biases itself", cure="leave out bias=, or set beta="
+            f"initialization {row.name!r} chooses the biases itself", fix="leave out bias=, or set beta="
         )
     return {} if row.sets_bias else {"bias": bias or 0.0}
 
@@ -231,6 +231,6 @@ def recommended(activation: str) -> str:
     Source: CS231n lecture 6, "Weight Initialization" and its summary; CS231n notes 2.
     """
     if activation not in _RECOMMENDED:
-        cure = f"choose one of: {', '.join(_RECOMMENDED)}"
-        raise RecipeError(f"no activation is called {activation!r}", cure=cure)
+        fix = f"choose one of: {', '.join(_RECOMMENDED)}"
+        raise RecipeError(f"no activation is called {activation!r}", fix=fix)
     return _RECOMMENDED[activation]

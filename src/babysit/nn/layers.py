@@ -38,7 +38,7 @@ def weighted_layers(model: nn.Module) -> dict[str, Layer]:
     if not layers:
         kind = type(model).__name__
         raise InputError(
-            f"{kind} has no Linear, Conv or Maxout layer to initialize", cure="pass the whole model"
+            f"{kind} has no Linear, Conv or Maxout layer to initialize", fix="pass the whole model"
         )
     return layers
 
@@ -48,11 +48,11 @@ def _require_plain_weight(name: str, layer: Layer) -> None:
     if weight is None:  # as under weight_norm: layer.weight is computed, and writing to it has no effect
         raise InputError(
             f"the weight of layer {name!r} is computed from other parameters",
-            cure="initialize the model first, then put the parametrization on it",
+            fix="initialize the model first, then put the parametrization on it",
         )
     if isinstance(weight, UninitializedParameter):
         raise InputError(
-            f"layer {name!r} is lazy and has no weights yet", cure="run one batch through it first"
+            f"layer {name!r} is lazy and has no weights yet", fix="run one batch through it first"
         )
 
 

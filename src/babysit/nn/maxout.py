@@ -70,7 +70,7 @@ class Maxout(nn.Module):
         super().__init__()
         if min(in_features, out_features, pieces) < 1:
             sizes = f"in_features={in_features}, out_features={out_features}, pieces={pieces}"
-            raise InputError(f"a maxout layer of {sizes}", cure="give sizes of 1 or more")
+            raise InputError(f"a maxout layer of {sizes}", fix="give sizes of 1 or more")
         self.in_features, self.out_features, self.pieces = in_features, out_features, pieces
         self.weight = nn.Parameter(torch.empty(out_features * pieces, in_features))
         self.register_parameter("bias", nn.Parameter(torch.empty(out_features * pieces)) if bias else None)

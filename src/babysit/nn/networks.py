@@ -132,7 +132,7 @@ def _whole(hp: Mapping[str, Any], name: str, default: int, *, least: int) -> int
     value = hp.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(
-            f"{name} = {value!r} is no whole number of {least} or more", cure=f"use e.g. {default}"
+            f"{name} = {value!r} is no whole number of {least} or more", fix=f"use e.g. {default}"
         )
     return value
 

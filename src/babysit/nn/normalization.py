@@ -90,7 +90,7 @@ def insert_batch_norm(model: nn.Sequential) -> nn.Sequential:
     if not _is_chain(model):
         raise RecipeError(
             f"batch normalization cannot be put into a {type(model).__name__}",
-            cure="give a Sequential, or write the norm layers into the model's own forward()",
+            fix="give a Sequential, or write the norm layers into the model's own forward()",
         )
     model = copy.deepcopy(model)
     run = _run(_Place("", model, model, ""))
@@ -238,8 +238,8 @@ def _pair(steps: list[_Step], before: _Place | None, place: _Place) -> tuple[nn.
         raise _refusal(place, "keeps no running statistics", "build it with track_running_stats=True")
     layer = before.module if before is not None else None
     if not isinstance(layer, _Weighted) or _features(layer) != norm.num_features:
-        cure = "fold only models whose norm layers stand directly behind Linear or Conv in a Sequential"
-        raise _refusal(place, "has no Linear or Conv layer of its size directly before it", cure)
+        fix = "fold only models whose norm layers stand directly behind Linear or Conv in a Sequential"
+        raise _refusal(place, "has no Linear or Conv layer of its size directly before it", fix)
     if isinstance(layer, _ConvNd) and layer.transposed and layer.groups > 1:
         raise _refusal(place, "follows a transposed convolution in groups", "leave this model as it is")
     if "weight" not in layer._parameters:
@@ -250,8 +250,8 @@ def _pair(steps: list[_Step], before: _Place | None, place: _Place) -> tuple[nn.
     return layer, norm
 
 
-def _refusal(place: _Place, problem: str, cure: str) -> InputError:
-    return InputError(f"norm layer {place.name!r} {problem}", cure=cure)
+def _refusal(place: _Place, problem: str, fix: str) -> InputError:
+    return InputError(f"norm layer {place.name!r} {problem}", fix=fix)
 
 
 def _fused(layer: nn.Linear | _ConvNd, norm: _BatchNorm) -> tuple[nn.Parameter, nn.Parameter]:

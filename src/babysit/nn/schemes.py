@@ -41,7 +41,7 @@ def fans(weight: Tensor) -> Fans:
     if weight.dim() < 2:
         raise InputError(
             f"a weight of shape {tuple(weight.shape)} has no fan-in",
-            cure="give the weight of a Linear or Conv layer, with two dimensions or more",
+            fix="give the weight of a Linear or Conv layer, with two dimensions or more",
         )
     kernel = math.prod(weight.shape[2:])
     return Fans(weight.shape[1] * kernel, weight.shape[0] * kernel)
@@ -92,7 +92,7 @@ def small_random(weight: Tensor, *, scale: float = 0.01) -> Tensor:
     Source: CS231n lecture 6, "First idea: small random numbers".
     """
     if not scale >= 0:
-        raise RecipeError(f"initialization scale {scale}", cure="give a standard deviation of 0 or more")
+        raise RecipeError(f"initialization scale {scale}", fix="give a standard deviation of 0 or more")
     return torch.nn.init.normal_(weight, std=scale)
 
 
@@ -162,7 +162,7 @@ def he(weight: Tensor, *, slope: float = 0.0, mode: str = "fan_in") -> Tensor:
     Source: He et al. 2015, equations 10, 14 and 15; torch's kaiming_normal_.
     """
     if mode not in Fans._fields:
-        raise RecipeError(f"he mode {mode!r}", cure='choose "fan_in" or "fan_out"')
+        raise RecipeError(f"he mode {mode!r}", fix='choose "fan_in" or "fan_out"')
     n = getattr(fans(weight), mode)
     return torch.nn.init.normal_(weight, std=math.sqrt(2 / ((1 + slope**2) * n)))
 
@@ -216,7 +216,7 @@ def random_walk_gain(activation: str, width: int) -> float:
     """
     if activation not in _WALK_GAINS:
         raise RecipeError(
-            f"random walk for {activation!r}", cure=f"choose one of: {', '.join(sorted(_WALK_GAINS))}"
+            f"random walk for {activation!r}", fix=f"choose one of: {', '.join(sorted(_WALK_GAINS))}"
         )
     return _WALK_GAINS[activation](width)
 

@@ -45,7 +45,7 @@ def _require_all(layers: Mapping[str, Layer], order: Sequence[str]) -> None:
     if silent:
         raise InputError(
             f"the model never runs layer {silent[0]!r} on the batch in evaluation mode",
-            cure="choose a scheme that needs no data, or pass the part of the model that runs",
+            fix="choose a scheme that needs no data, or pass the part of the model that runs",
         )
 
 

@@ -243,13 +243,13 @@ class Prepared:
         if "learning_rate" not in hyperparameters:
             raise RecipeError(
                 "the recipe has no learning rate",
-                cure="add learning_rate=bs.log_uniform(1e-5, 1e-1) to its space, or -s learning_rate=1e-3",
+                fix="add learning_rate=bs.log_uniform(1e-5, 1e-1) to its space, or -s learning_rate=1e-3",
             )
         unused = self._unused(asked.read)
         if unused:
             raise RecipeError(
                 f"the space holds {unused[0]!r}, but neither model(hp) nor the training reads it",
-                cure=f"use hp.{unused[0]} in model(hp), or take it out of the space",
+                fix=f"use hp.{unused[0]} in model(hp), or take it out of the space",
             )
         self.at(hyperparameters)._validate_output(model)
 
@@ -277,7 +277,7 @@ class Prepared:
         if not isinstance(output, Tensor):
             raise RecipeError(
                 f"the model returned {type(output).__name__} for a batch, not one tensor of outputs",
-                cure="return the logits alone",
+                fix="return the logits alone",
             )
         wanted = self.loss.width(self.dataset.num_classes, y)
         found = output.shape[1:].numel() if output.dim() else 0
@@ -285,7 +285,7 @@ class Prepared:
             raise RecipeError(
                 f"the model's output for 2 examples has shape {tuple(output.shape)}, "
                 f"but {self._need(wanted)}",
-                cure=f"make the last layer's width {wanted}: nn.Linear(..., {wanted})",
+                fix=f"make the last layer's width {wanted}: nn.Linear(..., {wanted})",
             )
 
     def _need(self, wanted: int) -> str:
@@ -336,18 +336,18 @@ def prepare(
     if not isinstance(dataset, Dataset):
         raise RecipeError(
             f"data() returned {type(dataset).__name__}, not a babysit data set",
-            cure="return bs.data.cifar10(), bs.data.csv(...), or bs.data.arrays(...) for arrays of your own",
+            fix="return bs.data.cifar10(), bs.data.csv(...), or bs.data.arrays(...) for arrays of your own",
         )
     loss = loss_named(recipe.loss)
     if loss.is_classification != (dataset.task == "classification"):
         raise RecipeError(
             f"the loss {recipe.loss!r} does not fit {dataset.name}, a {dataset.task} task",
-            cure="use loss='mse' for numbers, 'softmax' for classes",
+            fix="use loss='mse' for numbers, 'softmax' for classes",
         )
     if recipe.loss == "binary" and dataset.num_classes != 2:
         raise RecipeError(
             f"the loss 'binary' needs 2 classes, {dataset.name} has {dataset.num_classes}",
-            cure="use loss='softmax'",
+            fix="use loss='softmax'",
         )
     return Prepared(recipe, dataset, seed, chosen, place, way, folds=folds)
 
@@ -382,7 +382,7 @@ def _checked(model: object) -> nn.Module:
     found = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
     raise RecipeError(
         f"model(hp) returned {found}, not a torch nn.Module",
-        cure="end model(hp) with `return nn.Sequential(...)` or a module of your own",
+        fix="end model(hp) with `return nn.Sequential(...)` or a module of your own",
     )
 
 
@@ -396,8 +396,8 @@ def calling(what: str, call: Callable[[], T]) -> T:
     except (InputError, KeyboardInterrupt):
         raise
     except BaseException as error:  # an exit, too, would end more than the recipe
-        cure = "mend the recipe at that line"
-        raise RecipeError(f"{what} raised {type(error).__name__}{_place(error)}", cure=cure) from error
+        fix = "mend the recipe at that line"
+        raise RecipeError(f"{what} raised {type(error).__name__}{_place(error)}", fix=fix) from error
 
 
 def _place(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from babysit.errors import SpaceError
 from babysit.recipe.ranges import Fixed, Numeric, Plain, Range, When, plain
 from babysit.recipe.space import Space
-from babysit.recipe.spelling import closest
+from babysit.recipe.text_format import closest
 from babysit.records import Value
 
 
@@ -18,7 +18,7 @@ def check_conditions(space: Space) -> None:
     searched alone.
 
     Raises:
-        SpaceError: with the name, what is wrong with its condition, and the cure.
+        SpaceError: with the name, what is wrong with its condition, and the fix.
     """
     for name, found in space.items():
         if isinstance(found, When):
@@ -31,11 +31,11 @@ def _check_condition(space: Space, name: str, found: When) -> None:
     while isinstance(parent, When):
         if parent.parent in chain:
             circle = " -> ".join([*chain, parent.parent])
-            raise SpaceError(f"{name} depends on itself: {circle}", cure="take one of the conditions away")
+            raise SpaceError(f"{name} depends on itself: {circle}", fix="take one of the conditions away")
         if parent.parent not in space:
             raise SpaceError(
                 f"{chain[-1]} exists when {parent.parent!r} has a value, but the space has no such name",
-                cure=closest(parent.parent, [other for other in space if other != name]),
+                fix=closest(parent.parent, [other for other in space if other != name]),
             )
         chain.append(parent.parent)
         parent = space[parent.parent]
@@ -47,13 +47,13 @@ def _check_values(name: str, found: When, parent: Plain) -> None:
         raise SpaceError(
             f"{name} exists only when {found.parent} is exactly {found.values[0]}, "
             f"but {found.parent} is drawn from real numbers",
-            cure="condition it on a choice, an integer or a fixed value",
+            fix="condition it on a choice, an integer or a fixed value",
         )
     strangers = [value for value in found.values if not parent.holds(value)]
     if strangers and not isinstance(parent, Fixed):
         raise SpaceError(
             f"{name} exists when {found.parent} is {strangers[0]!r}, which is not in its range ({parent})",
-            cure=f"add it to {found.parent}, or give {name} a value of its own: {name}=...",
+            fix=f"add it to {found.parent}, or give {name} a value of its own: {name}=...",
         )
 
 
@@ -74,24 +74,24 @@ def check_point(space: Space, point: Mapping[str, Value]) -> dict[str, Value]:
     """
     if not isinstance(point, Mapping):
         raise SpaceError(
-            f"the enqueued point {point!r} is no dictionary", cure="write {'learning_rate': 1e-3}"
+            f"the enqueued point {point!r} is no dictionary", fix="write {'learning_rate': 1e-3}"
         )
     for name, value in point.items():
         if name not in space:
             raise SpaceError(
                 f"the enqueued point names {name!r}, which the space does not",
-                cure=closest(name, list(space)),
+                fix=closest(name, list(space)),
             )
         found = space[name]
         if isinstance(found, When) and not found.is_met({**_fixed(space), **point}):
             raise SpaceError(
                 f"the enqueued point gives {name}, which exists when {found.parent} is {found.values[0]}",
-                cure=f"add {found.parent}={found.values[0]} to the point, or leave {name} out",
+                fix=f"add {found.parent}={found.values[0]} to the point, or leave {name} out",
             )
         if not isinstance(value, bool | int | float | str) or not found.holds(value):
             raise SpaceError(
                 f"the enqueued {name} = {value!r} lies outside its range, {plain(found)}",
-                cure="move the point or widen the range",
+                fix="move the point or widen the range",
             )
     return {name: _of_kind(plain(space[name]), value) for name, value in point.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from babysit.nn.initialization import INITIALIZERS
-from babysit.recipe.spelling import Scheme, read_scheme
+from babysit.recipe.text_format import Scheme, read_scheme
 
 INITIALIZATION = "initialization"
 """The hyperparameter that names a scheme for the initial weights; without it the model's own stay."""

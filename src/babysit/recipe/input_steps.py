@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from babysit.data.decorrelation import PCA, Whiten
 from babysit.data.preprocessing import ChannelMean, MeanImage, Standardize, Transformer
-from babysit.recipe.spelling import read_scheme
+from babysit.recipe.text_format import read_scheme
 
 PREPROCESSING = "preprocessing"
 """The hyperparameter that names the steps before the network; without it the data set's own stay."""

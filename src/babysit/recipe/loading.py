@@ -14,7 +14,7 @@ from babysit.recipe.building import calling
 from babysit.recipe.builtin import BUILTIN
 from babysit.recipe.initial_weights import INITIALIZATION
 from babysit.recipe.input_steps import PREPROCESSING
-from babysit.recipe.reading import parse, parse_points
+from babysit.recipe.parse import parse, parse_points
 from babysit.recipe.recipe import RULES, Recipe
 from babysit.recipe.space import Fixed, Range, closest
 
@@ -43,18 +43,18 @@ def load_recipe(text: str) -> Recipe:
     if file.suffix != ".py" and not file.exists():
         raise RecipeError(
             f"there is no built-in recipe named {text!r}",
-            cure=f"{closest(text, list(BUILTIN))} For a file of your own give its path, ending in .py",
+            fix=f"{closest(text, list(BUILTIN))} For a file of your own give its path, ending in .py",
         )
     if file.is_dir():
         raise RecipeError(
-            f"{path} is a directory", cure="give the recipe file in it, e.g. {}".format(file / "recipe.py")
+            f"{path} is a directory", fix="give the recipe file in it, e.g. {}".format(file / "recipe.py")
         )
     if not file.is_file():
         raise RecipeError(
-            f"there is no recipe file {path}", cure=f"`babysit new {path}` writes one to start from"
+            f"there is no recipe file {path}", fix=f"`babysit new {path}` writes one to start from"
         )
     if file.suffix != ".py":
-        raise RecipeError(f"{path} is no Python file", cure="a recipe is a Python file; its name ends in .py")
+        raise RecipeError(f"{path} is no Python file", fix="a recipe is a Python file; its name ends in .py")
     return _find_recipe(_run(file), file, name)
 
 
@@ -63,9 +63,7 @@ def _run(file: Path) -> ModuleType:
     name = f"{FILE_MODULE}{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise RecipeError(
-            f"{file} cannot be loaded as Python", cure="a recipe is a Python file ending in .py"
-        )
+        raise RecipeError(f"{file} cannot be loaded as Python", fix="a recipe is a Python file ending in .py")
     module, loader = importlib.util.module_from_spec(spec), spec.loader
     sys.modules[name] = module  # dataclasses and pickle look a class's module up there
     try:
@@ -81,19 +79,19 @@ def _find_recipe(module: ModuleType, file: Path, name: str) -> Recipe:
     if name:
         if name not in found:
             raise RecipeError(
-                f"{file} has no recipe named {name!r}", cure=f"it holds: {', '.join(found) or 'none'}"
+                f"{file} has no recipe named {name!r}", fix=f"it holds: {', '.join(found) or 'none'}"
             )
         return _named(found[name], file)
     if not found:
         raise RecipeError(
             f"{file} holds no recipe",
-            cure="assign one at the top level: recipe = bs.Recipe(data, model, space=...); "
+            fix="assign one at the top level: recipe = bs.Recipe(data, model, space=...); "
             "`babysit new FILE` writes an example",
         )
     if len(found) > 1 and "recipe" not in found:
         raise RecipeError(
             f"{file} holds several recipes: {', '.join(found)}",
-            cure=f"name one: {file}:{next(iter(found))}",
+            fix=f"name one: {file}:{next(iter(found))}",
         )
     return _named(found.get("recipe", next(iter(found.values()))), file)
 
@@ -116,7 +114,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Range]:
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name.strip() or not text.strip():
-            raise SpaceError(f"cannot read the setting {setting!r}", cure="write name=value, e.g. -s l2=1e-3")
+            raise SpaceError(f"cannot read the setting {setting!r}", fix="write name=value, e.g. -s l2=1e-3")
         found[name.strip()] = _parse(name.strip(), text)
     return found
 
@@ -165,9 +163,7 @@ def _is_searched(name: str, found: Range) -> bool:
 
 def _text(name: str, found: Range) -> str:
     if not isinstance(found, Fixed) or not isinstance(found.value, str):
-        raise SpaceError(
-            f"{name} = {found} is no name", cure=f"write one name, e.g. {name}={_EXAMPLES[name]}"
-        )
+        raise SpaceError(f"{name} = {found} is no name", fix=f"write one name, e.g. {name}={_EXAMPLES[name]}")
     return found.value
 
 
@@ -176,5 +172,5 @@ _EXAMPLES = {"loss": "softmax", "update": "sgd", "schedule": "cosine"}
 
 def _fixed_epochs(found: Range) -> int:
     if not isinstance(found, Fixed) or type(found.value) is not int or found.value < 1:
-        raise SpaceError(f"epochs = {found} is no whole number above 0", cure="write e.g. epochs=10")
+        raise SpaceError(f"epochs = {found} is no whole number above 0", fix="write e.g. epochs=10")
     return found.value

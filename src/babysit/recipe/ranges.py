@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from babysit.recipe.spelling import number
+from babysit.recipe.text_format import number
 from babysit.records import Value
 
 SIDES = ("", "lower", "upper", "both")

@@ -31,7 +31,7 @@ class Hyperparameters(Mapping[str, Value]):
         >>> hp.hiden
         Traceback (most recent call last):
         babysit.errors.SpaceError: the recipe's space has no hyperparameter 'hiden'
-          cure: did you mean 'hidden'?
+          fix: did you mean 'hidden'?
     """
 
     def __init__(self, values: Mapping[str, Value]) -> None:
@@ -42,7 +42,7 @@ class Hyperparameters(Mapping[str, Value]):
     def __getitem__(self, name: str) -> Value:
         if name not in self._values:
             raise SpaceError(
-                f"the recipe's space has no hyperparameter {name!r}", cure=closest(name, list(self._values))
+                f"the recipe's space has no hyperparameter {name!r}", fix=closest(name, list(self._values))
             )
         self.read.add(name)
         return self._values[name]
@@ -124,7 +124,7 @@ class Recipe:
         for words in ("stages", "name"):
             if not isinstance(getattr(self, words), str):
                 raise SpaceError(
-                    f"{words} = {getattr(self, words)!r} is no text", cure="give text, or leave it out"
+                    f"{words} = {getattr(self, words)!r} is no text", fix="give text, or leave it out"
                 )
         loss_named(self.loss)
         update_named(self.update)
@@ -133,7 +133,7 @@ class Recipe:
             object.__setattr__(self, "schedule", chosen)
         schedule_named(self.schedule)
         if not isinstance(self.epochs, int) or isinstance(self.epochs, bool) or self.epochs < 1:
-            raise SpaceError(f"epochs = {self.epochs!r} is no whole number above 0", cure="use e.g. 10")
+            raise SpaceError(f"epochs = {self.epochs!r} is no whole number above 0", fix="use e.g. 10")
         space = self.full_space()
         for name, found in space.items():
             _check_value(name, found)
@@ -192,7 +192,7 @@ class Recipe:
             waits = isinstance(found, When) and found.parent in RULES and name in _PARAMETERS
             if name not in known and not waits:
                 raise SpaceError(
-                    f"the recipe {self.name or ''} has no hyperparameter {name!r}", cure=closest(name, known)
+                    f"the recipe {self.name or ''} has no hyperparameter {name!r}", fix=closest(name, known)
                 )
         return replace(
             self, space={**self.space, **settings}, epochs=self.epochs if epochs is None else epochs
@@ -223,7 +223,7 @@ def _check_is_name(rule: str, value: object) -> None:
     if not isinstance(value, str):
         several = f"; several to search belong in the space: space=dict({rule}=bs.choice(...))"
         raise SpaceError(
-            f"{rule} = {value!r} is no name", cure="name one" + (several if rule in RULES else "")
+            f"{rule} = {value!r} is no name", fix="name one" + (several if rule in RULES else "")
         )
 
 
@@ -236,31 +236,31 @@ def _check_value(name: str, found: Range) -> None:
     """Refuses what can only be a mistake: a rate that is text, a negative l2, a momentum of 1 or more."""
     if isinstance(found, When) and name in _ALWAYS:
         raise SpaceError(
-            f"{name} = {found}: every trial needs one", cure=f"give {name} a range without when(...)"
+            f"{name} = {found}: every trial needs one", fix=f"give {name} a range without when(...)"
         )
     for value in _extremes(plain(found)):
         if name in _NAMED:
             _check_is_text(name, value)
             _NAMED[name](str(value))
         if name == "batch_size" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise SpaceError(f"batch_size = {value!r} is no whole number above 0", cure="use e.g. 100")
+            raise SpaceError(f"batch_size = {value!r} is no whole number above 0", fix="use e.g. 100")
         if name not in (*_ABOVE_ZERO, *_AT_LEAST_ZERO, *_BELOW_ONE):
             continue
         if isinstance(value, str | bool) or value != value or abs(value) == float("inf"):
-            raise SpaceError(f"{name} = {value!r} is not a number", cure=f"write e.g. {name}=1e-3")
+            raise SpaceError(f"{name} = {value!r} is not a number", fix=f"write e.g. {name}=1e-3")
         if name in _ABOVE_ZERO and value <= 0:
-            raise SpaceError(f"{name} = {value!r} must be above 0", cure=f"write e.g. {name}=1e-3")
+            raise SpaceError(f"{name} = {value!r} must be above 0", fix=f"write e.g. {name}=1e-3")
         if value < 0:
-            raise SpaceError(f"{name} = {value!r} must not be negative", cure=f"write {name}=0 or more")
+            raise SpaceError(f"{name} = {value!r} must not be negative", fix=f"write {name}=0 or more")
         if name == "learning_rate_decay" and value > 1:
-            raise SpaceError(f"{name} = {value!r} must not be above 1", cure="0.95 is usual, 1 is no decay")
+            raise SpaceError(f"{name} = {value!r} must not be above 1", fix="0.95 is usual, 1 is no decay")
         if name in _BELOW_ONE and value >= 1:
-            raise SpaceError(f"{name} = {value!r} must be below 1", cure="0.9 is the usual value")
+            raise SpaceError(f"{name} = {value!r} must be below 1", fix="0.9 is the usual value")
 
 
 def _check_is_text(name: str, value: Value) -> None:
     if not isinstance(value, str):
-        raise SpaceError(f"{name} = {value!r} is no name", cure=f"write e.g. {name}=choice(...) of names")
+        raise SpaceError(f"{name} = {value!r} is no name", fix=f"write e.g. {name}=choice(...) of names")
 
 
 def _extremes(found: Plain) -> tuple[Value, ...]:

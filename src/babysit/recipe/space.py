@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from babysit.recipe.makers import as_range as as_range
-from babysit.recipe.makers import choice as choice
-from babysit.recipe.makers import integer as integer
-from babysit.recipe.makers import log_uniform as log_uniform
-from babysit.recipe.makers import powers_of_ten as powers_of_ten
-from babysit.recipe.makers import uniform as uniform
-from babysit.recipe.makers import when as when
+from babysit.recipe.constructors import as_range as as_range
+from babysit.recipe.constructors import choice as choice
+from babysit.recipe.constructors import integer as integer
+from babysit.recipe.constructors import log_uniform as log_uniform
+from babysit.recipe.constructors import powers_of_ten as powers_of_ten
+from babysit.recipe.constructors import uniform as uniform
+from babysit.recipe.constructors import when as when
+from babysit.recipe.parse import parse as parse
 from babysit.recipe.ranges import Choice as Choice
 from babysit.recipe.ranges import Fixed as Fixed
 from babysit.recipe.ranges import Numeric as Numeric
@@ -24,9 +25,8 @@ from babysit.recipe.ranges import Plain as Plain
 from babysit.recipe.ranges import Range as Range
 from babysit.recipe.ranges import When as When
 from babysit.recipe.ranges import plain as plain
-from babysit.recipe.reading import parse as parse
-from babysit.recipe.spelling import closest as closest
-from babysit.recipe.spelling import number as number
+from babysit.recipe.text_format import closest as closest
+from babysit.recipe.text_format import number as number
 from babysit.records import Value
 
 Space = Mapping[str, Range]

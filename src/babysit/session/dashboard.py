@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING
 
 from babysit.errors import InputError
-from babysit.session.liveness import is_interrupted
+from babysit.session.commands.liveness import is_interrupted
 
 if TYPE_CHECKING:  # the web packages are an extra
     from babysit.views.dashboard.server import Server
@@ -36,13 +36,13 @@ def make_server(url: str, host: str = "127.0.0.1", port: int = 0) -> Server:
     """
     try:
         from babysit.views.dashboard.server import Server, rules_for
-        from babysit.views.dashboard.serving import OpenStore, Serving
+        from babysit.views.dashboard.state import OpenStore, Serving
     except ImportError as error:
         raise InputError(
             f"the dashboard needs a package that is not installed ({error.name})",
-            cure="pip install 'babysit[dashboard]'",
+            fix="pip install 'babysit[dashboard]'",
         ) from None
-    from babysit.session.laboratory import laboratory  # loads every experiment
+    from babysit.session.lab_cache import laboratory  # loads every experiment
 
     serving = Serving(OpenStore(url), rules_for(host), is_interrupted, lab=laboratory())
     return Server(serving, host, port)
@@ -84,7 +84,7 @@ def _require_packages() -> None:
         if find_spec(name) is None:
             raise InputError(
                 f"the dashboard needs a package that is not installed ({name})",
-                cure="pip install 'babysit[dashboard]', or leave --dashboard out",
+                fix="pip install 'babysit[dashboard]', or leave --dashboard out",
             )
 
 

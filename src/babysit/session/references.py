@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from babysit.errors import InputError
 from babysit.records import Result, Stage, Study
-from babysit.search.ranking import as_tried
 from babysit.store import queries
 from babysit.store.queries import Key
 from babysit.store.reader import Reader
+from babysit.tuning.ranking import as_tried
 
 BEST = "best"
 _MOST = 5
@@ -44,8 +44,8 @@ def _study(reader: Reader, text: str) -> Study:
     known = queries.studies(reader)
     found = [study for study in known if str(study.id) == text or study.name == text]
     if not found:
-        cure = near(text, [str(study.id) for study in known] + [study.name for study in known])
-        raise InputError(f"there is no study {text!r} in the store", cure=cure or "`babysit runs` lists them")
+        fix = near(text, [str(study.id) for study in known] + [study.name for study in known])
+        raise InputError(f"there is no study {text!r} in the store", fix=fix or "`babysit runs` lists them")
     return next((study for study in found if str(study.id) == text), found[0])
 
 
@@ -54,8 +54,8 @@ def _trial(reader: Reader, study: Study, text: str, trial: str) -> Key:
     known = [result.trial.key for result in results]
     key = _best(study, results) if trial == BEST else _key(trial, stages, known)
     if key not in known:
-        cure = near(text, nearest(study.id, key, known))
-        raise InputError(f"study {study.id} has no trial {trial!r}", cure=cure or "it has no trials yet")
+        fix = near(text, nearest(study.id, key, known))
+        raise InputError(f"study {study.id} has no trial {trial!r}", fix=fix or "it has no trials yet")
     return key
 
 
@@ -63,7 +63,7 @@ def _best(study: Study, results: Sequence[Result]) -> Key:
     scored = [result for result in results if result.score > float("-inf")]
     if not scored:
         raise InputError(
-            f"study {study.id} has no trial with a score", cure="name one by its stage and number"
+            f"study {study.id} has no trial with a score", fix="name one by its stage and number"
         )
     return max(as_tried(scored) or scored, key=lambda result: result.score).trial.key
 

@@ -14,9 +14,9 @@ from babysit.records import Edge, Reading, Result, State, Trial, Value, Verdict
 
 if TYPE_CHECKING:  # the store and the views are loaded once a study is there
     from babysit.recipe.recipe import Recipe
-    from babysit.session.exporting import LoadedModel
-    from babysit.views.notebook import Drawing
-    from babysit.views.study import StudyView
+    from babysit.session.models.export import LoadedModel
+    from babysit.views.data.study import StudyView
+    from babysit.views.html.notebook import Drawing
 
 _Data = TypeVar("_Data")
 
@@ -61,7 +61,7 @@ class Study:
         self._view = self._load()
 
     def _load(self) -> StudyView:
-        from babysit.views.study import load_study_view
+        from babysit.views.data.study import load_study_view
 
         return load_study_view(self.url, self.number)
 
@@ -122,13 +122,13 @@ class Study:
         except ImportError:
             raise InputError(
                 "a frame of trials needs pandas, which is not installed",
-                cure="pip install 'babysit[notebook]', or take study.rows(), a list of dictionaries",
+                fix="pip install 'babysit[notebook]', or take study.rows(), a list of dictionaries",
             ) from None
         return pandas.DataFrame(self.rows())
 
     def rows(self) -> list[dict[str, Any]]:
         """Every trial as a dictionary: what was measured at its best epoch, then its hyperparameters."""
-        from babysit.views.trial_rows import trial_rows
+        from babysit.views.data.trial_rows import trial_rows
 
         return trial_rows(self._view.results, self._view.stages)
 
@@ -143,13 +143,13 @@ class Study:
             CheckpointError: a file of it is missing or damaged.
             RecipeError: the recipe has changed or cannot be found.
         """
-        from babysit.session.exporting import load
+        from babysit.session.models.export import load
 
         weights = (self.outcome.get("final") or {}).get("weights")
         if not weights:
             raise InputError(
                 f"study {self.number} has exported no model",
-                cure="finish the search: the best trial is retrained and kept at its end",
+                fix="finish the search: the best trial is retrained and kept at its end",
             )
         return load(weights, recipe)
 
@@ -159,7 +159,7 @@ class Study:
         Raises:
             InputError: the file cannot be written.
         """
-        from babysit.views.report import write_report
+        from babysit.views.html.report import write_report
 
         return write_report(self._view, path)
 
@@ -172,14 +172,14 @@ class Study:
         Raises:
             InputError: no trial has such a hyperparameter, or none is a number.
         """
-        from babysit.views.figures import scatter_svg
-        from babysit.views.scatter import scatter, scatter_names
+        from babysit.views.data.scatter import scatter, scatter_names
+        from babysit.views.svg.figures import scatter_svg
 
         known = {name for result in self._view.results for name in result.trial.hyperparameters}
         for name in filter(None, (x, y)):
             if name not in known:
                 raise InputError(
-                    f"no trial has a hyperparameter {name!r}", cure=f"they have {', '.join(sorted(known))}"
+                    f"no trial has a hyperparameter {name!r}", fix=f"they have {', '.join(sorted(known))}"
                 )
         names = [name for name in (x, y) if name] or list(scatter_names(self._view))
         return self._drawn(scatter(self._view, names), scatter_svg, f"trials by {' and '.join(names)}")
@@ -190,8 +190,8 @@ class Study:
         Raises:
             InputError: no step was recorded.
         """
-        from babysit.views.figures import loss_curves_svg
-        from babysit.views.series import loss_curves
+        from babysit.views.data.series import loss_curves
+        from babysit.views.svg.figures import loss_curves_svg
 
         return self._drawn(loss_curves(self._view), loss_curves_svg, "cost by step")
 
@@ -201,7 +201,7 @@ class Study:
         Raises:
             InputError: no trial has a score.
         """
-        from babysit.views.best_so_far import best_so_far, best_so_far_svg
+        from babysit.views.svg.best_so_far import best_so_far, best_so_far_svg
 
         return self._drawn(best_so_far(self._view), best_so_far_svg, "best score by work")
 
@@ -211,14 +211,14 @@ class Study:
         Raises:
             InputError: too few trials completed to say.
         """
-        from babysit.search.importance import FEWEST
-        from babysit.views.importance_figure import importance_svg
+        from babysit.tuning.importance import FEWEST
+        from babysit.views.svg.importance import importance_svg
 
         known = self.outcome.get("importance")
         if not known:
             raise InputError(
                 f"study {self.number} has too few trials to say which hyperparameter mattered",
-                cure=f"search at least {FEWEST} that complete in one stage",
+                fix=f"search at least {FEWEST} that complete in one stage",
             )
         return self._drawn(known, importance_svg, "what mattered")
 
@@ -232,14 +232,14 @@ class Study:
         Raises:
             InputError: nobody looked at that, or there is no such figure.
         """
-        from babysit.views.line_figures import lines_svg
-        from babysit.views.run_figures import RunFigures
+        from babysit.views.svg.line_figures import lines_svg
+        from babysit.views.svg.run_figures import RunFigures
 
         look = self._view.look
         known = RunFigures(look).curves if look else {}
         if figure not in known:
             raise InputError(
-                f"study {self.number} has no figure {figure!r}", cure=f"it has {', '.join(known) or 'none'}"
+                f"study {self.number} has no figure {figure!r}", fix=f"it has {', '.join(known) or 'none'}"
             )
         heading, data = known[figure]
         return self._drawn(data, lambda lines: lines_svg(lines, heading), heading.lower())
@@ -253,24 +253,24 @@ class Study:
         Raises:
             InputError: no such histograms were recorded.
         """
-        from babysit.views.heatmap import heatmap, heatmap_svg
-        from babysit.views.run_figures import RunFigures
+        from babysit.views.svg.heatmap import heatmap, heatmap_svg
+        from babysit.views.svg.run_figures import RunFigures
 
         look = self._view.look
         kept = look.histograms if look else {}
         chosen = name or next(iter(kept), "")
         if look is None or chosen not in kept:
             told = ", ".join(kept) or "none"
-            raise InputError(f"study {self.number} has no histograms {chosen!r}", cure=f"it has {told}")
+            raise InputError(f"study {self.number} has no histograms {chosen!r}", fix=f"it has {told}")
         data = heatmap(kept[chosen], RunFigures(look).x)
         return self._drawn(data, lambda found: heatmap_svg(found, chosen), chosen)
 
     def _drawn(self, data: _Data | None, draw: Callable[[_Data], str], title: str) -> Drawing:
-        from babysit.views.notebook import Drawing
+        from babysit.views.html.notebook import Drawing
 
         if data is None:
             raise InputError(
-                f"study {self.number} has nothing to draw for {title!r}", cure="see what study.rows() holds"
+                f"study {self.number} has nothing to draw for {title!r}", fix="see what study.rows() holds"
             )
         return Drawing(draw(data), f"{self.name}: {title}")
 

@@ -74,11 +74,11 @@ def _live_study(connection: Connection, study: int) -> Mapping[str, Any]:
         select(studies.c.state, studies.c.outcome).where(studies.c.id == study)
     ).first()
     if found is None:
-        raise StoreError(f"there is no study {study} in the store", cure="`babysit runs` lists them")
+        raise StoreError(f"there is no study {study} in the store", fix="`babysit runs` lists them")
     if State(found.state) is not State.RUNNING:
         raise InputError(
             f"study {study} is {found.state}: nobody is there to hear a request",
-            cure="only running studies can be touched; the same command with --resume goes on with a stopped "
+            fix="only running studies can be touched; the same command with --resume goes on with a stopped "
             "search, and with more trials extends a complete one",
         )
     outcome: Mapping[str, Any] = found.outcome
@@ -92,12 +92,12 @@ def _live_trial(
     found = connection.execute(select(trials.c.id, run_summary.c.state).join(run_summary).where(mine)).first()
     if found is None:
         raise StoreError(
-            f"study {study} has no trial {key[0]}/{key[1]}", cure=f"`babysit show {study}` lists its trials"
+            f"study {study} has no trial {key[0]}/{key[1]}", fix=f"`babysit show {study}` lists its trials"
         )
     if State(found.state) not in (State.RUNNING, State.WAITING) and list(key) not in again:
         raise InputError(
             f"trial {study}/{key[0]}/{key[1]} is {found.state}: there is nothing left to touch",
-            cure=f"name a running trial; `babysit show {study}` lists them",
+            fix=f"name a running trial; `babysit show {study}` lists them",
         )
     return int(found.id)
 

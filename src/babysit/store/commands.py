@@ -255,17 +255,17 @@ def _late(connection: Connection, study: int) -> ColumnElement[bool]:
 
 def _refuse_malformed(kind: CommandKind, trial: Key | None, argument: float) -> None:
     if kind.is_of_trial and trial is None:
-        raise InputError(f"{kind} is asked of one trial", cure="name the trial by its stage and number")
+        raise InputError(f"{kind} is asked of one trial", fix="name the trial by its stage and number")
     if not kind.is_of_trial and trial is not None:
-        raise InputError(f"{kind} is asked of a whole study", cure="name the study alone")
+        raise InputError(f"{kind} is asked of a whole study", fix="name the study alone")
     if kind is CommandKind.SCALE_LEARNING_RATE and not 0 < argument < math.inf:
         raise InputError(
             f"a learning rate cannot be multiplied with {argument:g}",
-            cure="give a factor above 0, e.g. 0.5 to halve it",
+            fix="give a factor above 0, e.g. 0.5 to halve it",
         )
     if kind is CommandKind.EXTEND_STUDY and not (argument >= 1 and float(argument).is_integer()):
         raise InputError(
-            f"a stage cannot have {argument:g} trials", cure="give a whole number of trials, 1 or more"
+            f"a stage cannot have {argument:g} trials", fix="give a whole number of trials, 1 or more"
         )
     if not kind.has_argument and not math.isnan(argument):
-        raise InputError(f"{kind} takes no number, {argument:g} was given", cure="leave it out")
+        raise InputError(f"{kind} takes no number, {argument:g} was given", fix="leave it out")

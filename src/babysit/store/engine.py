@@ -66,7 +66,7 @@ def locate(url: str) -> Location:
     except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise StoreError(
             f"{shown(url)!r} is not a store's address",
-            cure="give a path, or postgresql+psycopg://user@host/database",
+            fix="give a path, or postgresql+psycopg://user@host/database",
         ) from error
     if parts.get_backend_name() == "sqlite":
         return _file(url, parts.database or "")
@@ -75,9 +75,7 @@ def locate(url: str) -> Location:
 
 def _file(text: str, path: str) -> Location:
     if path in ("", ":memory:"):
-        raise StoreError(
-            f"{text!r} names no file, so nothing would be kept", cure="give a path, e.g. runs.db"
-        )
+        raise StoreError(f"{text!r} names no file, so nothing would be kept", fix="give a path, e.g. runs.db")
     return Location(text, Path(os.path.abspath(os.path.expanduser(path))))
 
 
@@ -138,7 +136,7 @@ def refuse_network_filesystem(path: Path) -> None:
     if filesystem:
         raise StoreError(
             f"{path} lies on a network filesystem ({filesystem}), where SQLite's log cannot be shared",
-            cure="name a file on a local disk, or a PostgreSQL server: postgresql+psycopg://user@host/database",
+            fix="name a file on a local disk, or a PostgreSQL server: postgresql+psycopg://user@host/database",
         )
 
 

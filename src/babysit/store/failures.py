@@ -1,4 +1,4 @@
-"""The one place where a database's complaint becomes a StoreError with its cure."""
+"""The one place where a database's complaint becomes a StoreError with its fix."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def store_errors(where: str, path: Path | None) -> Iterator[None]:
         path: its file; None for a store on a server.
 
     Raises:
-        StoreError: with the cause in the user's words, and the cure; :class:`OutageError` if it may pass.
+        StoreError: with the cause in the user's words, and the fix; :class:`OutageError` if it may pass.
     """
     try:
         yield
@@ -55,14 +55,14 @@ def reading() -> Iterator[None]:
         ...     int("a state")
         Traceback (most recent call last):
         babysit.errors.StoreError: a row of the store cannot be read (ValueError: invalid ...)
-          cure: the file is damaged, or was changed by hand: bring it from a backup, or begin a new store
+          fix: the file is damaged, or was changed by hand: bring it from a backup, or begin a new store
     """
     try:
         yield
     except _UNREADABLE as error:
         raise StoreError(
             f"a row of the store cannot be read ({type(error).__name__}: {str(error)[:200]})",
-            cure="the file is damaged, or was changed by hand: bring it from a backup, or begin a new store",
+            fix="the file is damaged, or was changed by hand: bring it from a backup, or begin a new store",
         ) from error
 
 
@@ -85,17 +85,17 @@ def translated(error: Exception, where: str, path: Path | None) -> StoreError:
     if "not a database" in text or "malformed" in text:
         return StoreError(
             f"{where} is not a babysit store, or it is damaged ({text})",
-            cure="name another file, or move this one away and start a new store",
+            fix="name another file, or move this one away and start a new store",
         )
     if "is full" in text or "disk I/O error" in text or "No space left" in text:
         return StoreError(
             f"the disk of {where} is full: {_free(path)} ({text})",
-            cure=f"free some space, or name a store on another disk; {KEPT}",
+            fix=f"free some space, or name a store on another disk; {KEPT}",
         )
     if "is locked" in text or "busy" in text:
         return StoreError(
             f"{where} stayed locked by another program for too long ({text})",
-            cure=f"close the program that holds it open, or name another store; {KEPT}",
+            fix=f"close the program that holds it open, or name another store; {KEPT}",
         )
     return _unreachable(error, text, where) or _unknown(error, text, where)
 
@@ -104,12 +104,12 @@ def _unreachable(error: Exception, text: str, where: str) -> StoreError | None:
     if "readonly" in text or "read-only" in text.lower():
         return StoreError(
             f"{where} cannot be written: the file or its folder is read-only ({text})",
-            cure="copy it to a folder that you may write to, or name another store",
+            fix="copy it to a folder that you may write to, or name another store",
         )
     if "unable to open" in text or isinstance(error, OSError):
         return StoreError(
             f"{where} cannot be opened or created ({text})",
-            cure="name a file in a folder that exists and that you may write to",
+            fix="name a file in a folder that exists and that you may write to",
         )
     return None
 
@@ -127,35 +127,35 @@ _SAID: dict[str, tuple[str, str]] = {
     "42501": ("its user may not do that", "GRANT ALL ON SCHEMA public TO the user, or name another one"),
     "3F000": ("its schema does not exist", "CREATE SCHEMA first, or leave search_path out of the URL"),
 }
-"""PostgreSQL's SQLSTATE -> what it means, and the cure."""
+"""PostgreSQL's SQLSTATE -> what it means, and the fix."""
 
 
 def server_failure(error: DBAPIError, text: str, where: str) -> StoreError:
     """The StoreError that says the same as a server's own error."""
     state = getattr(error.orig, "sqlstate", None) or ""
     if state in _SAID:
-        problem, cure = _SAID[state]
-        return StoreError(f"the store {where} failed: {problem} ({text})", cure=f"{cure}; {KEPT}")
+        problem, fix = _SAID[state]
+        return StoreError(f"the store {where} failed: {problem} ({text})", fix=f"{fix}; {KEPT}")
     # What fails before there is a connection has no state.
     unconnected = not state and isinstance(error, OperationalError)
     if unconnected and "password" in text:
-        cure = f"give the user's name in the address, and {PASSWORD_PLACE}"
-        return StoreError(f"the store {where} refuses its user ({text})", cure=f"{cure}; {KEPT}")
+        fix = f"give the user's name in the address, and {PASSWORD_PLACE}"
+        return StoreError(f"the store {where} refuses its user ({text})", fix=f"{fix}; {KEPT}")
     if error.connection_invalidated or unconnected or state.startswith("08") or state in _PASSING:
         return OutageError(
             f"the store {where} cannot be reached ({text})",
-            cure="start the server, or check host, port, user and database (createdb makes one); " + KEPT,
+            fix="start the server, or check host, port, user and database (createdb makes one); " + KEPT,
         )
     return StoreError(
         f"the store {where} failed: {type(error).__name__}: {text}",
-        cure=f"look into the server's log; {KEPT}",
+        fix=f"look into the server's log; {KEPT}",
     )
 
 
 def _unknown(error: Exception, text: str, where: str) -> StoreError:
     return StoreError(
         f"the store {where} failed: {type(error).__name__}: {text}",
-        cure=f"check the disk and the file's permissions; {KEPT}",
+        fix=f"check the disk and the file's permissions; {KEPT}",
     )
 
 

@@ -141,7 +141,7 @@ def study(reader: Reader, number: int) -> Study:
     if not rows:
         known = [one.id for one in studies(reader)]
         raise StoreError(
-            f"there is no study {number} in the store", cure=f"choose one of {known}" if known else ""
+            f"there is no study {number} in the store", fix=f"choose one of {known}" if known else ""
         )
     return study_from(rows[0])
 

@@ -32,7 +32,7 @@ class Reader:
             is_there = path is None or path.is_file()  # a name may be too long to be asked for
         if not is_there:
             raise StoreError(
-                f"there is no store {self._location.text}", cure="give the path of an existing store"
+                f"there is no store {self._location.text}", fix="give the path of an existing store"
             )
         self._engine = open_engine(self._location, read_only=True, busy_seconds=BUSY_SECONDS)
         try:

@@ -26,7 +26,7 @@ def result(reader: Reader, study: int, key: Key) -> Result:
     rows = reader.rows(_one(trials_of(study, run_summary).join(run_summary), key))
     if not rows:
         raise StoreError(
-            f"study {study} has no trial {key[0]}/{key[1]}", cure="choose one of the study's trials"
+            f"study {study} has no trial {key[0]}/{key[1]}", fix="choose one of the study's trials"
         )
     measured = reader.rows(_one(trials_of(study, readings).join(readings), key).order_by(readings.c.epoch))
     folds = _kept(reader, fold_scores, fold_scores.c.fold, study, key)

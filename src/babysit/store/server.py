@@ -50,12 +50,12 @@ def server_engine(url: str, shown: str, *, read_only: bool, busy_seconds: float)
     except (ImportError, ArgumentError) as error:
         raise StoreError(
             f"the store {shown} needs a driver that is not installed ({error})",
-            cure="pip install 'babysit[postgres]' and give postgresql+psycopg://..., or give a path",
+            fix="pip install 'babysit[postgres]' and give postgresql+psycopg://..., or give a path",
         ) from error
     if engine.dialect.name != "postgresql":
         raise StoreError(
             f"a store cannot be kept in {engine.dialect.name}",
-            cure="give a path, or a PostgreSQL database: postgresql+psycopg://user@host/database",
+            fix="give a path, or a PostgreSQL database: postgresql+psycopg://user@host/database",
         )
     if not read_only:
         turn = _TAKE_TURN.format(milliseconds=max(1, round(busy_seconds * 1000)))
@@ -93,5 +93,5 @@ def require_unicode(connection: Connection, shown: str) -> None:
     if encoding != "UTF8":
         raise StoreError(
             f"{shown} keeps text as {encoding}, which lacks most characters",
-            cure="make a database with createdb --encoding UTF8 --template template0",
+            fix="make a database with createdb --encoding UTF8 --template template0",
         )

@@ -48,12 +48,12 @@ def check_tables(connection: Connection, location: Location) -> int:
     if not present:
         raise StoreError(
             f"the store {location.text} is empty: nothing has been written to it yet",
-            cure="run `babysit demo`, or wait a moment if a search has just begun",
+            fix="run `babysit demo`, or wait a moment if a search has just begun",
         )
     if missing:
         raise StoreError(
             f"{location.text} is a database, but not a babysit store (it has no table {min(missing)!r})",
-            cure="name another file"
+            fix="name another file"
             if location.path
             else "give babysit a database of its own, or a schema with ?options=-csearch_path%3DNAME",
         )
@@ -63,7 +63,7 @@ def check_tables(connection: Connection, location: Location) -> int:
         raise StoreError(
             f"{location.text} was written by a newer babysit "
             f"(schema {version}; this one reads up to {SCHEMA_VERSION})",
-            cure="pip install --upgrade babysit, or name another file",
+            fix="pip install --upgrade babysit, or name another file",
         )
     return version
 

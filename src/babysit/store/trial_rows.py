@@ -86,7 +86,7 @@ def _refuse_other(trial: Trial, stored: Mapping[str, Value]) -> None:
     if repr(sorted(asked.items())) != repr(sorted(stored.items())):
         raise StoreError(
             f"trial {trial.key} is in the store with {stored}, and was begun with {asked}",
-            cure="start a new study: the recipe or its space has changed since the stored one",
+            fix="start a new study: the recipe or its space has changed since the stored one",
         )
 
 

@@ -394,7 +394,7 @@ class Writer:
         changed = connection.execute(update(studies).where(studies.c.id == study).values(values))
         if not changed.rowcount:
             raise StoreError(
-                f"{self._location.text} has no study {study}", cure="babysit list shows the studies"
+                f"{self._location.text} has no study {study}", fix="babysit list shows the studies"
             )
 
     def _drop(self, rows: Sequence[int]) -> None:
@@ -436,7 +436,7 @@ class Writer:
         if failure is not None:
             raise failure
         if self._closing.is_set():
-            raise StoreError(f"{self._location.text} is closed", cure="open a new Writer")
+            raise StoreError(f"{self._location.text} is closed", fix="open a new Writer")
 
     def _attempt(self, body: Callable[[Connection], Answer]) -> Answer:
         """One transaction, once."""

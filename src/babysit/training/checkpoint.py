@@ -43,7 +43,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], data: Mapping[str
         part.unlink(missing_ok=True)
         raise CheckpointError(
             f"cannot write the checkpoint {path}: {error}",
-            cure="choose a folder that can be written and has room, with --out",
+            fix="choose a folder that can be written and has room, with --out",
         ) from error
 
 
@@ -66,7 +66,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         >>> folder.cleanup()
     """
     if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}", cure="leave --resume out to start afresh")
+        raise CheckpointError(f"there is no checkpoint {path}", fix="leave --resume out to start afresh")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -74,7 +74,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise _damaged(path, str(error)) from error
     if metadata.get("format") != _FORMAT:
-        raise CheckpointError(f"{path} is no babysit checkpoint", cure="give a file that babysit wrote")
+        raise CheckpointError(f"{path} is no babysit checkpoint", fix="give a file that babysit wrote")
     told = metadata.get("data", "")
     if metadata.get("sum", "") not in ("", _sum(tensors, told)):  # those of an older babysit have none
         raise _damaged(path, "its bytes are not those that were written")
@@ -99,4 +99,4 @@ def _sum(tensors: Mapping[str, Tensor], told: str) -> str:
 
 
 def _damaged(path: Path, why: str) -> CheckpointError:
-    return CheckpointError(f"the checkpoint {path} is damaged: {why}", cure="delete it and start afresh")
+    return CheckpointError(f"the checkpoint {path} is damaged: {why}", fix="delete it and start afresh")

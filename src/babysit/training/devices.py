@@ -27,7 +27,7 @@ def device_named(name: str) -> str:
         >>> device_named("tpu")
         Traceback (most recent call last):
         babysit.errors.InputError: there is no device named 'tpu'
-          cure: use auto, cpu, cuda or cuda:N
+          fix: use auto, cpu, cuda or cuda:N
     """
     if name == AUTO:
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -35,9 +35,9 @@ def device_named(name: str) -> str:
         return name
     kind, _, index = name.partition(":")
     if kind != "cuda" or (index and not index.isdecimal()):
-        raise InputError(f"there is no device named {name!r}", cure="use auto, cpu, cuda or cuda:N")
+        raise InputError(f"there is no device named {name!r}", fix="use auto, cpu, cuda or cuda:N")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(index or 0) >= count:
         seen = f"torch sees {count} of them" if count else "torch sees no GPU"
-        raise InputError(f"the device {name} is not there: {seen}", cure="use --device cpu")
+        raise InputError(f"the device {name} is not there: {seen}", fix="use --device cpu")
     return name

@@ -186,5 +186,5 @@ def refuse_mixing(model: nn.Module) -> None:
             raise InputError(
                 f"folds share their batches, and the batch normalization {name!r} mixes the examples of a "
                 "batch: held-out ones would act on the training",
-                cure="search without --folds, or with layer or group normalization",
+                fix="search without --folds, or with layer or group normalization",
             )

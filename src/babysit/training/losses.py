@@ -242,7 +242,7 @@ def loss_named(name: str) -> Loss:
         2.302585...
     """
     if name not in LOSSES:
-        raise RecipeError(f"there is no loss named {name!r}", cure=f"use one of {', '.join(LOSSES)}")
+        raise RecipeError(f"there is no loss named {name!r}", fix=f"use one of {', '.join(LOSSES)}")
     return LOSSES[name]
 
 

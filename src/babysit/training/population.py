@@ -120,15 +120,13 @@ def stack(models: Sequence[nn.Module], device: torch.device | str = "cpu") -> Po
     if len({signature(model) for model in models}) > 1:
         raise RecipeError(
             "models of different architectures cannot train as one population",
-            cure="group them by population.signature first",
+            fix="group them by population.signature first",
         )
     template = with_member_dropout(copy.deepcopy(models[0]))
     frozen = frozenset(name for name, value in template.named_parameters() if not value.requires_grad)
     parameters = _stacked([dict(model.named_parameters()) for model in models])
     if len(frozen) == len(parameters):
-        raise RecipeError(
-            "the model has no parameter to train", cure="return a model with at least one layer"
-        )
+        raise RecipeError("the model has no parameter to train", fix="return a model with at least one layer")
     buffers = _stacked([_buffers(model, template) for model in models])
     return Population(
         template.to(device),

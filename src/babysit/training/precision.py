@@ -89,13 +89,13 @@ def precision_named(name: str, device: str = "cpu") -> Precision:
         >>> precision_named("float16")
         Traceback (most recent call last):
         babysit.errors.InputError: there is no precision named 'float16'
-          cure: use one of float32, medium, bfloat16, auto
+          fix: use one of float32, medium, bfloat16, auto
     """
     if name == AUTO:
         return PRECISIONS["medium" if _pays("medium", device) else FLOAT32]
     if name not in PRECISIONS:
         raise InputError(
-            f"there is no precision named {name!r}", cure=f"use one of {', '.join(PRECISION_NAMES)}"
+            f"there is no precision named {name!r}", fix=f"use one of {', '.join(PRECISION_NAMES)}"
         )
     return PRECISIONS[name]
 

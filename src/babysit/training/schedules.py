@@ -101,7 +101,7 @@ def schedule_named(name: str) -> Schedule:
     Source: CS231n notes, neural networks part 3, "Annealing the learning rate".
     """
     if name not in SCHEDULES:
-        raise RecipeError(f"there is no schedule named {name!r}", cure=f"use one of {', '.join(SCHEDULES)}")
+        raise RecipeError(f"there is no schedule named {name!r}", fix=f"use one of {', '.join(SCHEDULES)}")
     return SCHEDULES[name]
 
 

@@ -173,5 +173,5 @@ def update_named(name: str) -> UpdateRule:
     Source: CS231n notes, neural networks part 3.
     """
     if name not in UPDATES:
-        raise RecipeError(f"there is no update rule named {name!r}", cure=f"use one of {', '.join(UPDATES)}")
+        raise RecipeError(f"there is no update rule named {name!r}", fix=f"use one of {', '.join(UPDATES)}")
     return UPDATES[name]

@@ -1,4 +1,4 @@
-"""A loop that ends with an exception: what it says, in terms of the cure."""
+"""A loop that ends with an exception: what it says, in terms of the fix."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def watch(
     if before is not None and not isinstance(before, Report):
         raise InputError(
             f"watch(before=...) is a {type(before).__name__}, not a report",
-            cure="give what babysit.check returned",
+            fix="give what babysit.check returned",
         )
     optimizers = list(optimizer) if isinstance(optimizer, Iterable) else [optimizer]
     criterion = loss if isinstance(loss, nn.Module) else None

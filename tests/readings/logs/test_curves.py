@@ -6,7 +6,7 @@ import pytest
 
 from babysit.readings.detectors import DETECTORS
 from babysit.records import Health, Severity
-from babysit.session.diagnosing import diagnose_log
+from babysit.session.diagnose import diagnose_log
 from readings.logs.curves import HEALTHY, SICK
 
 

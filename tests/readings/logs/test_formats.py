@@ -11,7 +11,7 @@ from babysit.errors import InputError
 from babysit.readings.logs import events, formats, names, source
 from babysit.readings.logs.formats import FORMATS, read_log, recognized
 from babysit.readings.logs.log import log_of
-from babysit.session.diagnosing import diagnose_log
+from babysit.session.diagnose import diagnose_log
 
 LOGS = Path(__file__).parent / "formats"
 COSTS = [1.92, 1.55, 1.31, 1.12, 0.98, 0.88]
@@ -97,7 +97,7 @@ def test_a_log_with_nothing_to_read_says_what_was_looked_for():
     for known in FORMATS:
         assert known.example.splitlines()[-1] in str(refused.value)
     assert "notes.txt" in str(refused.value)
-    assert refused.value.cure
+    assert refused.value.fix
 
 
 def test_a_named_format_that_does_not_fit_shows_an_example():
@@ -203,7 +203,7 @@ def test_tensorboards_event_files_are_read(event_folder):
         assert values(found.log.run.readings, "val_loss") == pytest.approx(VAL_LOSS)
 
 
-def test_event_files_without_tensorboard_name_the_cure(tmp_path, monkeypatch):
+def test_event_files_without_tensorboard_name_the_fix(tmp_path, monkeypatch):
     path = tmp_path / "events.out.tfevents.1.host"
     path.write_bytes(b"\0")
 

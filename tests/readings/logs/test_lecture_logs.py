@@ -8,7 +8,7 @@ import pytest
 
 from babysit.readings.logs import lecture
 from babysit.records import Severity
-from babysit.session.diagnosing import diagnose_log
+from babysit.session.diagnose import diagnose_log
 
 LOGS = Path(__file__).parent / "lecture"
 

@@ -16,7 +16,7 @@ from babysit.readings.logs.ranges import parse_range
 from babysit.readings.logs.trial_tables import read
 from babysit.recipe.space import log_uniform
 from babysit.records import State
-from babysit.session.diagnosing import SearchDiagnosis, diagnose_log
+from babysit.session.diagnose import SearchDiagnosis, diagnose_log
 
 FINE = trials.read((Path(__file__).parent / "lecture" / "row101_fine.txt").read_text())
 TRIALS = [(r.score, r.trial.hyperparameters["learning_rate"], r.trial.hyperparameters["l2"]) for r in FINE]

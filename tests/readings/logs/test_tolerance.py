@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from babysit.errors import InputError
 from babysit.readings.logs import source
-from babysit.session.diagnosing import LogDiagnosis, diagnose_log
+from babysit.session.diagnose import LogDiagnosis, diagnose_log
 from readings.logs import printed
 from readings.logs.printed import PROGRAMS
 
@@ -35,11 +35,11 @@ def diagnosis(tmp_path, data):
 
 
 def survives(tmp_path, data):
-    """Whatever the bytes are: an answer, or a refusal that names the file and a cure."""
+    """Whatever the bytes are: an answer, or a refusal that names the file and a fix."""
     try:
         answer = diagnosis(tmp_path, data).recognized
     except InputError as refused:
-        answer = refused.cure
+        answer = refused.fix
     assert answer
 
 

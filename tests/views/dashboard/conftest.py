@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.security import Rules
-from babysit.views.dashboard.serving import OpenStore, Serving
+from babysit.views.dashboard.state import OpenStore, Serving
 from browser.stores import written
 from store.conftest import database as database
 from store.conftest import server as server

@@ -13,10 +13,10 @@ from babysit.store import overview, queries
 from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
-from babysit.views.dashboard.board import COLUMNS, read_board
-from babysit.views.dashboard.serving import OpenStore, Serving
-from babysit.views.dashboard.standing import standing
-from babysit.views.words import exponent_text
+from babysit.views.dashboard.state import OpenStore, Serving
+from babysit.views.data.formatting import exponent_text
+from babysit.views.data.standing import standing
+from babysit.views.data.trial_table import COLUMNS, read_board
 from browser.stores import FINE, begin, finished, trial, write_epochs, write_search, written
 
 

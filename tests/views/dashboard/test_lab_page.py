@@ -12,11 +12,11 @@ from starlette.testclient import TestClient
 
 from babysit.cli.lab import EXPERIMENTS
 from babysit.session.dashboard import make_server
-from babysit.session.laboratory import laboratory
+from babysit.session.lab_cache import laboratory
 from babysit.views.dashboard.app import create_app
-from babysit.views.dashboard.laboratory import ANSWER, Card, Laboratory
+from babysit.views.dashboard.lab_runner import ANSWER, Card, Laboratory
 from babysit.views.dashboard.security import Rules
-from babysit.views.dashboard.serving import OpenStore, Serving
+from babysit.views.dashboard.state import OpenStore, Serving
 from views.dashboard.conftest import HOST, TOKEN
 
 CARDS = [Card(name, name.title(), f"about {name} <b>", "row 1") for name in ("quick", "slow", "broken")]

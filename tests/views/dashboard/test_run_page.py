@@ -33,10 +33,10 @@ from babysit.records import (
 from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
-from babysit.views.dashboard.serving import OpenStore, Serving
+from babysit.views.dashboard.state import OpenStore, Serving
 from browser.stores import EVIL, FINDING
 from views.dashboard.conftest import HOST
-from views.test_report import WellFormed
+from views.html.test_report import WellFormed
 
 STEPS = 20_000
 SPIKE = 13_337

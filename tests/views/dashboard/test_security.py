@@ -16,7 +16,7 @@ from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.security import LARGEST_BODY, Rules, host_name
 from babysit.views.dashboard.server import rules_for
-from babysit.views.dashboard.serving import OpenStore, Serving
+from babysit.views.dashboard.state import OpenStore, Serving
 from babysit.views.dashboard.static_files import edition, static_files
 from browser.stores import write_search
 

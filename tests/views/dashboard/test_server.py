@@ -11,7 +11,7 @@ import pytest
 from babysit.errors import InputError
 from babysit.views.dashboard import server as servers
 from babysit.views.dashboard.server import Server, rules_for
-from babysit.views.dashboard.serving import OpenStore, Serving
+from babysit.views.dashboard.state import OpenStore, Serving
 
 
 def make(tmp_path, **options):

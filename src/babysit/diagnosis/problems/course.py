@@ -22,7 +22,7 @@ LOSS_NOT_FINITE = Problem(
 LOSS_EXPLODED = Problem(
     name="loss_exploded",
     summary="The loss is more than three times its first value.",
-    fix="try a tenth of the learning rate; if that is no cure, look at the scale of inputs and targets",
+    fix="try a tenth of the learning rate; if that is no fix, look at the scale of inputs and targets",
     source=(
         "CS231n lecture 6, 'Babysitting the Learning Process' and 'Hyperparameter Optimization: "
         "cross-validation strategy'"

@@ -8,7 +8,7 @@ from babysit.records import Severity
 LOOP_RAISED = Problem(
     name="loop_raised",
     summary="An exception ended the training loop.",
-    fix="read the exception with its cure; what was measured until then stands in the report",
+    fix="read the exception with its fix; what was measured until then stands in the report",
     source="PyTorch's own messages",
     severity=Severity.ERROR,
     produces=BROKEN,

@@ -25,7 +25,7 @@ def read(path: Path) -> list[Row]:
         InputError: without TensorBoard, or for a file that is not there.
     """
     if not path.exists():
-        raise InputError(f"there is no {path}", cure=f"give {EXAMPLE}")
+        raise InputError(f"there is no {path}", fix=f"give {EXAMPLE}")
     accumulator = _accumulator(path)
     rows: dict[int, Row] = {}
     for tag in (*accumulator.Tags()["scalars"], *accumulator.Tags()["tensors"]):
@@ -42,7 +42,7 @@ def _accumulator(path: Path) -> Any:
     except ImportError:
         raise InputError(
             f"{path} is a TensorBoard event file, and TensorBoard is not installed",
-            cure="pip install 'babysit[tensorboard]', or give a log in text",
+            fix="pip install 'babysit[tensorboard]', or give a log in text",
         ) from None
     accumulator = module.EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0})
     accumulator.Reload()

@@ -110,7 +110,7 @@ def recognized(text: str, where: str) -> Format:
     raise InputError(
         f"{where} holds no line of a training log that can be read. Looked for: {looked}; "
         f"a search ({trials.EXAMPLE}); TensorBoard ({events.EXAMPLE})",
-        cure=f"print one line an epoch, e.g. {lines.EXAMPLE!r}",
+        fix=f"print one line an epoch, e.g. {lines.EXAMPLE!r}",
     )
 
 
@@ -153,7 +153,7 @@ def checked(log: Log, title: str, example: str, where: str) -> Log:
     if log.run.last is None and log.run.explosion is None:
         raise InputError(
             f"{where} holds no reading in the format {title}",
-            cure=f"it should look like {example.splitlines()[-1]!r}; --format names another",
+            fix=f"it should look like {example.splitlines()[-1]!r}; --format names another",
         )
     return log
 

@@ -43,12 +43,12 @@ def parse_range(text: str) -> tuple[str, Numeric]:
     except ValueError:
         raise InputError(
             f"--range {text}: cannot read this range",
-            cure="write NAME=LOW:HIGH, e.g. --range lr=1e-6:1e-3, with :log or :linear after it if need be",
+            fix="write NAME=LOW:HIGH, e.g. --range lr=1e-6:1e-3, with :log or :linear after it if need be",
         ) from None
     if not all(map(math.isfinite, (low, high))) or (scale == "log" and low <= 0):
         raise InputError(
             f"--range {text}: the bounds must be finite, and above 0 in a logarithmic range",
-            cure="e.g. --range lr=1e-6:1e-3",
+            fix="e.g. --range lr=1e-6:1e-3",
         )
     log = scale == "log" or (not scale and low > 0 and high / low >= 10)
     return knob_name(name.strip()), log_uniform(low, high) if log else uniform(low, high)
@@ -69,7 +69,7 @@ def searched_ranges(results: Sequence[Result], told: Mapping[str, Numeric]) -> d
     names = [name for name in choices[0] if all(name in chosen for chosen in scored)] if scored else []
     for name in told:
         if name not in names:
-            raise InputError(f"--range {name}: the log has no such hyperparameter", cure=closest(name, names))
+            raise InputError(f"--range {name}: the log has no such hyperparameter", fix=closest(name, names))
     found = {name: [chosen[name] for chosen in choices if name in chosen] for name in names}
     return {
         name: _told(name, told[name], values) if name in told else range_of(name, values)
@@ -83,7 +83,7 @@ def _told(name: str, told: Numeric, values: Sequence[Value]) -> Numeric:
             shown = value if isinstance(value, bool | str) else number(value)
             raise InputError(
                 f"--range {name}: {shown} lies outside {number(told.low)} to {number(told.high)}",
-                cure="give the bounds that the search drew from",
+                fix="give the bounds that the search drew from",
             )
     return told
 

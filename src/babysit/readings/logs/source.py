@@ -34,10 +34,10 @@ def text_of(where: str) -> str:
     text = _ESCAPES.sub("", _decoded(data)).rstrip("\0")
     # A disk that was full or unplugged leaves some zeros in a text; in anything else there are many.
     if text.count("\0") > _FEW_ZEROS * len(text):
-        raise InputError(f"{where} is no text", cure="give a printed log, or a TensorBoard event file")
+        raise InputError(f"{where} is no text", fix="give a printed log, or a TensorBoard event file")
     text = first_process(text.replace("\0", "").replace("\r\n", "\n"))
     if not text.strip():
-        raise InputError(f"{where} is empty", cure="give the log of a training, e.g. `python train.py > log`")
+        raise InputError(f"{where} is empty", fix="give the log of a training, e.g. `python train.py > log`")
     return text
 
 
@@ -49,11 +49,11 @@ def _bytes(path: Path) -> bytes:
     except IsADirectoryError:
         raise InputError(
             f"{path} is a folder without TensorBoard event files, trial.json or result.json",
-            cure="give the log itself, e.g. its metrics.csv or trainer_state.json",
+            fix="give the log itself, e.g. its metrics.csv or trainer_state.json",
         ) from None
     except OSError as error:
         raise InputError(
-            f"cannot read {path}: {error.strerror}", cure="give the path of a log, or - for standard input"
+            f"cannot read {path}: {error.strerror}", fix="give the path of a log, or - for standard input"
         ) from None
 
 

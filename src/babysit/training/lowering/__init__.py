@@ -3,4 +3,4 @@
 from babysit.training.lowering.choice import WAYS as WAYS
 from babysit.training.lowering.choice import Lowering as Lowering
 from babysit.training.lowering.choice import lower as lower
-from babysit.training.lowering.ways import Forward as Forward
+from babysit.training.lowering.forward import Forward as Forward

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from babysit.errors import RecipeError
 from babysit.seeding import preserved_random_state
+from babysit.training.lowering.forward import Forward, mapped, mode, serial
 from babysit.training.lowering.graph import compiled, first_line
 from babysit.training.lowering.proof import disproof
 from babysit.training.lowering.values import NotLoweredError
-from babysit.training.lowering.ways import Forward, mapped, mode, serial
 from babysit.training.population import Population
 
 
@@ -81,13 +81,13 @@ def _first_possible(population: Population, example: Tensor) -> Lowering:
 
 def _asked(population: Population, example: Tensor, way: str) -> Lowering:
     if way not in WAYS:
-        raise RecipeError(f"no way to train is called '{way}'", cure=f"choose one of: {', '.join(WAYS)}")
+        raise RecipeError(f"no way to train is called '{way}'", fix=f"choose one of: {', '.join(WAYS)}")
     try:
         forward, reason = WAYS[way](population, example)
     except NotLoweredError as obstacle:
         others = " or ".join(repr(other) for other in list(WAYS)[list(WAYS).index(way) + 1 :])
         raise RecipeError(
-            f"this model cannot train as '{way}': {obstacle}", cure=f"ask for {others}, or for no way at all"
+            f"this model cannot train as '{way}': {obstacle}", fix=f"ask for {others}, or for no way at all"
         ) from None
     return Lowering(way, forward, f"as asked: {reason}")
 

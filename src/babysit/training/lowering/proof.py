@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from babysit.training.lowering.ways import Forward, alone, mode
+from babysit.training.lowering.forward import Forward, alone, mode
 from babysit.training.population import Population, Tensors
 
 _TOLERANCE = 1e-6

@@ -12,20 +12,20 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from babysit.errors import StoreError
 from babysit.views.dashboard import (
     command_center,
+    commands,
     compare_page,
     lab_page,
     run_page,
     series_page,
     static_files,
-    studies,
-    touching,
+    studies_page,
 )
-from babysit.views.dashboard.asking import wants_data
+from babysit.views.dashboard.parameters import wants_data
 from babysit.views.dashboard.rendering import page
 from babysit.views.dashboard.security import Guard, TooLargeError
-from babysit.views.dashboard.serving import Serving, serving_of
+from babysit.views.dashboard.state import Serving, serving_of
 
-PAGES = (studies, command_center, touching, run_page, series_page, compare_page, lab_page)
+PAGES = (studies_page, command_center, commands, run_page, series_page, compare_page, lab_page)
 """The modules that make pages; each has ``routes``."""
 
 
@@ -37,7 +37,7 @@ def create_app(serving: Serving) -> Starlette:
 
     Example:
         >>> from starlette.testclient import TestClient
-        >>> from babysit.views.dashboard.serving import OpenStore
+        >>> from babysit.views.dashboard.state import OpenStore
         >>> client = TestClient(create_app(Serving(OpenStore("nothing.sqlite"))), base_url="http://localhost")
         >>> client.get("/healthz").text
         'ok'
@@ -57,7 +57,7 @@ def create_app(serving: Serving) -> Starlette:
 
 def _store_failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, StoreError)
-    return _told(request, 404, error.problem, error.cure)
+    return _told(request, 404, error.problem, error.fix)
 
 
 def _refused(request: Request, error: Exception) -> Response:
@@ -71,7 +71,7 @@ def _too_large(request: Request, error: Exception) -> Response:
     return PlainTextResponse("the request is too large", 413)
 
 
-def _told(request: Request, status: int, problem: str, cure: str) -> Response:
+def _told(request: Request, status: int, problem: str, fix: str) -> Response:
     if wants_data(request):
-        return JSONResponse({"problem": problem, "cure": cure}, status)
-    return page(serving_of(request), "problem.html.j2", {"problem": problem, "cure": cure}, status)
+        return JSONResponse({"problem": problem, "fix": fix}, status)
+    return page(serving_of(request), "problem.html.j2", {"problem": problem, "fix": fix}, status)

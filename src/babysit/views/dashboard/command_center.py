@@ -16,14 +16,14 @@ from babysit.records import State
 from babysit.store import overview
 from babysit.store.overview import Line
 from babysit.store.reader import Reader
-from babysit.views.command_lines import study_words
-from babysit.views.dashboard.asking import number
-from babysit.views.dashboard.board import Board, read_board, rows
+from babysit.views.dashboard.commands import commands_data
+from babysit.views.dashboard.parameters import STUDY_PATH, number
 from babysit.views.dashboard.rendering import environment, page
-from babysit.views.dashboard.serving import Serving, reader_of, serving_of
-from babysit.views.dashboard.standing import Standing, standing, trial_name
-from babysit.views.dashboard.touching import commands_data
-from babysit.views.multiples import Course, multiples, panel_svg
+from babysit.views.dashboard.state import Serving, reader_of, serving_of
+from babysit.views.data.command_lines import study_words
+from babysit.views.data.standing import Standing, standing, trial_name
+from babysit.views.data.trial_table import Board, read_board, rows
+from babysit.views.svg.small_multiples import Course, multiples, panel_svg
 
 PANELS = 24
 """How many loss curves stand side by side."""
@@ -152,7 +152,7 @@ def _course(board: Board, line: Line) -> Course:
 
 
 routes = [
-    Route("/s/{study:row}", _command_center),
-    Route("/s/{study:row}/curves", _curves),
+    Route(STUDY_PATH, _command_center),
+    Route(STUDY_PATH + "/curves", _curves),
     Route("/changes", _changes),
 ]

@@ -15,13 +15,13 @@ from babysit.records import Result, Run, Stage, Study, Value
 from babysit.store import queries, run_queries
 from babysit.store.queries import Key
 from babysit.store.reader import Reader
-from babysit.views.comparison import Compared, differing, study_settings
 from babysit.views.dashboard.rendering import page
-from babysit.views.dashboard.serving import reader_of, serving_of
-from babysit.views.overlay import MOST, Overlay, Series, cost_overlay, key_svg, overlay_svg, score_overlay
-from babysit.views.series import explosion_text
-from babysit.views.verdict import HEALTH_WORDS
-from babysit.views.words import MISSING, number_text, percent_text, score_text, value_text
+from babysit.views.dashboard.state import reader_of, serving_of
+from babysit.views.data.formatting import MISSING, number_text, percent_text, score_text, value_text
+from babysit.views.data.series import explosion_text
+from babysit.views.svg.overlay import MOST, Overlay, Series, cost_overlay, key_svg, overlay_svg, score_overlay
+from babysit.views.terminal.comparison import Compared, differing, study_settings
+from babysit.views.terminal.verdict import HEALTH_WORDS
 
 _REFERENCE = re.compile(r"(\d{1,9})-(\d{1,9})-(\d{1,9})", re.ASCII)
 

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from babysit.views.dashboard.laboratory import DONE, RUNNING, WAITING, Card, Laboratory
+from babysit.views.dashboard.lab_runner import DONE, RUNNING, WAITING, Card, Laboratory
 from babysit.views.dashboard.rendering import page
-from babysit.views.dashboard.serving import serving_of
+from babysit.views.dashboard.state import serving_of
 
 
 def _list(request: Request) -> Response:

@@ -9,9 +9,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from babysit.views.dashboard.serving import Serving
+from babysit.views.dashboard.state import Serving
 from babysit.views.dashboard.static_files import static_url
-from babysit.views.pages import FILTERS
+from babysit.views.html.pages import FILTERS
 
 SHARED = ("dom.js", "keyboard.js", "polling.js")
 """The scripts that all pages use."""

@@ -18,18 +18,13 @@ from babysit.diagnosis.wording import open_lines
 from babysit.records import Command, CommandState, State, Touch
 from babysit.store.commands import SILENT_SECONDS, commands_of, silence
 from babysit.store.queries import Key
-from babysit.views.dashboard.asking import number
+from babysit.views.dashboard.commands import commands_data
+from babysit.views.dashboard.parameters import TRIAL_PATH, number
 from babysit.views.dashboard.rendering import environment, page
 from babysit.views.dashboard.security import STYLED
-from babysit.views.dashboard.serving import reader_of, serving_of
-from babysit.views.dashboard.touching import commands_data
-from babysit.views.first_layer import CHOSEN, weight_images
-from babysit.views.links import linked_causes, linked_remarks
-from babysit.views.recorded import TrialView, load_trial_view
-from babysit.views.run_figures import KEYS, RunFigures, rate_changes, rate_pairs, rate_words, touch_words
-from babysit.views.shown import Shown
-from babysit.views.verdict import HEALTH_WORDS, found_line
-from babysit.views.words import (
+from babysit.views.dashboard.state import reader_of, serving_of
+from babysit.views.data.first_layer import CHOSEN, weight_images
+from babysit.views.data.formatting import (
     MISSING,
     duration_text,
     is_searched,
@@ -38,6 +33,11 @@ from babysit.views.words import (
     score_text,
     value_text,
 )
+from babysit.views.data.links import linked_causes, linked_remarks
+from babysit.views.data.recorded_run import TrialView, load_trial_view
+from babysit.views.svg.captions import Shown
+from babysit.views.svg.run_figures import KEYS, RunFigures, rate_changes, rate_pairs, rate_words, touch_words
+from babysit.views.terminal.verdict import HEALTH_WORDS, found_line
 
 _MOST_CHANGES = 8
 """More changes of the learning rate than this are not listed one by one: it is a schedule."""
@@ -304,7 +304,7 @@ def trial_title(view: TrialView) -> str:
 
 
 routes = [
-    Route("/r/{study:row}/{stage:row}/{number:row}", _run),
-    Route("/r/{study:row}/{stage:row}/{number:row}/changes", _changes),
-    Route("/r/{study:row}/{stage:row}/{number:row}/weights/{step:row}", _weights),
+    Route(TRIAL_PATH, _run),
+    Route(TRIAL_PATH + "/changes", _changes),
+    Route(TRIAL_PATH + "/weights/{step:row}", _weights),
 ]

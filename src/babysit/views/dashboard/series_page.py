@@ -14,11 +14,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from babysit.store import run_queries
-from babysit.views.bands import bands
-from babysit.views.dashboard.asking import number
+from babysit.views.dashboard.parameters import TRIAL_PATH, number
 from babysit.views.dashboard.run_page import key_of
-from babysit.views.dashboard.serving import reader_of
+from babysit.views.dashboard.state import reader_of
 from babysit.views.dashboard.static_files import FOREVER
+from babysit.views.data.buckets import bands
 
 LAST_STEP = 2**31 - 1
 """No series has a later step."""
@@ -97,7 +97,7 @@ def _serve_plotly(request: Request) -> Response:
 
 
 routes = [
-    Route("/r/{study:row}/{stage:row}/{number:row}/series", _series),
-    Route("/r/{study:row}/{stage:row}/{number:row}/series/names", _names),
+    Route(TRIAL_PATH + "/series", _series),
+    Route(TRIAL_PATH + "/series/names", _names),
     Route("/plotly/{version}.js", _serve_plotly),
 ]

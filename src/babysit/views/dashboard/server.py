@@ -16,7 +16,7 @@ import uvicorn
 from babysit.errors import InputError
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.security import LOGIN_PARAMETER, LOOPBACK_NAMES, Rules, new_token
-from babysit.views.dashboard.serving import Serving
+from babysit.views.dashboard.state import Serving
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8265
@@ -97,7 +97,7 @@ def _bound(host: str, port: int) -> socket.socket:
         made.close()
         raise InputError(
             f"cannot listen on {host}, port {port}: {error}",
-            cure="choose another --port, or leave it out; --host is an address of this machine",
+            fix="choose another --port, or leave it out; --host is an address of this machine",
         ) from error
     return made
 

@@ -27,7 +27,7 @@ from babysit.watching.sample import Log, middle
 _PARTS = 20
 
 
-@detects(LOOP_RAISED, reason="what PyTorch says of shapes, types and devices names a tensor, not the cure")
+@detects(LOOP_RAISED, reason="what PyTorch says of shapes, types and devices names a tensor, not the fix")
 def loop_raised(log: Log) -> Detection | None:
     """An exception left the watched loop, other than one that ends runs on purpose."""
     if not log.ending:

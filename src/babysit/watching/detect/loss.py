@@ -105,7 +105,7 @@ def _nan_advice(sample: Sample | None, log: Log, before: list[Sample]) -> str:
         return "clean the data: NaN or infinite inputs reach the model"
     if before and not _grew_before_nan(log, before):
         return "nothing grew before it: look at that batch, and for log(0), 0/0 or sqrt(0) in model and loss"
-    return "the learning rate is too high: try a tenth of it; if that is no cure, look at the data's scale"
+    return "the learning rate is too high: try a tenth of it; if that is no fix, look at the data's scale"
 
 
 @detects(
@@ -367,7 +367,7 @@ def _constant(log: Log) -> str:
 _GAP = 0.1
 
 
-@detects(OVERFITTING, reason="a gap that does not cost accuracy needs no cure", needs=(VALIDATION,))
+@detects(OVERFITTING, reason="a gap that does not cost accuracy needs no fix", needs=(VALIDATION,))
 def overfitting(log: Log) -> Detection | None:
     """Accuracy gap above 0.2, or 0.1 with validation 0.02 below its best, or validation loss 1.25 x best."""
     epochs = log.epochs

@@ -35,8 +35,8 @@ export async function ask(address, kind, argument = null) {
 async function problemOf(reply) {
   const text = await reply.text();
   try {
-    const { problem, cure } = JSON.parse(text);
-    return cure ? `${problem}: ${cure}` : problem;
+    const { problem, fix } = JSON.parse(text);
+    return fix ? `${problem}: ${fix}` : problem;
   } catch {
     return text;
   }

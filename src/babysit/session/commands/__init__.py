@@ -1,0 +1,1 @@
+"""Commands to running studies: sent, received, carried out."""

@@ -1,0 +1,1 @@
+"""Trainings, searches and verifications: from a request to a stored study."""

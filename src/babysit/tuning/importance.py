@@ -1,0 +1,188 @@
+"""Which hyperparameter mattered: how far the order of the scores follows it.
+
+Three answers, each with its limits. A rank correlation sees a trend, in any scale alike, but no optimum in
+the middle. The correlation ratio sees differences between the options of a choice. Functional ANOVA, which
+Optuna computes where it is installed, sees any shape, and knobs that act together.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from babysit.recipe.space import Choice, Fixed, Numeric, Range, Space, plain
+from babysit.records import Result, Value
+from babysit.training.agreement import rank_correlation as spearman
+from babysit.tuning.ranking import Round, ranked
+
+FEWEST = 8
+"""Fewer complete trials than this say nothing of importance."""
+
+WITHOUT_OPTUNA = "functional ANOVA is left out: Optuna is not installed (pip install 'babysit[optuna]')"
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """How much one hyperparameter mattered within one box.
+
+    Attributes:
+        name: the hyperparameter.
+        strength: 0 to 1; the size of a number's rank correlation, of a choice the correlation ratio.
+        correlation: the rank correlation with its sign; None of a choice.
+        chance: the strength that chance alone exceeds in one search of twenty.
+        fanova: its share of the scores' variance; None where it was not computed.
+    """
+
+    name: str
+    strength: float
+    correlation: float | None
+    chance: float
+    fanova: float | None = None
+
+    @property
+    def matters(self) -> bool:
+        """True for more than chance explains."""
+        return self.strength > self.chance
+
+
+def importances(stage: Round, *, fanova: bool = True) -> list[Importance]:
+    """The importance of every hyperparameter that a stage searched, the greatest first.
+
+    Only complete trials count: an explosion has no score. A conditional name is judged in the trials that
+    have it, and by functional ANOVA not at all.
+
+    Args:
+        stage: its box and its results.
+        fanova: ask Optuna too, where it is installed.
+
+    Returns:
+        One entry a hyperparameter with 8 complete trials or more, and values and scores that differ.
+    """
+    order = ranked(stage.results)
+    # Of many, every k-th in the order of the scores: all levels stay, in their proportion.
+    sample = order[:: math.ceil(len(order) / _MOST) or 1]
+    shares = _fanova(stage.box, sample) if fanova and has_optuna() else {}
+    found = [_importance(name, plain(box), order, shares.get(name)) for name, box in stage.box.items()]
+    return sorted(
+        (each for each in found if each is not None),
+        key=lambda each: (-(each.fanova or 0.0), -each.strength),
+    )
+
+
+def _importance(name: str, box: Range, order: Sequence[Result], share: float | None) -> Importance | None:
+    having = [result for result in order if name in result.trial.hyperparameters]
+    if isinstance(box, Fixed) or len(having) < FEWEST:
+        return None
+    values = [result.trial.hyperparameters[name] for result in having]
+    scores = [result.score for result in having]
+    if isinstance(box, Choice):
+        ratio, chance = correlation_ratio(values, scores), _chance_of_groups(len(set(values)), len(values))
+        return None if math.isnan(ratio) else Importance(name, ratio, None, chance, share)
+    correlation = rank_correlation([float(value) for value in values], scores)
+    if math.isnan(correlation):
+        return None
+    # A rank correlation of n pairs without a connection has the variance 1 / (n - 1).
+    return Importance(name, abs(correlation), correlation, 1.96 / math.sqrt(len(values) - 1), share)
+
+
+def rank_correlation(values: Sequence[float], scores: Sequence[float]) -> float:
+    """Spearman's: how far the order of the scores follows that of the values; NaN of fewer than three.
+
+    Example:
+        >>> rank_correlation([1e-4, 1e-3, 1e-2], [0.2, 0.3, 0.9])
+        1.0
+    """
+    if len(values) < 3 or np.ptp(values) == 0 or np.ptp(scores) == 0:
+        return math.nan
+    return round(spearman(values, scores), 12)
+
+
+def correlation_ratio(groups: Sequence[Value], scores: Sequence[float]) -> float:
+    """The root of the share of the scores' variance that lies between groups; NaN where nothing differs.
+
+    Example:
+        >>> correlation_ratio(["relu", "relu", "tanh", "tanh"], [0.5, 0.5, 0.3, 0.3])
+        1.0
+    """
+    array, names = np.asarray(scores), np.asarray([repr(group) for group in groups])
+    total = float(((array - array.mean()) ** 2).sum())
+    if total == 0 or len(set(names)) < 2:
+        return math.nan
+    parts = [array[names == name] for name in sorted(set(names))]
+    between = sum(len(part) * (part.mean() - array.mean()) ** 2 for part in parts)
+    return min(1.0, math.sqrt(float(between) / total))
+
+
+def _chance_of_groups(groups: int, count: int) -> float:
+    """The correlation ratio that random groups exceed in about one of twenty.
+
+    Its square times n is nearly chi-squared with one degree of freedom less than there are groups, whose
+    upper twentieth Wilson and Hilferty's cube gives.
+    """
+    degrees = max(groups - 1, 1)
+    part = 2 / (9 * degrees)
+    return min(1.0, math.sqrt(degrees * (1 - part + 1.645 * math.sqrt(part)) ** 3 / count))
+
+
+_TREES = 32
+_MOST = 200
+"""Trials that functional ANOVA looks at: its price grows faster than their number."""
+
+
+def has_optuna() -> bool:
+    """True where Optuna is installed."""
+    return importlib.util.find_spec("optuna") is not None
+
+
+def _fanova(box: Space, order: Sequence[Result]) -> dict[str, float]:
+    """Each unconditional name's share of the variance, by Optuna's random forest with a fixed seed."""
+    choices = [result.trial.hyperparameters for result in order]
+    names = [name for name, found in box.items() if _is_open(found, choices, name)]
+    if len(order) < FEWEST or not names or len({result.score for result in order}) < 2:
+        return {}
+    import optuna  # here, because it takes a second, and not everybody has it
+
+    distributions = {
+        name: _distribution(optuna, plain(box[name]), [c[name] for c in choices]) for name in names
+    }
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+        study.add_trials([_told(optuna, distributions, result) for result in order])
+        evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=_TREES, seed=0)
+        return {name: float(share) for name, share in evaluator.evaluate(study, params=names).items()}
+    except RuntimeError:  # its forest found no variance to share out
+        return {}
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+def _is_open(found: Range, choices: Sequence[Any], name: str) -> bool:
+    if isinstance(plain(found), Fixed):
+        return False
+    return all(name in choice for choice in choices) and len({repr(choice[name]) for choice in choices}) > 1
+
+
+def _told(optuna: Any, distributions: dict[str, Any], result: Result) -> Any:
+    params = {name: result.trial.hyperparameters[name] for name in distributions}
+    return optuna.trial.create_trial(params=params, distributions=distributions, value=result.score)
+
+
+def _distribution(optuna: Any, found: Range, values: Sequence[Any]) -> Any:
+    """The part of a range in which trials completed, in Optuna's words.
+
+    Shares are means over the whole range; where everything explodes there is no score to take a mean of.
+    """
+    if isinstance(found, Choice):
+        return optuna.distributions.CategoricalDistribution(found.options)
+    assert isinstance(found, Numeric)
+    low, high = min(values), max(values)
+    if found.whole:
+        return optuna.distributions.IntDistribution(int(low), int(high), log=found.log)
+    return optuna.distributions.FloatDistribution(float(low), float(high), log=found.log)

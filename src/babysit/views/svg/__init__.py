@@ -1,0 +1,1 @@
+"""Figure data as inline SVG."""

@@ -1,0 +1,221 @@
+"""A few runs over each other: curves told apart by colour, by dashes, and by the names at their ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from babysit.views.data.axes import Axis, make_axis
+from babysit.views.data.buckets import bands
+from babysit.views.data.series import ABOVE_FIRST, Point, cost_axis
+from babysit.views.svg.elements import Frame, cross, document, element, path, shortened, text, title
+
+MOST = 8
+"""So many runs can still be told apart."""
+_BUCKETS = 160
+_PALETTE = ("#0072B2", "#B34700", "#007A58", "#9A4C7F", "#8A6D00", "#3A7CA5", "#5B5B5B", "#6A4FB3")
+# After Okabe and Ito (2008), darkened until each can be read as text on white; a dark page gives its own.
+_DASHES = (None, "7 3", "2 3", "9 3 2 3", "12 4", "4 4", "1 4", "9 3 2 3 2 3")
+_LINE = 15
+"""The height of a name, so that no two lie on each other."""
+
+
+class Curve(NamedTuple):
+    """One run's curve.
+
+    Attributes:
+        number: which of the runs, from 0: its colour and dashes.
+        name: the run.
+        points: from 0 to 1; empty where nothing of it lies on the axes.
+        diverged: it left at the top, or its values stopped being numbers.
+    """
+
+    number: int
+    name: str
+    points: tuple[Point, ...]
+    diverged: bool = False
+
+
+class Overlay(NamedTuple):
+    """The curves and the axes that they share."""
+
+    x: Axis
+    y: Axis
+    curves: tuple[Curve, ...]
+
+
+class Series(NamedTuple):
+    """One run's values as they were measured; ``first`` is the cost it began with, NaN where nobody knows."""
+
+    name: str
+    x: ArrayLike
+    y: ArrayLike
+    first: float = math.nan
+
+
+def cost_overlay(found: Sequence[Series]) -> Overlay | None:
+    """The costs of some runs by step; a run that diverged does not set the axis.
+
+    Args:
+        found: each with its first cost.
+
+    Returns:
+        None where no run has a cost.
+    """
+    arrays = [(np.asarray(one.x), np.asarray(one.y, dtype=np.float64)) for one in found]
+    if not any(len(x) for x, _ in arrays):
+        return None
+    x = Axis(0.0, float(max(max((int(steps[-1]) for steps, _ in arrays if len(steps))), 1)), False, "step")
+    sane = [y for one, (_, y) in zip(found, arrays, strict=True) if len(y) and not _diverged(y, one.first)]
+    shown = [_finite(values) for values in (sane or [values for _, values in arrays])]
+    ends = [float(end(values)) for values in shown if len(values) for end in (np.min, np.max)]
+    firsts = [one.first for one in found if math.isfinite(one.first)]
+    limit = ABOVE_FIRST * max(map(abs, firsts), default=math.inf)
+    y = cost_axis([*(min(end, limit) for end in ends), *(firsts if not sane else ())])
+    curves = (
+        _curve(number, one, arrays[number], (x, y), _diverged(arrays[number][1], one.first))
+        for number, one in enumerate(found)
+    )
+    return Overlay(x, y, tuple(curves))
+
+
+def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values[np.isfinite(values)]
+
+
+def _diverged(costs: NDArray[np.float64], first: float) -> bool:
+    """The last cost is no number, or lies where the explosion rule begins."""
+    limit = ABOVE_FIRST * abs(first) if math.isfinite(first) else math.inf
+    return len(costs) > 0 and not (np.isfinite(costs[-1]) and costs[-1] <= limit)
+
+
+def score_overlay(found: Sequence[Series], label: str) -> Overlay | None:
+    """The scores of some runs by epoch; None where no run has any.
+
+    Args:
+        found: epochs and scores.
+        label: "validation accuracy" or "validation loss".
+    """
+    arrays = [(np.asarray(one.x), np.asarray(one.y, dtype=np.float64)) for one in found]
+    last = max((int(epochs[-1]) for epochs, _ in arrays if len(epochs)), default=0)
+    values = [float(value) for _, y in arrays for value in _finite(y)]
+    if not last or not values:
+        return None
+    x = Axis(min(1.0, last - 0.001), max(float(last), 1.001), False, "epoch", whole=True)
+    axes = (x, make_axis(values, label))
+    return Overlay(
+        *axes, tuple(_curve(number, one, arrays[number], axes, False) for number, one in enumerate(found))
+    )
+
+
+def _curve(
+    number: int,
+    one: Series,
+    arrays: tuple[NDArray[np.generic], NDArray[np.float64]],
+    axes: tuple[Axis, Axis],
+    diverged: bool,
+) -> Curve:
+    found = bands(*arrays, _BUCKETS)
+    kept = np.isfinite(found.middle)
+    places = (found.first[kept] + found.last[kept]) / 2
+    points = [
+        (axes[0].place(float(at)), axes[1].place(float(value)))
+        for at, value in zip(places, found.middle[kept], strict=True)
+    ]
+    outside = next((index for index, (_, height) in enumerate(points) if not height <= 1), len(points))
+    inside = points[: outside + 1] if diverged else points
+    clipped = tuple((place, min(1.0, max(0.0, 0.0 if math.isnan(y) else y))) for place, y in inside)
+    return Curve(number, one.name, clipped, diverged)
+
+
+def colour(number: int) -> str:
+    """The colour of a run."""
+    return f"var(--series-{number % MOST}, {_PALETTE[number % MOST]})"
+
+
+def key_svg(number: int) -> str:
+    """A run's piece of line for a table's heading."""
+    line = element("path", d="M1 4h34", **_stroke(number))
+    return element("svg", line, viewBox="0 0 36 8", class_="line-key", aria_hidden="true")
+
+
+def _stroke(number: int) -> dict[str, object]:
+    return {
+        "fill": "none",
+        "stroke": colour(number),
+        "stroke_width": 1.8,
+        "stroke_dasharray": _DASHES[number % MOST],
+        "stroke_linejoin": "round",
+    }
+
+
+def overlay_svg(data: Overlay, label: str, width: float = 640, height: float = 340) -> str:
+    """The curves, each named at its end.
+
+    Args:
+        data: what is drawn.
+        label: what it shows, for those who cannot see it.
+        width, height: of the viewBox.
+    """
+    frame = Frame(width, height, right=118)
+    parts = frame.axes(data.x, data.y)
+    parts += [_drawn(frame, curve) for curve in data.curves if curve.points]
+    parts += _names(frame, [curve for curve in data.curves if curve.points])
+    return document(width, height, label, parts)
+
+
+def _drawn(frame: Frame, curve: Curve) -> str:
+    points = frame.points(curve.points)
+    end = cross(*points[-1], curve.name, size=3.5) if curve.diverged else ""
+    if len(points) == 1:
+        return element(
+            "circle", title(curve.name), cx=points[0][0], cy=points[0][1], r=3, fill=colour(curve.number)
+        )
+    return element("path", title(curve.name), d=path(points), **_stroke(curve.number)) + end
+
+
+def _names(frame: Frame, curves: Sequence[Curve]) -> list[str]:
+    """The names beside the ends, in the order of their heights, none on another."""
+    ends = sorted((frame.y(curve.points[-1][1]), curve.number, curve) for curve in curves)
+    heights = spread([height for height, _, _ in ends], _LINE, frame.top + 4, frame.bottom)
+    drawn = []
+    for (height, _, curve), place in zip(ends, heights, strict=True):
+        across = frame.x(curve.points[-1][0])
+        lead = element(
+            "path",
+            d=path([(across + 3, height), (frame.right + 4, place)]),
+            stroke=colour(curve.number),
+            stroke_opacity=0.35,
+            fill="none",
+        )
+        word = shortened(curve.name, 15)
+        drawn.append(lead + text(word, frame.right + 8, place + 4, fill=colour(curve.number), font_size=11.5))
+    return drawn
+
+
+def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
+    """Heights in rising order, moved until they are apart, and within limits where they fit.
+
+    Args:
+        wanted: rising.
+        apart: the least distance.
+        low, high: the limits.
+
+    Example:
+        >>> spread([10.0, 11.0, 50.0], 10.0, 0.0, 100.0)
+        [10.0, 20.0, 50.0]
+        >>> spread([98.0, 99.0], 10.0, 0.0, 100.0)
+        [90.0, 100.0]
+    """
+    placed: list[float] = []
+    for height in wanted:
+        placed.append(max(height, placed[-1] + apart if placed else low))
+    ceiling = high
+    for index in reversed(range(len(placed))):
+        placed[index] = min(placed[index], ceiling)
+        ceiling = placed[index] - apart
+    return placed

@@ -1,0 +1,111 @@
+"""Many loss curves side by side, each in a small frame of its own, all on one axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from babysit.views.data.axes import Axis
+from babysit.views.data.series import ABOVE_FIRST, Point, cost_axis, path_through
+from babysit.views.svg.elements import BAD, GRID, MUTED, Frame, cross, document, element, path, text
+
+WIDTH, HEIGHT = 190.0, 96.0
+
+
+class Course(NamedTuple):
+    """What is known of one run's costs without reading a series.
+
+    Attributes:
+        name: the run in words.
+        state: its state, by name.
+        buckets: shape (buckets, 3): lowest, highest, last, evenly spread over its steps.
+        steps: how many update steps.
+        first_cost: its first cost; NaN before the first step.
+        exploded: its curve leaves at the top.
+    """
+
+    name: str
+    state: str
+    buckets: NDArray[np.float32]
+    steps: int
+    first_cost: float
+    exploded: bool
+
+
+class Panel(NamedTuple):
+    """One frame: the run, its curve, and whether it left at the top."""
+
+    name: str
+    state: str
+    points: tuple[Point, ...]
+    exploded: bool
+
+
+class Multiples(NamedTuple):
+    """All frames, and the axis that they share.
+
+    Attributes:
+        y: the axis; diverged runs do not set it.
+        first_cost: where the middle first cost lies on it; NaN when there is none.
+        panels: in the order in which they were asked for.
+    """
+
+    y: Axis
+    first_cost: float
+    panels: tuple[Panel, ...]
+
+
+def multiples(courses: Sequence[Course]) -> Multiples:
+    """Loss curves for frames side by side; all have the same two axes, so that they can be compared.
+
+    Args:
+        courses: the runs.
+    """
+    firsts = [course.first_cost for course in courses if math.isfinite(course.first_cost)]
+    middle = float(np.median(firsts)) if firsts else math.nan
+    y = cost_axis(_extremes(courses, middle))
+    longest = max((course.steps for course in courses), default=1)
+    return Multiples(y, y.place(middle), tuple(_panel(course, y, longest) for course in courses))
+
+
+def _extremes(courses: Sequence[Course], first_cost: float) -> list[float]:
+    """What the axis must show, up to three times the usual first cost, where the explosion rule begins."""
+    limit = ABOVE_FIRST * abs(first_cost) if math.isfinite(first_cost) else math.inf
+    values = [course.buckets[np.isfinite(course.buckets)] for course in courses if not course.exploded]
+    ends = [float(end) for found in values if len(found) for end in (found.min(), found.max())]
+    return [*(min(end, limit) for end in ends), *([first_cost] if math.isfinite(first_cost) else [])]
+
+
+def _panel(course: Course, y: Axis, longest: int) -> Panel:
+    count = len(course.buckets)
+    places = (np.arange(count) + 1) / max(count, 1) * (course.steps / max(longest, 1))
+    points = path_through(places, course.buckets.astype(float), y)
+    if course.exploded:
+        ends = [index + 1 for index, (_, height) in enumerate(points) if height >= 1]
+        points = points[: ends[0]] if ends else points
+    return Panel(course.name, course.state, points, course.exploded)
+
+
+def panel_svg(data: Multiples, panel: Panel) -> str:
+    """One frame; its curve takes the page's colour for the run's state (class ``curve``)."""
+    frame = Frame(WIDTH, HEIGHT, left=30, right=4, top=4, bottom=4)
+    shown = [tick for tick in data.y.ticks if 0.02 <= tick.position <= 0.98]
+    parts = [frame.horizontal(tick.position, stroke=GRID) for tick in shown]
+    parts += [
+        text(tick.label, frame.left - 4, frame.y(tick.position) + 3.5, "end", fill=MUTED, font_size=10)
+        for tick in shown
+    ]
+    if 0 <= data.first_cost <= 1:
+        parts.append(frame.horizontal(data.first_cost, stroke=MUTED, stroke_dasharray="3 3"))
+    line = path(frame.points(panel.points))
+    stroke = BAD if panel.exploded else "currentColor"
+    if line:
+        parts.append(element("path", d=line, fill="none", stroke=stroke, stroke_width=1.5, class_="curve"))
+    if panel.exploded and panel.points:
+        end = frame.points(panel.points[-1:])[0]
+        parts.append(cross(end[0], max(end[1], frame.top + 4), size=3.5))
+    return document(WIDTH, HEIGHT, f"cost by step of {panel.name}, {panel.state}", parts)

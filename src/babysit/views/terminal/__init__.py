@@ -1,0 +1,1 @@
+"""Records as terminal text, with Rich."""

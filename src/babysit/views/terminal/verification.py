@@ -1,0 +1,139 @@
+"""What ``babysit verify`` shows in the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from babysit.training.agreement import MemberAgreement, RankAgreement, TensorAgreement, Verification
+from babysit.views.data.formatting import MISSING, number_text, value_text
+
+MOST_TENSORS = 8
+"""The worst tensors, which are the ones to look at; ``--json`` has them all."""
+MOST_NAMES = 3
+"""The most hyperparameters a table of 80 columns has room for."""
+
+
+def verification_text(found: Verification) -> RenderableType:
+    """The comparison of a population with its members alone, the verdict last.
+
+    Args:
+        found: what ``babysit.verify`` returned.
+    """
+    verdict = Text(found.verdict, style="bold green" if found.equal else "bold red")
+    parts: list[RenderableType] = [
+        Text(_opening(found)),
+        Text(f"way: {found.way} ({found.reason})\n"),
+        _members_table(found.members),
+    ]
+    if found.tensors:
+        parts += [Text(), _tensors_table(found.tensors)]
+    parts += [Text(), Text(_explanation(found), style="dim"), verdict]
+    if found.ranking:
+        parts += [Text(), ranking_text(found.ranking)]
+    elif found.remark:
+        parts += [Text(), Text(f"{found.remark}; there is no other precision to compare")]
+    return Group(*parts)
+
+
+def _opening(found: Verification) -> str:
+    many = f"{found.populations} populations" if found.populations > 1 else "one population"
+    return (
+        f"{len(found.members)} members trained for {found.steps} steps in {many}, "
+        "and each alone, your module called as it is"
+    )
+
+
+def _explanation(found: Verification) -> str:
+    return (
+        f"Allowed: a relative difference of {number_text(found.tolerance)} within {found.steps} steps. "
+        "Two ways to add the same numbers round differently, and training amplifies that: hundreds of steps "
+        "on, two right runs may part."
+    )
+
+
+def _members_table(members: Sequence[MemberAgreement]) -> Table:
+    table = Table(
+        title="largest relative difference of the loss", title_justify="left", box=None, pad_edge=False
+    )
+    settled = [heading for heading, _ in _SETTLED if _any(members, heading)]
+    names = _varied(members)[: MOST_NAMES - len(settled)]
+    headings = ["member", *map(escape, names), "difference", "step", *settled, "exploded"]
+    for heading in headings:
+        table.add_column(heading, justify="right", overflow="fold")
+    for number, member in enumerate(members):
+        values = [escape(value_text(member.hyperparameters.get(name))) for name in names]
+        exact = [_small(getattr(member, field)) for heading, field in _SETTLED if heading in settled]
+        cells = [_small(member.loss), str(member.step), *exact, _explosions(member)]
+        table.add_row(str(number), *values, *cells, style=None if member.equal else "red")
+    return table
+
+
+_SETTLED = (("in float64", "exact"), ("nudged, alone", "growth"))
+"""The columns that are there only where rounding had to be told from a fault."""
+
+
+def _any(members: Sequence[MemberAgreement], heading: str) -> bool:
+    return any(not math.isnan(getattr(member, dict(_SETTLED)[heading])) for member in members)
+
+
+def _small(difference: float) -> str:
+    return MISSING if math.isnan(difference) else f"{difference:.1e}"
+
+
+def _explosions(member: MemberAgreement) -> str:
+    together, alone = (MISSING if step is None else str(step) for step in member.explosions)
+    return together if together == alone else f"{together}, alone {alone}"
+
+
+def _varied(members: Sequence[MemberAgreement]) -> list[str]:
+    """The hyperparameters in which the members differ."""
+    choices = [member.hyperparameters for member in members]
+    return [name for name in choices[0] if len({repr(choice.get(name)) for choice in choices}) > 1]
+
+
+def _tensors_table(tensors: Sequence[TensorAgreement]) -> Table:
+    shown = tensors[:MOST_TENSORS]
+    rest = "" if len(shown) == len(tensors) else f": the worst {len(shown)} of {len(tensors)} tensors"
+    title = f"after the last step{rest}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("tensor", overflow="fold")
+    table.add_column("largest difference", justify="right")
+    table.add_column("relative to the tensor", justify="right")
+    for tensor in shown:
+        table.add_row(escape(tensor.name), f"{tensor.absolute:.1e}", f"{tensor.relative:.1e}")
+    return table
+
+
+def ranking_text(found: RankAgreement) -> Text:
+    """How the trials of a search would rank in another precision than float32."""
+    epochs = f"{found.epochs} epoch{'s' if found.epochs > 1 else ''}"
+    text = Text(f"{found.precision} against float32, {found.trials} trials of {epochs}:\n", style="bold")
+    text.append(
+        f"  rank correlation of the validation scores {number_text(found.correlation, 3)} (Spearman)\n"
+        f"  validation losses differ by {number_text(found.largest_loss, 2)} at most, "
+        f"{number_text(found.mean_loss, 2)} on average (relative)\n",
+        style="not bold",
+    )
+    text.append(f"  {_best(found)}; {_exploded(found)}", style="not bold")
+    if found.remark:
+        text.append(f"\n{found.remark}", style="yellow" if "no matrix units" in found.remark else "not bold")
+    return text
+
+
+def _best(found: RankAgreement) -> str:
+    ours, theirs = ("none" if key is None else f"{key[0]}/{key[1]}" for key in found.best)
+    if found.same_best:
+        tied = "" if ours == theirs else f", tied with {ours} in float32"
+        return f"the same trial is best: {theirs}{tied}"
+    return f"another trial is best: {ours} in float32, {theirs} in {found.precision}"
+
+
+def _exploded(found: RankAgreement) -> str:
+    ours, theirs = found.exploded
+    return f"exploded: {ours} in both" if ours == theirs else f"exploded: {ours} in float32, {theirs} here"
