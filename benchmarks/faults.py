@@ -45,7 +45,7 @@ from babysit.readings.context import Context, Readings
 from babysit.readings.detectors import DETECTORS as READINGS
 from babysit.readings.logs import formats
 from babysit.readings.logs.chance import guessed_classes
-from babysit.records import Severity
+from babysit.verdicts import Severity
 from babysit.watching.detectors import DETECTORS as WATCH
 from babysit.watching.exceptions import KNOWN
 from benchmarks.peers.fault_finders import FINDERS, RANK, Said, causes_of, installed, quietly

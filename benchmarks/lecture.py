@@ -26,12 +26,13 @@ from babysit.readings.report import report_on
 from babysit.recipe.building import Prepared, prepare
 from babysit.recipe.loading import apply_settings, load_recipe
 from babysit.recipe.space import Space, log_uniform, middle
-from babysit.records import CheckResult, Finding, Run, Value
+from babysit.records import Run, Value
 from babysit.session.jobs.job import Job
 from babysit.session.jobs.recorder import context_of
 from babysit.session.jobs.search import Searched, run_search
 from babysit.session.jobs.search_ask import Ask
 from babysit.tuning.engines.local import default_workers
+from babysit.verdicts import CheckResult, Finding
 
 
 @dataclass

@@ -8,22 +8,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from babysit.records import (
-    Cause,
-    Evidence,
-    Explosion,
-    Finding,
-    Reading,
-    Result,
-    Run,
-    Severity,
-    Stage,
-    State,
-    Trial,
-    Verdict,
-)
+from babysit.records import Explosion, Reading, Result, Run, Stage, State, Trial
 from babysit.store.commands import Commands
 from babysit.store.writer import Writer
+from babysit.verdicts import Cause, Evidence, Finding, Severity, Verdict
 
 EVIL = "<script>alert(1)</script>"
 STEPS = 40

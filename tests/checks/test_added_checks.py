@@ -11,7 +11,7 @@ import babysit
 from babysit.checks import experiments as learning
 from babysit.checks.detect import gradient as backward
 from babysit.checks.detect import rate_range
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 CE = nn.CrossEntropyLoss
 

@@ -23,7 +23,7 @@ from babysit.recipe.building import prepare
 from babysit.recipe.loading import load_recipe
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import choice, log_uniform, middle
-from babysit.records import Status
+from babysit.verdicts import Status
 
 PASS, WARN, FAIL = Status.PASS, Status.WARN, Status.FAIL
 

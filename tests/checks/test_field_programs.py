@@ -12,7 +12,7 @@ import torch
 from tests.faults import FIELD
 
 import babysit
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 MISSED = frozenset(
     {

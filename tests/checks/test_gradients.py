@@ -25,7 +25,7 @@ from babysit.recipe.building import prepare
 from babysit.recipe.loading import load_recipe
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import middle
-from babysit.records import Status
+from babysit.verdicts import Status
 
 X = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 2])

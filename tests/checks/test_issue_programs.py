@@ -9,7 +9,7 @@ import torch
 from tests.faults import ISSUES
 
 import babysit
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 UNCHECKED = frozenset(
     {

@@ -21,7 +21,7 @@ from babysit.checks.detectors import DETECTORS
 from babysit.checks.program import copied
 from babysit.diagnosis.catalogue import CATALOGUE
 from babysit.errors import InputError
-from babysit.records import Health, Severity
+from babysit.verdicts import Health, Severity
 
 
 def rules(report):

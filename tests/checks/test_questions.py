@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from babysit.checks.questions.ask import CHECKS, report_of_answers
-from babysit.records import CheckResult, Severity, Status
+from babysit.verdicts import CheckResult, Severity, Status
 
 PASS = CheckResult("initial_loss", Status.PASS, 2.3, "2.303", "fine")
 DOUBT = CheckResult("initial_loss", Status.WARN, 2.8, "2.303", "centre the inputs")

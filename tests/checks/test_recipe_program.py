@@ -18,9 +18,9 @@ from babysit.data.sources import digits
 from babysit.recipe.building import prepare
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import log_uniform, middle, uniform
-from babysit.records import Severity, Status
 from babysit.training.losses import LOSSES as TRAINED
 from babysit.training.updates import update_named
+from babysit.verdicts import Severity, Status
 
 
 def network(hp):

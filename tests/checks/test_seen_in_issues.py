@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import babysit
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 
 def rules(report, *, serious=True):

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import babysit
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 
 def data(count=48, features=4):

@@ -12,7 +12,7 @@ from babysit.checks.detectors import DETECTORS as CHECKS
 from babysit.checks.of_recipe import OF_RECIPE
 from babysit.diagnosis.catalogue import CATALOGUE
 from babysit.readings.detectors import DETECTORS as READINGS
-from babysit.records import Severity
+from babysit.verdicts import Severity
 from babysit.views.terminal.rules import explained_by, rules_data, rules_page, signals_of
 from babysit.watching.detectors import DETECTORS as WATCH
 from cli.test_bad_input import assert_refused

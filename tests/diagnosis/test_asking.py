@@ -17,7 +17,7 @@ from babysit.diagnosis.problem import (
     detects,
     evidence,
 )
-from babysit.records import Answer, Finding, Question, Severity
+from babysit.verdicts import Answer, Finding, Question, Severity
 
 LOW = Problem(name="low", summary="It is low.", fix="raise it", source="a book")
 HIGH = Problem(name="high", summary="It is high.", fix="lower it", source="a slide", severity=Severity.ERROR)

@@ -14,7 +14,7 @@ from babysit.diagnosis.problem import Effect, Problem
 from babysit.diagnosis.problems import course, data, loss, rate, start, wiring
 from babysit.diagnosis.reasoning import diagnose, explains, together
 from babysit.diagnosis.report import Report
-from babysit.records import Answer, Finding, Health, Question, Severity
+from babysit.verdicts import Answer, Finding, Health, Question, Severity
 
 INFO, WARNING, ERROR = Severity.INFO, Severity.WARNING, Severity.ERROR
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from babysit.diagnosis.report import Report
-from babysit.records import Answer, Cause, Evidence, Finding, Health, Question, Severity
+from babysit.verdicts import Answer, Cause, Evidence, Finding, Health, Question, Severity
 
 CAUSE = Finding(
     "gradients_not_zeroed",

@@ -11,7 +11,7 @@ import pytest
 
 from babysit.diagnosis.catalogue import CATALOGUE
 from babysit.diagnosis.report import Report
-from babysit.records import Cause
+from babysit.verdicts import Cause
 from diagnosis.test_report import CAUSE, OPEN, SICK, SYMPTOM
 
 

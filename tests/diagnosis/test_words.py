@@ -23,7 +23,7 @@ from babysit.diagnosis.wording import (
     remark_text,
     verdict_of,
 )
-from babysit.records import Answer, Cause, Evidence, Question, Severity, Verdict
+from babysit.verdicts import Answer, Cause, Evidence, Question, Severity, Verdict
 from diagnosis.test_report import ASKED, CAUSE, OPEN, REMARK, SICK, SYMPTOM
 
 HEALTHY = Report(name="mnist", questions=ASKED, steps=500)

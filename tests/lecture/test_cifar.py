@@ -10,8 +10,9 @@ import pytest
 
 from babysit.readings.report import report_on
 from babysit.recipe.space import middle
-from babysit.records import State, Status
+from babysit.records import State
 from babysit.session.jobs.recorder import context_of
+from babysit.verdicts import Status
 from benchmarks import lecture
 
 pytestmark = [

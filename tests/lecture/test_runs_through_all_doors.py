@@ -23,10 +23,11 @@ import babysit
 from babysit.diagnosis.report import Report
 from babysit.recipe.building import prepare
 from babysit.recipe.loading import apply_settings, load_recipe
-from babysit.records import Health, Severity, State
+from babysit.records import State
 from babysit.session.diagnose import diagnose_log
 from babysit.session.jobs.job import Job
 from babysit.session.jobs.train import train
+from babysit.verdicts import Health, Severity
 
 pytestmark = [
     pytest.mark.cifar,

@@ -20,7 +20,8 @@ from babysit.nn.networks import mlp
 from babysit.recipe.building import prepare
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import middle
-from babysit.records import State, Status
+from babysit.records import State
+from babysit.verdicts import Status
 from reference.course_networks import spiral
 
 

@@ -12,7 +12,8 @@ from babysit.readings.report import report_on
 from babysit.recipe.building import prepare
 from babysit.recipe.loading import load_recipe
 from babysit.recipe.space import middle
-from babysit.records import Answer, Explosion, Health, Reading, Run, Severity, State
+from babysit.records import Explosion, Reading, Run, State
+from babysit.verdicts import Answer, Health, Severity
 
 LN10 = math.log(10)
 STEPS = 490  # 49,000 images in batches of 100

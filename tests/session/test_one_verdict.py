@@ -15,9 +15,9 @@ from torch import nn
 
 import babysit as bs
 from babysit.diagnosis.report import Report
-from babysit.records import Health, Verdict
 from babysit.store import run_queries
 from babysit.store.reader import Reader
+from babysit.verdicts import Health, Verdict
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.security import Rules
 from babysit.views.dashboard.state import OpenStore, Serving

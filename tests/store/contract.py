@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from babysit.errors import StoreError
-from babysit.records import CommandKind, Result, Run, State, Trial, Verdict
+from babysit.records import CommandKind, Result, Run, State, Trial
 from babysit.store import overview, queries, run_queries
 from babysit.store.commands import Commands
 from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS
 from babysit.store.points import buckets
 from babysit.store.reader import Reader
 from babysit.store.writer import FLUSH_READINGS, FLUSH_SECONDS, Writer
+from babysit.verdicts import Verdict
 from store.commands_contract import CommandsContract
 from store.conftest import begin
 from store.records import (

@@ -9,29 +9,20 @@ from dataclasses import fields, replace
 import numpy as np
 from sqlalchemy import update
 
-from babysit.records import (
+from babysit.records import Details, Explosion, Histogram, Reading, Result, Run, Snapshot, Stage, State, Trial
+from babysit.store.engine import locate, open_engine
+from babysit.store.schema import commands, heartbeats
+from babysit.verdicts import (
     Answer,
     Cause,
     CheckResult,
-    Details,
     Evidence,
-    Explosion,
     Finding,
-    Histogram,
     Question,
-    Reading,
-    Result,
-    Run,
     Severity,
-    Snapshot,
-    Stage,
-    State,
     Status,
-    Trial,
     Verdict,
 )
-from babysit.store.engine import locate, open_engine
-from babysit.store.schema import commands, heartbeats
 
 NAN = math.nan
 STEPS_PER_EPOCH = 100

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 
 from babysit.diagnosis.catalogue import CATALOGUE
 from babysit.errors import StoreError
-from babysit.records import Cause, CommandKind, Finding, Severity, Stage, Verdict
+from babysit.records import CommandKind, Stage
 from babysit.store import overview, queries, run_queries
 from babysit.store.commands import Commands
 from babysit.store.compacting import compact
@@ -26,6 +26,7 @@ from babysit.store.schema import ADDED, ADDED_COLUMNS, SCHEMA_VERSION, metadata
 from babysit.store.tables import scripts
 from babysit.store.verifying import counts, verify
 from babysit.store.writer import Writer
+from babysit.verdicts import Cause, Finding, Severity, Verdict
 from store.conftest import begin
 from store.records import (
     FINDING,

@@ -8,24 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from babysit.records import (
-    Cause,
-    CheckResult,
-    Edge,
-    Evidence,
-    Explosion,
-    Finding,
-    Reading,
-    Result,
-    Run,
-    Severity,
-    Stage,
-    State,
-    Status,
-    Study,
-    Trial,
-    Verdict,
-)
+from babysit.records import Edge, Explosion, Reading, Result, Run, Stage, State, Study, Trial
+from babysit.verdicts import Cause, CheckResult, Evidence, Finding, Severity, Status, Verdict
 from babysit.views.data.study import StudyView
 
 NAN = math.nan

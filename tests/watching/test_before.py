@@ -8,7 +8,7 @@ from torch import nn
 
 import babysit
 from babysit.errors import InputError
-from babysit.records import Answer, Health
+from babysit.verdicts import Answer, Health
 from watching.loops import mlp, points
 
 CE = nn.CrossEntropyLoss()

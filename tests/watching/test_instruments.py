@@ -16,7 +16,7 @@ from torch import multiprocessing, nn
 from babysit.diagnosis.catalogue import CATALOGUE
 from babysit.diagnosis.tells import TELLS, told_apart
 from babysit.loss_graph import LossGraph
-from babysit.records import Cause, Finding, Health, Severity
+from babysit.verdicts import Cause, Finding, Health, Severity
 from babysit.watching.exceptions import explained, told
 from babysit.watching.hooks import Hook, nothing
 from babysit.watching.leaks import telling_columns

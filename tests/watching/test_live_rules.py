@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from babysit.loss_graph import read_loss
-from babysit.records import Health, Severity
+from babysit.verdicts import Health, Severity
 from babysit.watching.report import judge
 from babysit.watching.sample import Epoch, LayerStat, Log, OutputStat, Sample, Setup, TensorStat
 from watching.loops import fit, mlp, points

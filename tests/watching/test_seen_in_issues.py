@@ -11,7 +11,7 @@ from torch import nn
 
 import babysit
 from babysit.loss_graph import read_loss
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 
 def batches(targets, inputs=6, size=32):

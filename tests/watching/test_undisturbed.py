@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from babysit.errors import InputError
-from babysit.records import Health
+from babysit.verdicts import Health
 from babysit.watching.watch import watch
 from watching.loops import Recurrent, convnet, fit, mlp, pictures, points, waves
 

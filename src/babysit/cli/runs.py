@@ -39,12 +39,13 @@ from babysit.cli.app import (
 from babysit.diagnosis.reasoning import together
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import Choice, number, plain
-from babysit.records import CheckResult, Reading, State
+from babysit.records import Reading, State
 from babysit.session.dashboard import dashboard_beside
 from babysit.session.jobs.job import DEFAULT_FOLDER, Job, check, examine, guessed, open_job
 from babysit.session.jobs.train import Trained, train
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32
+from babysit.verdicts import CheckResult
 from babysit.views.html.pages import write_page
 from babysit.views.html.verdict_page import verdict_page
 from babysit.views.terminal import tables

@@ -56,7 +56,7 @@ from babysit.cli.app import (
 from babysit.cli.runs import run_checks
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import number
-from babysit.records import Edge, Reading, Status, Study
+from babysit.records import Edge, Reading, Study
 from babysit.session.dashboard import dashboard_beside
 from babysit.session.jobs.job import DEFAULT_FOLDER, Job, open_job
 from babysit.session.jobs.search import Hooks, Searched, run_search
@@ -70,6 +70,7 @@ from babysit.tuning.engines.local import default_workers
 from babysit.tuning.engines.registry import LOCAL
 from babysit.tuning.pruning import NONE, parse_seconds
 from babysit.tuning.samplers import RANDOM
+from babysit.verdicts import Status
 from babysit.views.data.final_stage import epochs_text, final_lines, fold_text
 from babysit.views.data.study import load_study_view
 from babysit.views.html.report import write_report

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from babysit.diagnosis.confidence import confidence_of
 from babysit.diagnosis.problem import Detection, Detector, Problem, UnansweredError
-from babysit.records import Answer, Finding, Question, Severity
+from babysit.verdicts import Answer, Finding, Question, Severity
 
 T = TypeVar("T")
 

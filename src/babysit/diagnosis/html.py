@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from babysit.diagnosis.wording import cause_lines, open_lines, remark_text, verdict_of
-from babysit.records import Health, Verdict
+from babysit.verdicts import Health, Verdict
 
 _COLOURS = {Health.HEALTHY: "#1a7f37", Health.UNDECIDED: "#57606a", Health.UNHEALTHY: "#b35900"}
 

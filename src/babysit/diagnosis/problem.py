@@ -8,7 +8,7 @@ from enum import StrEnum, auto
 from types import ModuleType
 from typing import Generic, TypeVar
 
-from babysit.records import Evidence, Severity
+from babysit.verdicts import Evidence, Severity
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from babysit.diagnosis.catalogue import CATALOGUE, PLACES
 from babysit.diagnosis.problem import Problem
 from babysit.diagnosis.report import Report
 from babysit.diagnosis.tells import told_apart
-from babysit.records import Answer, Cause, Finding, Question, Severity
+from babysit.verdicts import Answer, Cause, Finding, Question, Severity
 
 
 def diagnose(

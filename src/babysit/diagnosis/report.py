@@ -9,7 +9,7 @@ from typing import Any
 
 from babysit.diagnosis import html, sarif
 from babysit.diagnosis.wording import cause_lines, headline, open_lines, remark_text, verdict_of
-from babysit.records import Cause, Health, Verdict
+from babysit.verdicts import Cause, Health, Verdict
 
 _WIDTH = 100
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from babysit.diagnosis.catalogue import CATALOGUE
 from babysit.diagnosis.problem import Problem
-from babysit.records import Cause, Finding, Severity, Verdict
+from babysit.verdicts import Cause, Finding, Severity, Verdict
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}

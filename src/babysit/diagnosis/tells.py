@@ -26,7 +26,7 @@ from babysit.diagnosis.problems.rate import (
 )
 from babysit.diagnosis.problems.start import DEAD_UNITS, SATURATED_UNITS, VANISHING_GRADIENTS
 from babysit.diagnosis.problems.wiring import SIGN_FLIPPED, TRAINED_IN_EVAL_MODE
-from babysit.records import Cause
+from babysit.verdicts import Cause
 
 _CLOSE = 0.3
 """Confidences nearer than this are no decision."""

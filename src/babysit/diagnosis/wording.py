@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from babysit.records import Answer, Cause, Evidence, Finding, Health, Question, Severity, Verdict
+from babysit.verdicts import Answer, Cause, Evidence, Finding, Health, Question, Severity, Verdict
 
 _FEW = 3
 

@@ -27,7 +27,8 @@ from babysit.readings.context import (
     is_early,
     long,
 )
-from babysit.records import Evidence, Explosion, Reading, Run
+from babysit.records import Explosion, Reading, Run
+from babysit.verdicts import Evidence
 
 
 @detects(

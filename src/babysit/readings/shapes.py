@@ -34,7 +34,8 @@ from babysit.readings.context import (
     Readings,
     long,
 )
-from babysit.records import Evidence, Reading, Run, Severity
+from babysit.records import Reading, Run
+from babysit.verdicts import Evidence, Severity
 
 
 def _costs(run: Run, fewest: int) -> list[float]:

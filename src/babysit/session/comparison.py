@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from babysit.records import Verdict
 from babysit.session.references import resolve
 from babysit.store import queries, run_queries
 from babysit.store.reader import Reader
+from babysit.verdicts import Verdict
 from babysit.views.terminal.comparison import Compared, study_settings
 
 

@@ -21,12 +21,13 @@ from babysit.readings.logs.ranges import searched_ranges
 from babysit.readings.logs.trial_rows import MAXIMIZE, MINIMIZE, SearchLog
 from babysit.readings.report import report_on
 from babysit.recipe.space import Choice, Numeric, Range, integer, log_uniform, number, searched, uniform
-from babysit.records import Edge, Evidence, Finding, Question, Result
+from babysit.records import Edge, Result
 from babysit.tuning.advice import judge
 from babysit.tuning.edges import EDGE_SHARE, values_of
 from babysit.tuning.importance import rank_correlation
 from babysit.tuning.ranking import Round, ranked
 from babysit.tuning.stages import next_box
+from babysit.verdicts import Evidence, Finding, Question
 
 _SEARCH = "search"
 _NOTHING_TOLD: Mapping[str, Numeric] = MappingProxyType({})

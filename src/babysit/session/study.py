@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from babysit.errors import InputError
-from babysit.records import Edge, Reading, Result, State, Trial, Value, Verdict
+from babysit.records import Edge, Reading, Result, State, Trial, Value
+from babysit.verdicts import Verdict
 
 if TYPE_CHECKING:  # the store and the views are loaded once a study is there
     from babysit.recipe.recipe import Recipe

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sqlalchemy import Connection, bindparam, select, update
 
-from babysit.records import Details, Histogram, Reading, Result, Run, Snapshot, State, Verdict
+from babysit.records import Details, Histogram, Reading, Result, Run, Snapshot, State
 from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS, Thinned, save_pictures
 from babysit.store.points import CHUNK_POINTS, Chunk, Spark, to_chunks, to_single
 from babysit.store.rows import Values, reading_values, summary_values
@@ -27,6 +27,7 @@ from babysit.store.schema import (
 )
 from babysit.store.statements import append, forget, replace
 from babysit.store.verdict_rows import save_verdicts
+from babysit.verdicts import Verdict
 
 COST = "cost"
 """The name of the series of mini-batch costs."""

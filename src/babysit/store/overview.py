@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import TextClause, text
 
-from babysit.records import Severity, State, Value
+from babysit.records import State, Value
 from babysit.store.failures import reads
 from babysit.store.queries import Key
 from babysit.store.reader import Reader
 from babysit.store.schema import from_json, touches, verdicts
+from babysit.verdicts import Severity
 
 
 class Line(NamedTuple):

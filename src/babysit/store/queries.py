@@ -16,7 +16,6 @@ from sqlalchemy import Column, Row, Select, Table, select
 
 from babysit.errors import StoreError
 from babysit.records import (
-    CheckResult,
     Explosion,
     Histogram,
     Reading,
@@ -28,7 +27,6 @@ from babysit.records import (
     Study,
     Touch,
     Value,
-    Verdict,
 )
 from babysit.store.active import COST
 from babysit.store.details import histogram_from, snapshot_from
@@ -57,6 +55,7 @@ from babysit.store.schema import stages as stages_table
 from babysit.store.schema import studies as studies_table
 from babysit.store.schema import verdicts as verdicts_table
 from babysit.store.verdict_rows import old_verdict_from, verdict_from
+from babysit.verdicts import CheckResult, Verdict
 
 Key = tuple[int, int]
 """Stage and number of a trial."""

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Row
 
 from babysit.records import (
-    CheckResult,
     Command,
     CommandKind,
     CommandState,
@@ -20,13 +19,13 @@ from babysit.records import (
     Run,
     Stage,
     State,
-    Status,
     Study,
     Touch,
     Trial,
     score,
 )
 from babysit.store.failures import reads
+from babysit.verdicts import CheckResult, Status
 
 Values = dict[str, Any]
 """The values of one row, by column."""

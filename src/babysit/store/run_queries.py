@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Row, Select, Table, select
 
 from babysit.errors import StoreError
-from babysit.records import Result, Verdict
+from babysit.records import Result
 from babysit.store import queries
 from babysit.store.active import COST
 from babysit.store.points import from_chunks
@@ -15,6 +15,7 @@ from babysit.store.queries import Curve, Key, trials_of
 from babysit.store.reader import Reader
 from babysit.store.rows import reading_from, run_from, touch_from, trial_from
 from babysit.store.schema import fold_scores, readings, run_summary, series, touches, trials
+from babysit.verdicts import Verdict
 
 
 def result(reader: Reader, study: int, key: Key) -> Result:

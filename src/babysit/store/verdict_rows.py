@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from babysit.records import Answer, Cause, Evidence, Finding, Question, Severity, Verdict
 from babysit.store.failures import reads
 from babysit.store.old_names import OLD_CONFIDENCE, new_name
 from babysit.store.rows import Values, must_be
 from babysit.store.schema import findings, verdicts
 from babysit.store.statements import append, forget
+from babysit.verdicts import Answer, Cause, Evidence, Finding, Question, Severity, Verdict
 
 _RULES, _MINOR = "rules", "minor"
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from sqlalchemy import Connection, delete, insert, select, update
 
 from babysit.errors import StoreError
-from babysit.records import CheckResult, Details, Reading, Result, Stage, State, Trial, Verdict
+from babysit.records import Details, Reading, Result, Stage, State, Trial
 from babysit.store.active import ActiveRun, save_finished, save_progress
 from babysit.store.command_rows import expire_open, note_started_over, take_turn
 from babysit.store.engine import BUSY_SECONDS, locate, open_engine
@@ -26,6 +26,7 @@ from babysit.store.statements import append, replace
 from babysit.store.tables import create_tables
 from babysit.store.trial_rows import Key, ensure_trials, start_over, unfinished
 from babysit.store.verdict_rows import save_verdicts
+from babysit.verdicts import CheckResult, Verdict
 
 FLUSH_SECONDS = 0.5
 """The longest that a buffered epoch waits for its commit."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from babysit.readings.detectors import DETECTORS
-from babysit.records import Health, Severity
 from babysit.session.diagnose import diagnose_log
+from babysit.verdicts import Health, Severity
 from readings.logs.curves import HEALTHY, SICK
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from babysit.readings.logs import lecture
-from babysit.records import Severity
 from babysit.session.diagnose import diagnose_log
+from babysit.verdicts import Severity
 
 LOGS = Path(__file__).parent / "lecture"
 

@@ -11,10 +11,11 @@ from babysit.readings.context import Context
 from babysit.readings.detectors import DETECTORS
 from babysit.recipe.building import prepare
 from babysit.recipe.recipe import Recipe
-from babysit.records import Answer, Health, Run, Severity, State
+from babysit.records import Run, State
 from babysit.session.jobs.job import Job
 from babysit.session.jobs.train import train
 from babysit.session.jobs.verdict import judged
+from babysit.verdicts import Answer, Health, Severity
 from babysit.watching.detectors import OF_LAYERS
 
 

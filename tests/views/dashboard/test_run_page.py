@@ -12,26 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from babysit.records import (
-    Answer,
-    Cause,
-    Details,
-    Evidence,
-    Finding,
-    Histogram,
-    Question,
-    Reading,
-    Result,
-    Run,
-    Severity,
-    Snapshot,
-    Stage,
-    State,
-    Trial,
-    Verdict,
-)
+from babysit.records import Details, Histogram, Reading, Result, Run, Snapshot, Stage, State, Trial
 from babysit.store.reader import Reader
 from babysit.store.writer import Writer
+from babysit.verdicts import Answer, Cause, Evidence, Finding, Question, Severity, Verdict
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.state import OpenStore, Serving
 from browser.stores import EVIL, FINDING

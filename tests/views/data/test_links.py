@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from babysit.diagnosis.catalogue import CATALOGUE
-from babysit.records import Cause, Severity, Verdict
+from babysit.verdicts import Cause, Severity, Verdict
 from babysit.views.data.links import link_of, linked_causes, linked_remarks
 from babysit.views.svg.run_figures import KEYS
 from views.studies import FINDING

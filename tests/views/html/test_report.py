@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from babysit.errors import InputError
-from babysit.records import Cause, Result, Run, Severity, Snapshot, Stage, State, Trial, Verdict
+from babysit.records import Result, Run, Snapshot, Stage, State, Trial
 from babysit.store.writer import Writer
+from babysit.verdicts import Cause, Severity, Verdict
 from babysit.views.data.study import StudyView, load_study_view
 from babysit.views.html.report import render_report, write_report
 from views.studies import (

@@ -10,7 +10,7 @@ import pytest
 
 from babysit.diagnosis.report import Report
 from babysit.loss_graph import LossGraph
-from babysit.records import Answer, Cause, Question
+from babysit.verdicts import Answer, Cause, Question
 from babysit.views.data import watched_run
 from babysit.views.data.lines import MOST_LINES
 from babysit.views.html.verdict_page import verdict_page

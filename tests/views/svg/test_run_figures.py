@@ -8,21 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from babysit.records import (
-    Cause,
-    CommandKind,
-    Evidence,
-    Explosion,
-    Finding,
-    Reading,
-    Result,
-    Run,
-    Severity,
-    State,
-    Touch,
-    Trial,
-    Verdict,
-)
+from babysit.records import CommandKind, Explosion, Reading, Result, Run, State, Touch, Trial
+from babysit.verdicts import Cause, Evidence, Finding, Severity, Verdict
 from babysit.views.data.links import linked_causes
 from babysit.views.data.recorded_run import TrialView
 from babysit.views.svg.run_figures import KEYS, RunFigures, rate_changes, step_of

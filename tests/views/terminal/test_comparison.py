@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from babysit.records import Cause, Verdict
+from babysit.verdicts import Cause, Verdict
 from babysit.views.terminal.comparison import Compared, comparison_data, comparison_view, differing
 from views.studies import EVIL, FINDING, complete, exploded, regression, study
 

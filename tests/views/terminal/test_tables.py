@@ -9,8 +9,9 @@ from io import StringIO
 import pytest
 from rich.console import Console, RenderableType
 
-from babysit.records import Reading, Result, Stage, Status, Trial
+from babysit.records import Reading, Result, Stage, Trial
 from babysit.tuning.search import Progress
+from babysit.verdicts import Status
 from babysit.views.data.ranked_trials import tied_with_best
 from babysit.views.terminal import tables
 from babysit.views.terminal.tables import SearchProgress, epoch_line, trial_line

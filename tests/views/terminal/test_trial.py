@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console
 
-from babysit.records import Answer, Cause, Question, Severity, Stage, Verdict
+from babysit.records import Stage
+from babysit.verdicts import Answer, Cause, Question, Severity, Verdict
 from babysit.views.data.recorded_run import TrialView
 from babysit.views.terminal.trial import trial_data, trial_view, update_ratios
 from views.studies import EVIL, FINDING, LOG_RATE, complete, costs_of, exploded, regression, study

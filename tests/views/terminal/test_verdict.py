@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from babysit.diagnosis.report import Report
-from babysit.records import Answer, Cause, Question, Severity
+from babysit.verdicts import Answer, Cause, Question, Severity
 from babysit.views.terminal.verdict import headline_view, verdict_view
 from views.studies import EVIL, FINDING
 from views.terminal.test_tables import shown

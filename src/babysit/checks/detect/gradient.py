@@ -20,8 +20,8 @@ from babysit.checks.questions.gradients import Objective, check_gradients
 from babysit.diagnosis.problem import Detection, detects, evidence
 from babysit.diagnosis.problems.wiring import WRONG_GRADIENT
 from babysit.diagnosis.wording import named
-from babysit.records import Severity
 from babysit.seeding import derive, seeded
+from babysit.verdicts import Severity
 
 SECONDS = 0.03
 """The longest that one float64 forward pass on three examples may take; slower models stay unchecked."""

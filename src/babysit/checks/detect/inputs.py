@@ -28,7 +28,7 @@ from babysit.diagnosis.problems.data import (
     TARGETS_NOT_SCALED,
 )
 from babysit.loss_graph import compares_examples
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 LARGE = 10.0
 """Root mean square above which inputs count as unscaled: standardized ones have 1, pixels 0-255 about 130."""

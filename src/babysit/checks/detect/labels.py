@@ -14,7 +14,7 @@ from babysit.checks.needs import RUNS
 from babysit.checks.trace import LossCall
 from babysit.diagnosis.problem import Detection, detects, evidence
 from babysit.diagnosis.problems.data import LABELS_SHIFTED, LABELS_UNBALANCED, LABELS_UNRELATED
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 UNBALANCED = 0.9
 """Share of one class from which an accuracy says little: it is at 0.9 without a look at the inputs."""

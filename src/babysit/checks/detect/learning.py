@@ -30,7 +30,7 @@ from babysit.diagnosis.problems.rate import (
     LEARNING_RATE_ZERO,
     REGULARIZATION_TOO_STRONG,
 )
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 KNOWN_RANGE = Need[Measured](
     lambda measured: measured.chance is not None and measured.best is not None and bool(measured.loss),

@@ -19,7 +19,7 @@ from babysit.diagnosis.problems.wiring import (
 )
 from babysit.diagnosis.wording import named
 from babysit.nn.normalization import redundant_biases
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 FORGETFUL = 0.5
 """Weight of the newest batch from which the running statistics are those of the last two or three batches;

@@ -27,7 +27,7 @@ from babysit.diagnosis.problems.loss import (
 )
 from babysit.diagnosis.problems.wiring import DOES_NOT_RUN, DROPOUT_IN_EVALUATION, EXAMPLES_MIXED
 from babysit.loss_graph import last_operation
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 MIXED = 0.01
 """Share of the outputs' spread by which the exchange of others may move one; sums round differently."""

@@ -14,7 +14,7 @@ from babysit.checks.needs import VALIDATION
 from babysit.checks.program import Batch
 from babysit.diagnosis.problem import Detection, detects, evidence
 from babysit.diagnosis.problems.data import VALIDATION_IN_TRAINING
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 SUBSTANTIAL = 0.05
 """Share of the validation examples from which it is a warning: CIFAR-100 and CIFAR-10 have 10% and 3.3% of

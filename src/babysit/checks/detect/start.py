@@ -26,7 +26,7 @@ from babysit.diagnosis.problems.start import (
     VANISHING_SIGNAL,
     WEIGHTS_TOO_LARGE,
 )
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 HIGH_LOSS = 3.0
 """Times chance above which the first scores are too large; torch's own initialization stays below 1.3."""

@@ -21,7 +21,7 @@ from babysit.diagnosis.problems.wiring import (
     UNUSED_PARAMETERS,
 )
 from babysit.diagnosis.wording import named
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 MOST_DROPPED = 0.9
 """From here on nine in ten units are gone at each step; the papers use 0.1 to 0.5, on inputs 0.2."""

@@ -20,7 +20,8 @@ from babysit.diagnosis.problems.wiring import WRONG_GRADIENT
 from babysit.diagnosis.reasoning import diagnose
 from babysit.diagnosis.report import Report
 from babysit.recipe.building import Prepared
-from babysit.records import CheckResult, Finding, Question, Severity, Status, Value
+from babysit.records import Value
+from babysit.verdicts import CheckResult, Finding, Question, Severity, Status
 
 Check = Callable[[Prepared, Mapping[str, Value]], CheckResult]
 

@@ -24,8 +24,9 @@ from babysit.checks.questions.gradient_report import (
 )
 from babysit.data.batches import evaluation_tensors
 from babysit.recipe.building import Prepared
-from babysit.records import CheckResult, Status, Value
+from babysit.records import Value
 from babysit.seeding import derive, numpy_generator, seeded
+from babysit.verdicts import CheckResult, Status
 
 _BURN_IN_FALL = 0.05  # the share of the loss that a step of the burn-in would take off, were the loss linear
 _BURN_IN_MOVE = 0.01  # and the share of the parameters' norm that it moves them at most

@@ -11,7 +11,8 @@ import torch
 
 from babysit.checks.questions.shared import UNREGULARIZED, without_dropout
 from babysit.recipe.building import Prepared
-from babysit.records import CheckResult, Status, Value
+from babysit.records import Value
+from babysit.verdicts import CheckResult, Status
 
 
 def first_costs(prepared: Prepared, hyperparameters: Mapping[str, Value], l2: list[float]) -> list[float]:

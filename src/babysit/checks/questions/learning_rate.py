@@ -11,7 +11,8 @@ import numpy as np
 from babysit.checks.questions.shared import ladder, rungs
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import Fixed, Numeric, Range, number, plain
-from babysit.records import CheckResult, State, Status, Value
+from babysit.records import State, Value
+from babysit.verdicts import CheckResult, Status
 
 LEAST_FALL = 0.01
 """The share of an untrained network's cost that must be gone within the probe."""

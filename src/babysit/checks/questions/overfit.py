@@ -9,7 +9,8 @@ from dataclasses import replace
 from babysit.checks.questions.shared import UNREGULARIZED, ladder, rungs, without_dropout
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import number
-from babysit.records import CheckResult, Run, Status, Value
+from babysit.records import Run, Value
+from babysit.verdicts import CheckResult, Status
 
 _PATIENCE = 3
 """How many times the usual updates a network may take that has not memorized by then: small initial

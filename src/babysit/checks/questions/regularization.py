@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from babysit.checks.questions.initial_loss import first_costs
 from babysit.recipe.building import Prepared
-from babysit.records import CheckResult, Status, Value
+from babysit.records import Value
+from babysit.verdicts import CheckResult, Status
 
 STRONG_L2 = 1e3
 """The lecture's "crank up regularization"."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from babysit.diagnosis.problem import NO_SIGNAL, Effect, Problem
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 LOSS_NOT_FINITE = Problem(
     name="loss_not_finite",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from babysit.diagnosis.problem import BROKEN, NO_LEARNING, NO_SIGNAL, Effect, Problem
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 INPUTS_NOT_FINITE = Problem(
     name="inputs_not_finite",

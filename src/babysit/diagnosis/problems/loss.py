@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from babysit.diagnosis.problem import BROKEN, NO_LEARNING, Effect, Problem
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 ONE_UNIT_SOFTMAX = Problem(
     name="one_unit_softmax",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from babysit.diagnosis.problem import BROKEN, Problem
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 OTHER_PROCESS_RAISED = Problem(
     name="other_process_raised",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from babysit.diagnosis.problem import NO_SIGNAL, Effect, Problem
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 LEARNING_RATE_ZERO = Problem(
     name="learning_rate_zero",

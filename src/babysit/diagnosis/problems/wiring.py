@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from babysit.diagnosis.problem import BROKEN, NO_LEARNING, NO_SIGNAL, Effect, Problem
-from babysit.records import Severity
+from babysit.verdicts import Severity
 
 LOOP_RAISED = Problem(
     name="loop_raised",

@@ -19,10 +19,11 @@ from babysit.recipe.building import Prepared, prepare
 from babysit.recipe.loading import apply_settings, load_recipe
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import Fixed, as_data, middle
-from babysit.records import CheckResult, Value
+from babysit.records import Value
 from babysit.store.addresses import USUAL_FOLDER, store_in
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32, PRECISIONS
+from babysit.verdicts import CheckResult
 
 DEFAULT_FOLDER = Path(USUAL_FOLDER)
 

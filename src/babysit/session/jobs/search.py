@@ -13,7 +13,7 @@ from typing import Any
 from babysit.errors import InputError
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import middle
-from babysit.records import CheckResult, Details, Reading, Result, State, Study
+from babysit.records import Details, Reading, Result, State, Study
 from babysit.session.commands.handler import SearchDesk
 from babysit.session.jobs.final_stage import Retrained, Retraining, finalists_of, finalize, retrain
 from babysit.session.jobs.first_layer import first_weights
@@ -44,6 +44,7 @@ from babysit.tuning.engines.registry import RAY
 from babysit.tuning.extension import Growth
 from babysit.tuning.search import Outcome, Progress, Request, search
 from babysit.tuning.stages import FINAL, Budget
+from babysit.verdicts import CheckResult
 
 FOR_THE_FINAL = 0.2
 """The share of the time limit that the stages leave for retraining the best."""

@@ -16,7 +16,7 @@ from babysit.errors import CheckpointError
 from babysit.recipe.building import Prepared
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import as_data, middle
-from babysit.records import Finding, Reading, Result, Run, Stage, State, Trial
+from babysit.records import Reading, Result, Run, Stage, State, Trial
 from babysit.session.commands.handler import RunDesk
 from babysit.session.jobs.environment import environment
 from babysit.session.jobs.job import (
@@ -35,6 +35,7 @@ from babysit.training.checkpoint import load_checkpoint, save_checkpoint
 from babysit.training.population import Tensors
 from babysit.training.trainer import EpochReport, Trainer
 from babysit.tuning.engines.events import looks_until_the_end, told_of_stop
+from babysit.verdicts import Finding
 from babysit.watching.observer import PopulationObserver
 from babysit.watching.watch import EVERY
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from babysit.diagnosis.catalogue import CATALOGUE
 from babysit.diagnosis.wording import cause_lines, evidence_text, explains_text, place_text
-from babysit.records import Cause, Finding, Verdict
+from babysit.verdicts import Cause, Finding, Verdict
 
 
 class LinkedCause(NamedTuple):

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from babysit.diagnosis.report import Report
-from babysit.records import CheckResult, Histogram, Result, Snapshot, Stage, Study, Verdict
+from babysit.records import Histogram, Result, Snapshot, Stage, Study
 from babysit.store import queries, run_queries
 from babysit.store.queries import Curve, Key
 from babysit.store.reader import Reader
+from babysit.verdicts import CheckResult, Verdict
 from babysit.watching.trace import CHANCE
 
 

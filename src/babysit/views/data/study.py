@@ -9,10 +9,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from babysit.records import CheckResult, Result, Snapshot, Stage, Study, Verdict
+from babysit.records import Result, Snapshot, Stage, Study
 from babysit.store import queries
 from babysit.store.reader import Reader
 from babysit.tuning.ranking import as_tried
+from babysit.verdicts import CheckResult, Verdict
 from babysit.views.data.first_layer import CHOSEN
 from babysit.views.data.recorded_run import TrialView, load_trial_view
 

@@ -8,10 +8,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from babysit.records import Explosion, Severity, Stage, State, Study, Value
+from babysit.records import Explosion, Stage, State, Study, Value
 from babysit.store import overview, queries
 from babysit.store.overview import Line
 from babysit.store.reader import Reader
+from babysit.verdicts import Severity
 from babysit.views.data.formatting import searched_names
 from babysit.views.data.hyperparameters import Knob, knobs
 from babysit.views.data.series import explosion_text

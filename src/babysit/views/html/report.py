@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from babysit.diagnosis.wording import cause_lines
-from babysit.records import Cause, Reading, Result, Run, Stage, State
+from babysit.records import Reading, Result, Run, Stage, State
+from babysit.verdicts import Cause
 from babysit.views.data.final_costs import costs_of
 from babysit.views.data.final_stage import ensemble_facts, finalists, fold_text
 from babysit.views.data.first_layer import weight_images

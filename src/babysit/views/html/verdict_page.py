@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from babysit.diagnosis.report import Report
 from babysit.diagnosis.wording import open_lines
-from babysit.records import CheckResult
+from babysit.verdicts import CheckResult
 from babysit.views.data import watched_run
 from babysit.views.data.lines import Lines, Mark
 from babysit.views.data.links import LinkedCause, linked_causes, linked_remarks

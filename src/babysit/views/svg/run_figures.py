@@ -8,8 +8,9 @@ from functools import cached_property
 from html import escape
 from itertools import pairwise
 
-from babysit.records import CommandKind, Finding, Run, Touch
+from babysit.records import CommandKind, Run, Touch
 from babysit.store.queries import Curve
+from babysit.verdicts import Finding
 from babysit.views.data import lines
 from babysit.views.data.axes import Axis
 from babysit.views.data.formatting import number_text

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from babysit.records import Result, Run, Study, Value, Verdict, score
+from babysit.records import Result, Run, Study, Value, score
+from babysit.verdicts import Verdict
 from babysit.views.data.axes import Axis, make_axis
 from babysit.views.data.formatting import MISSING, score_text, value_text
 from babysit.views.data.series import explosion_text

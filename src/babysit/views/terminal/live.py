@@ -13,9 +13,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from babysit.records import State, Verdict
+from babysit.records import State
 from babysit.store import overview
 from babysit.store.overview import Line
+from babysit.verdicts import Verdict
 from babysit.views.data.axes import Axis
 from babysit.views.data.buckets import bands
 from babysit.views.data.formatting import MISSING, duration_text, number_text, percent_text

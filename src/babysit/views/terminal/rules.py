@@ -18,7 +18,7 @@ from babysit.diagnosis.confidence import Count, confidence_of, counts
 from babysit.diagnosis.problem import Detector, Problem
 from babysit.diagnosis.wording import named
 from babysit.readings.detectors import DETECTORS as READINGS
-from babysit.records import Severity
+from babysit.verdicts import Severity
 from babysit.views.terminal.verdict import STYLES
 from babysit.watching.detectors import DETECTORS as WATCH
 

@@ -16,17 +16,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from babysit.records import (
-    CheckResult,
-    Edge,
-    Reading,
-    Result,
-    Stage,
-    State,
-    Status,
-    Study,
-    Value,
-)
+from babysit.records import Edge, Reading, Result, Stage, State, Study, Value
+from babysit.verdicts import CheckResult, Status
 from babysit.views.data.formatting import (
     MISSING,
     is_searched,

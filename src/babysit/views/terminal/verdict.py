@@ -9,7 +9,7 @@ from rich.text import Text
 
 from babysit.diagnosis.report import Report
 from babysit.diagnosis.wording import cause_lines, found_text, open_lines, remark_text, verdict_of
-from babysit.records import Cause, Finding, Health, Severity, Verdict
+from babysit.verdicts import Cause, Finding, Health, Severity, Verdict
 
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
 HEALTH_WORDS = {

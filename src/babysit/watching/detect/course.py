@@ -9,7 +9,7 @@ from babysit.diagnosis.problem import Detection, detects, evidence
 from babysit.diagnosis.problems.course import GRADIENT_NOISE, SLOW_START, STILL_IMPROVING
 from babysit.diagnosis.problems.rate import REGULARIZATION_TOO_STRONG
 from babysit.diagnosis.problems.wiring import LOOP_RAISED
-from babysit.records import Severity
+from babysit.verdicts import Severity
 from babysit.watching.detect.shared import (
     ENOUGH,
     STEPPED,

@@ -16,7 +16,7 @@ from babysit.diagnosis.problems.data import (
     LABEL_IN_INPUTS,
     TARGETS_NOT_FINITE,
 )
-from babysit.records import Evidence, Severity
+from babysit.verdicts import Evidence, Severity
 from babysit.watching.detect.shared import ENOUGH, LABELS, MANY_OUTPUTS, OUTPUT, TARGETS, VALIDATION
 from babysit.watching.sample import Log, Sample, middle
 

@@ -13,7 +13,7 @@ from babysit.diagnosis.problems.start import (
     VANISHING_GRADIENTS,
     WEIGHTS_TOO_LARGE,
 )
-from babysit.records import Severity
+from babysit.verdicts import Severity
 from babysit.watching.detect.shared import (
     ENOUGH,
     SAMPLED,

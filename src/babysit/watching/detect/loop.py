@@ -21,7 +21,7 @@ from babysit.diagnosis.problems.wiring import (
     UNUSED_PARAMETERS,
 )
 from babysit.diagnosis.wording import named
-from babysit.records import Severity
+from babysit.verdicts import Severity
 from babysit.watching.detect.layers import dead_units, saturated_units
 from babysit.watching.detect.shared import BEGAN, ENOUGH, GRAPH, STEPPED, fares_well, stepped
 from babysit.watching.sample import Log, Sample

@@ -19,7 +19,7 @@ from babysit.diagnosis.problems.course import (
     UNDERFITTING,
 )
 from babysit.diagnosis.problems.rate import LEARNING_RATE_TOO_HIGH, LEARNING_RATE_TOO_LOW
-from babysit.records import Evidence
+from babysit.verdicts import Evidence
 from babysit.watching.detect.shared import (
     BEGAN,
     ENOUGH,

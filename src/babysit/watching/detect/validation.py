@@ -9,7 +9,7 @@ from babysit.diagnosis.problem import Detection, detects, evidence
 from babysit.diagnosis.problems.course import NORM_MISMATCH
 from babysit.diagnosis.problems.data import VALIDATION_IN_TRAINING
 from babysit.diagnosis.problems.wiring import METRIC_NOT_RESET, VALIDATED_IN_TRAINING_MODE
-from babysit.records import Evidence
+from babysit.verdicts import Evidence
 from babysit.watching.detect.shared import ENOUGH, VALIDATION, late
 from babysit.watching.passes import EpochPasses
 from babysit.watching.sample import Epoch, Log, middle
