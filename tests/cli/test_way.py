@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from babysit.cli.app import Way
+from babysit.cli.options import Way
 from babysit.cli.main import app
 from babysit.training.lowering import WAYS
 

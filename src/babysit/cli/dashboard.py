@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from babysit.cli.app import OutOption, StoreOption, app, console_for
+from babysit.cli.app import app, console_for
+from babysit.cli.options import OutOption, StoreOption
 from babysit.errors import InputError
 from babysit.session.dashboard import make_server
 from babysit.session.jobs.job import DEFAULT_FOLDER, Job

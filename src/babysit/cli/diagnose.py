@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from babysit.cli.app import JsonOption, SarifOption, app, console_for, emit
+from babysit.cli.app import app, console_for, emit
+from babysit.cli.options import JsonOption, SarifOption
 from babysit.readings.logs.formats import AUTO, NAMES
 from babysit.readings.logs.ranges import parse_range
 from babysit.records import Result

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from babysit.cli.app import JsonOption, SeedOption, app, console_for, emit
+from babysit.cli.app import app, console_for, emit
+from babysit.cli.options import JsonOption, SeedOption
 from babysit.lab.catalogue import EXPERIMENTS, experiment
 from babysit.lab.experiment import Options, Outcome
 from babysit.lab.figures import save

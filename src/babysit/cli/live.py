@@ -17,7 +17,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from babysit.cli.app import OutOption, StoreOption, app, console_for
+from babysit.cli.app import app, console_for
+from babysit.cli.options import OutOption, StoreOption
 from babysit.records import State
 from babysit.session.commands.liveness import is_interrupted
 from babysit.session.jobs.job import DEFAULT_FOLDER, Job

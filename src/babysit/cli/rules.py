@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from babysit.cli.app import JsonOption, app, console_for, emit
+from babysit.cli.app import app, console_for, emit
+from babysit.cli.options import JsonOption
 from babysit.views.terminal import rules
 
 

@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from babysit.checks.questions.ask import report_of_answers
-from babysit.cli.app import (
+from babysit.cli.app import app, console_for, emit, going_on
+from babysit.cli.notes import tell_address, tell_precision
+from babysit.cli.options import (
     DashboardOption,
     DeviceOption,
     DownloadOption,
@@ -29,12 +31,6 @@ from babysit.cli.app import (
     SettingOption,
     StoreOption,
     WayOption,
-    app,
-    console_for,
-    emit,
-    going_on,
-    tell_address,
-    tell_precision,
 )
 from babysit.diagnosis.reasoning import together
 from babysit.recipe.building import Prepared

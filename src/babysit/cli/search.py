@@ -15,7 +15,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from babysit.cli.app import (
+from babysit.cli.app import app, console_for, emit
+from babysit.cli.notes import tell_address, tell_precision, tell_way
+from babysit.cli.options import (
     AddressOption,
     DashboardOption,
     DeviceOption,
@@ -46,12 +48,6 @@ from babysit.cli.app import (
     UntilStableOption,
     WayOption,
     WorkersOption,
-    app,
-    console_for,
-    emit,
-    tell_address,
-    tell_precision,
-    tell_way,
 )
 from babysit.cli.runs import run_checks
 from babysit.recipe.building import Prepared

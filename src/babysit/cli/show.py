@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from babysit.cli.app import JsonOption, OutOption, StoreOption, app, console_for, emit
+from babysit.cli.app import app, console_for, emit
+from babysit.cli.options import JsonOption, OutOption, StoreOption
 from babysit.errors import InputError
 from babysit.records import Edge, Study
 from babysit.session.commands.liveness import is_interrupted

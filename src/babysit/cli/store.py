@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from babysit.cli.app import JsonOption, OutOption, StoreOption, app, console_for, emit
+from babysit.cli.app import app, console_for, emit
+from babysit.cli.options import JsonOption, OutOption, StoreOption
 from babysit.session.jobs.job import DEFAULT_FOLDER, Job
 from babysit.session.jobs.stale_checkpoints import KEEP_DAYS, prune_checkpoints
 from babysit.store import compacting, verifying

@@ -8,14 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from babysit.cli.app import (
-    JsonOption,
-    OutOption,
-    StoreOption,
-    app,
-    console_for,
-    emit,
-)
+from babysit.cli.app import app, console_for, emit
+from babysit.cli.options import JsonOption, OutOption, StoreOption
 from babysit.errors import InputError
 from babysit.recipe.builtin import TEMPLATE
 from babysit.records import State, Study

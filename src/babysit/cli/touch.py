@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from babysit.cli.app import JsonOption, OutOption, StoreOption, app, console_for, emit
+from babysit.cli.app import app, console_for, emit
+from babysit.cli.options import JsonOption, OutOption, StoreOption
 from babysit.records import Command, CommandKind, CommandState, State
 from babysit.session.commands.send import ask, factor_of, wait_for_answer
 from babysit.session.jobs.job import DEFAULT_FOLDER, Job

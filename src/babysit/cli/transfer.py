@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from babysit.cli.app import JsonOption, OutOption, StoreOption, app, console_for, emit
+from babysit.cli.app import app, console_for, emit
+from babysit.cli.options import JsonOption, OutOption, StoreOption
 from babysit.session.exchange.optuna import PREFIX, export_to_optuna, import_from_optuna, split_address
 from babysit.session.exchange.trial_files import write_trials
 from babysit.session.jobs.job import DEFAULT_FOLDER, Job

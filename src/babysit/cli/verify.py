@@ -7,16 +7,14 @@ from typing import Annotated
 
 import typer
 
-from babysit.cli.app import (
+from babysit.cli.app import app, console_for, emit
+from babysit.cli.options import (
     DownloadOption,
     JsonOption,
     PrecisionOption,
     RecipeArgument,
     SeedOption,
     SettingOption,
-    app,
-    console_for,
-    emit,
 )
 from babysit.session.jobs.verify import verify
 from babysit.training.precision import FLOAT32
