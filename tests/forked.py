@@ -17,10 +17,11 @@ from pathlib import Path
 
 import torch
 
+from babysit.cli.commands import COMMANDS
 from babysit.cli.main import main
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["babysit.cli.main"])
+CONTEXT.set_forkserver_preload(sorted({f"babysit.cli.{command.module}" for command in COMMANDS}))
 
 
 class Command:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import babysit
-from babysit.cli import main as command_line
+from babysit.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {
@@ -25,17 +28,36 @@ HEAVY = {
 }
 
 
+def loaded(code: str) -> set[str]:
+    """Lists the packages that a new Python has loaded after some code."""
+    program = f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stderr.split()}
+
+
 def test_importing_babysit_loads_no_heavy_package():
-    code = "import sys, babysit; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert not HEAVY & {name.partition(".")[0] for name in loaded.split()}
-    assert "torch" in loaded.split()
+    assert not (HEAVY | {"torch", "numpy"}) & loaded("import babysit")
+    assert "torch" in loaded("import babysit; babysit.check")
+
+
+def test_the_public_names_load_no_heavy_package():
+    assert not HEAVY & loaded("import babysit; [getattr(babysit, name) for name in babysit.__all__]")
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "rules", "rules dead_units", "new mine.py", "runs"])
+def test_a_command_that_trains_nothing_starts_without_torch(words, tmp_path):
+    code = (
+        f"import os; os.chdir({str(tmp_path)!r}); sys.argv = {['babysit', *words.split()]!r}\n"
+        "from babysit.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass"
+    )
+    packages = loaded(code)
+    assert "typer" in packages
+    assert "torch" not in packages
 
 
 def test_the_test_above_can_fail():
-    code = "import sys, babysit.store.writer; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "sqlalchemy" in loaded.split()
+    assert "sqlalchemy" in loaded("import babysit.store.writer")
 
 
 def test_a_search_loads_no_optimizer_of_torchs():
@@ -45,7 +67,7 @@ def test_a_search_loads_no_optimizer_of_torchs():
         "from pathlib import Path; import tempfile\n"
         "with tempfile.TemporaryDirectory() as folder:\n"
         "    job = Job('digits', folder=Path(folder))\n"
-        "    run_search(job, open_job(job), Ask('coarse:2x1'))\n"
+        "    run_search(job, open_job(job), SearchSettings(stages='coarse:2x1'))\n"
         "print(*sys.modules)"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -54,9 +76,7 @@ def test_a_search_loads_no_optimizer_of_torchs():
 
 
 def test_the_public_names():
-    public = {name for name in vars(babysit) if not name.startswith("_")}
-    rooms = {path.name.removesuffix(".py") for path in (ROOT / "src" / "babysit").iterdir()}
-    assert public - rooms == {
+    assert set(babysit.__all__) == {
         "BabysitError",
         "Hyperparameters",
         "InputError",
@@ -66,25 +86,37 @@ def test_the_public_names():
         "Study",
         "check",
         "choice",
+        "data",
         "integer",
         "load",
         "log_uniform",
+        "nn",
         "open",
         "powers_of_ten",
         "save_report",
+        "search",
         "train",
         "uniform",
         "verify",
         "watch",
         "when",
     }
-    assert {"data", "nn", "search"} <= public
+    assert set(babysit.__all__) <= set(dir(babysit))
+    assert all(getattr(babysit, name) is not None for name in babysit.__all__)
     assert callable(babysit.search)
+    with pytest.raises(AttributeError, match=r"has no attribute 'loguniform': write log_uniform"):
+        _ = babysit.loguniform
+
+
+def test_a_type_checker_sees_every_public_name():
+    tree = ast.parse((ROOT / "src" / "babysit" / "__init__.py").read_text())
+    found = [node.names for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert {name.asname for names in found for name in names} - {None} == set(babysit.__all__)
 
 
 def test_every_command_is_in_the_readme():
     readme = (ROOT / "README.md").read_text()
-    names = {command.name or command.callback.__name__ for command in command_line.app.registered_commands}
+    names = {command.name for command in COMMANDS}
     assert names == {
         "demo",
         "check",
@@ -107,6 +139,7 @@ def test_every_command_is_in_the_readme():
         "verify",
         "diagnose",
         "rules",
+        "store",
     }
     missing = {name for name in names if f"babysit {name}" not in readme and f"make {name}" not in readme}
     assert not missing

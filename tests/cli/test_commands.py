@@ -118,7 +118,7 @@ def test_a_search_until_stable_has_so_many_further_stages_at_most(babysit):
     options = ("--stages", "coarse:8x1", "--until-stable", "--extra-stages", "1", "--json")
     answer = babysit("search", "digits", *options)
     assert [stage["name"] for stage in answer.data["stages"]] == ["coarse", "coarse+1"]
-    assert "what mattered" in answer.err
+    assert "importance of the hyperparameters" in answer.err
     assert {knob["name"] for knob in answer.data["importance"][0]["knobs"]} == {"learning_rate", "l2"}
 
 

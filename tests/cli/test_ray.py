@@ -198,7 +198,7 @@ def is_touched_and_interrupted_once(search, babysit):
     assert "Traceback" not in err
     assert search.state is State.STOPPED
     assert [len(search.runs[key].readings) for key in sorted(LAST)] == 6 * [1]
-    return search.finished, shlex.split(err.partition("go on with: babysit ")[2])
+    return search.finished, shlex.split(err.partition("resume with: babysit ")[2])
 
 
 def is_interrupted_twice(search, words):

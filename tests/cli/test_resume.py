@@ -47,7 +47,7 @@ def killed(*words):
 def test_it_goes_on_with_everything_that_was_asked(babysit):
     kept = killed(*HOW)
     told = babysit("runs", "--store", "it is.db").out
-    command = " ".join(told.partition("go on with: ")[2].split())
+    command = " ".join(told.partition("resume with: ")[2].split())
     words = shlex.split(command)
     assert words.pop(0) == "babysit"
     assert {*HOW} - {"1h"} < {*words}

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
-from pathlib import Path
 
 import pytest
+from docs.rules import PAGE, TABLE, rules_page, signals_table
 
 from babysit.checks.detectors import DETECTORS as CHECKS
 from babysit.checks.of_recipe import OF_RECIPE
 from babysit.diagnosis.catalogue import CATALOGUE
+from babysit.diagnosis.signals import explained_by, signals_of
 from babysit.readings.detectors import DETECTORS as READINGS
 from babysit.verdicts import Severity
-from babysit.views.terminal.rules import explained_by, rules_data, rules_page, signals_of
+from babysit.views.terminal.rules import rules_data
 from babysit.watching.detectors import DETECTORS as WATCH
 from cli.test_bad_input import assert_refused
 
-PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
 DETECTORS = (*CHECKS, *OF_RECIPE, *WATCH, *READINGS)
 FOUND_ELSEWHERE = {"best_at_edge_of_range"}
 """By the judgement of a search, which is not a detector."""
@@ -45,6 +46,7 @@ def test_no_two_detectors_have_one_key():
 
 
 def test_the_page_is_made_from_the_catalogue():
+    assert json.loads(TABLE.read_text()) == signals_table(), "run `python -m docs.rules`"
     assert PAGE.read_text() == rules_page(), "run `python -m docs.rules`"
 
 

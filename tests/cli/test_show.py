@@ -63,6 +63,19 @@ def test_a_study_with_its_boxes_reasons_best_and_ties(two_studies):
     assert "best 8 of 8 trials" in told
 
 
+def test_the_trials_of_a_study_and_the_epochs_of_a_trial_as_the_lecture_prints_them(two_studies):
+    answer = two_studies("show", "digits", "--lines")
+    lines = answer.out.splitlines()
+    assert len(lines) == 8
+    form = r"val_acc: (?:0\.\d{6}|nan), lr: \d\.\d{6}e-\d\d, reg: \d\.\d{6}e[+-]\d\d, \((\d) / (\d)\)"
+    counted = [tuple(map(int, re.fullmatch(form, line).groups())) for line in lines]
+    assert counted == [*((number, 5) for number in range(1, 6)), *((number, 3) for number in range(1, 4))]
+    epochs = two_studies("show", "1/0/0", "--lines").out.splitlines()
+    assert [line.partition(":")[0] for line in epochs] == ["Finished epoch 1 / 2", "Finished epoch 2 / 2"]
+    with_data = two_studies("show", "1/0/0", "--lines", "--json")
+    assert (with_data.data["epochs"], with_data.err.splitlines()) == (2, epochs)
+
+
 def test_comparing_shows_only_what_differs(two_studies):
     answer = two_studies("compare", "1/0/0", "1/0/1", "--json")
     assert answer.data["differing"] == ["learning_rate", "l2"]
@@ -87,7 +100,7 @@ def test_comparing_studies_takes_their_best_and_what_was_asked(two_studies):
         (("show", "1/0/99"), "choose one of 1/0/4, 1/0/3"),
         (("show", "wlid"), "did you mean 'wild'?"),
         (("compare", "1/0/0", "7"), "choose one of 2, 1"),
-        (("compare", "1"), "one is nothing to compare"),
+        (("compare", "1"), "a comparison needs two or more"),
         (("runs", "--state", "complet"), "did you mean 'complete'?"),
     ],
 )

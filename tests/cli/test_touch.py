@@ -6,7 +6,7 @@ import pytest
 
 from babysit.records import CommandKind, Stage, State, Trial
 from babysit.session.commands import poll
-from babysit.session.commands.poll import Listener
+from babysit.session.commands.poll import CommandPoller
 from babysit.store.writer import Writer
 
 
@@ -16,11 +16,11 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(poll, "POLL_SECONDS", 0.01)
     url = str(tmp_path / "runs.db")
 
-    def heed(command):
+    def handle(command):
         if command.kind is CommandKind.EXTEND_STUDY:
-            listener.refused(command.id, "its trials are done")
+            poller.refused(command.id, "its trials are done")
         else:
-            listener.applied(command.id, 1200, f"{command.kind} after step 1200")
+            poller.applied(command.id, 1200, f"{command.kind} after step 1200")
 
     with Writer(url) as writer:
         number = writer.begin_study(
@@ -28,8 +28,8 @@ def study(tmp_path, monkeypatch):
         )
         writer.begin_stage(number, Stage(0, "coarse", {}, 2, 5))
         writer.begin_trials(number, [Trial(0, one, {"learning_rate": 1e-3}) for one in range(2)])
-        listener = Listener(url, number, heed)
-        with listener:
+        poller = CommandPoller(url, number, handle)
+        with poller:
             yield url, writer
 
 
@@ -70,7 +70,7 @@ def test_what_is_refused_has_exit_code_1(typed):
 def test_an_answer_that_does_not_come_in_time(typed, study, monkeypatch):
     monkeypatch.setattr(poll, "POLL_SECONDS", 30)
     answer = typed("stop", "1", "--wait", "0.1")
-    while answer.code == 0:  # the listener's last look was still to come
+    while answer.code == 0:  # the poller's last look was still to come
         answer = typed("stop", "1", "--wait", "0.1")
     assert answer.code == 1
     assert "not answered within 0.1 s; `babysit commands 1` tells later" in answer.out

@@ -1,1 +1,1 @@
-"""The command line: thin skins that read words, call the session and show what comes back."""
+"""The command line: thin commands that parse, call the session and print."""

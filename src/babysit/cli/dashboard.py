@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from babysit.cli.app import app, console_for
-from babysit.cli.options import OutOption, StoreOption
+from babysit.cli.places import OutOption, StoreOption
 from babysit.errors import InputError
 from babysit.session.dashboard import make_server
 from babysit.session.jobs.job import DEFAULT_FOLDER, Job
@@ -35,7 +35,10 @@ def dashboard(
     ] = "127.0.0.1",
     opening: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = True,
 ) -> None:
-    """See every study in a browser, live: a hundred runs at once, and touch them."""
+    """Show every study in a browser, live.
+
+    A hundred runs at once, each with its curves and its verdict; running trials can be stopped or changed.
+    """
     if where and store:
         raise InputError("two stores are named", fix="leave --store out")
     url = Job("", store=where or store, folder=out).store_url

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from babysit.cli.app import app, console_for, emit
-from babysit.cli.options import JsonOption, SarifOption
+from babysit.cli.app import JsonOption, app, console_for, emit
+from babysit.cli.options import SarifOption
 from babysit.readings.logs.formats import AUTO, NAMES
 from babysit.readings.logs.ranges import parse_range
 from babysit.records import Result
@@ -39,27 +39,26 @@ def diagnose_file(
     sarif: SarifOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read the log of any training, or of a search, and say what is wrong.
+    """Diagnose the printed log of any training or search.
 
     Exit code 1 if there is a warning or an error.
     """
-    told = dict(map(parse_range, ranges or ()))
+    boxes = dict(map(parse_range, ranges or ()))
     found = diagnose_log(
-        log, form=form, classes=classes, chance_loss=chance_loss, ranges=told, direction=direction
+        log, form=form, classes=classes, chance_loss=chance_loss, ranges=boxes, direction=direction
     )
-    console_for(as_json).print(_view(found), highlight=False)
+    if isinstance(found, SearchDiagnosis):
+        view, data = _search_view(found), _search_data(found)
+    else:
+        run, unit = found.log.run, found.log.unit
+        view = log_diagnosis.training_view(found.recognized, found.chance, run, unit, found.report)
+        data = _training_data(found)
+    console_for(as_json).print(view, highlight=False)
     if sarif is not None:
         write_page(found.report.as_sarif("" if log == "-" else log), sarif)
     if as_json:
-        emit(_training_data(found) if isinstance(found, LogDiagnosis) else _search_data(found))
+        emit(data)
     raise typer.Exit(found.report.exit_code)
-
-
-def _view(found: LogDiagnosis | SearchDiagnosis) -> RenderableType:
-    if isinstance(found, SearchDiagnosis):
-        return _search_view(found)
-    log = found.log
-    return log_diagnosis.training_view(found.recognized, found.chance, log.run, log.unit, found.report)
 
 
 def _search_view(found: SearchDiagnosis) -> RenderableType:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from babysit.cli.app import app, console_for, emit
-from babysit.cli.options import JsonOption, SeedOption
+from babysit.cli.app import JsonOption, app, console_for, emit
+from babysit.cli.options import SeedOption
 from babysit.lab.catalogue import EXPERIMENTS, experiment
-from babysit.lab.experiment import Options, Outcome
-from babysit.lab.figures import save
+from babysit.lab.experiment import ExperimentResult, Options
+from babysit.lab.figures import require_matplotlib, save
 from babysit.session.jobs.job import writable
 
 LAB_FOLDER = Path("babysit-lab")
@@ -30,45 +30,41 @@ def lab(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Redo an experiment of the lecture: the numbers beside theory, and its figures."""
+    """Redo an experiment of the lecture.
+
+    The numbers are shown beside theory, with their figures.
+    """
     console = console_for(as_json)
     if not name:
-        console.print(_listing())
+        listing = Table(box=None, pad_edge=False, title="experiments", title_justify="left")
+        for heading in ("name", "what it shows", "slides"):
+            listing.add_column(heading, overflow="fold", no_wrap=heading == "name")
+        for found in EXPERIMENTS.values():
+            listing.add_row(found.name, found.about, found.slides)
+        console.print(listing)
         if as_json:
             emit({"experiments": [{"name": e.name, "about": e.about} for e in EXPERIMENTS.values()]})
         return
-    chosen, folder = experiment(name), writable(out)
+    chosen = experiment(name)
+    require_matplotlib()
+    folder = writable(out)
     with console.status(f"{chosen.title}"):
         outcome = chosen.run(Options(seed=seed, data=data))
         figures = save(outcome, folder)
-    _tell(outcome, console)
+    _print(outcome, console)
     for path in figures:
         if path.suffix == ".png":
             console.print(f"figure: {escape(str(path))}", soft_wrap=True)
     if as_json:
-        paths = [str(path) for path in figures]
-        emit({"experiment": name, **outcome.data, **_told(outcome), "figures": paths})
+        tables = [
+            {"title": title, "headings": list(headings), "rows": [list(row) for row in rows]}
+            for title, headings, rows in outcome.tables
+        ]
+        printed = {"lines": list(outcome.lines), "tables": tables, "remark": outcome.remark}
+        emit({"experiment": name, **outcome.data, **printed, "figures": [str(path) for path in figures]})
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
-    """What the terminal prints, as plain data."""
-    tables = [
-        {"title": title, "headings": list(headings), "rows": [list(row) for row in rows]}
-        for title, headings, rows in outcome.tables
-    ]
-    return {"lines": list(outcome.lines), "tables": tables, "remark": outcome.remark}
-
-
-def _listing() -> Table:
-    table = Table(box=None, pad_edge=False, title="experiments", title_justify="left")
-    for heading in ("name", "what it shows", "slides"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "name")
-    for found in EXPERIMENTS.values():
-        table.add_row(found.name, found.about, found.slides)
-    return table
-
-
-def _tell(outcome: Outcome, console: Console) -> None:
+def _print(outcome: ExperimentResult, console: Console) -> None:
     for line in outcome.lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for title, headings, rows in outcome.tables:

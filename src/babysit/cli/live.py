@@ -18,16 +18,15 @@ from rich.live import Live
 from rich.text import Text
 
 from babysit.cli.app import app, console_for
-from babysit.cli.options import OutOption, StoreOption
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption, store_url
 from babysit.records import State
 from babysit.session.commands.liveness import is_interrupted
-from babysit.session.jobs.job import DEFAULT_FOLDER, Job
 from babysit.session.references import Reference, resolve
 from babysit.store import overview, queries
 from babysit.store.commands import silence
 from babysit.store.reader import Reader
 from babysit.views.data.recorded_run import load_trial_view
-from babysit.views.data.standing import standing
+from babysit.views.data.status import study_status
 from babysit.views.data.trial_table import read_board
 from babysit.views.terminal.live import run_frame, study_frame
 
@@ -45,9 +44,12 @@ def live(
     once: Annotated[bool, typer.Option("--once", help="Print one frame and end.")] = False,
     every: Annotated[float, typer.Option(help="Seconds from frame to frame.", min=0.1, max=3600)] = 1.0,
 ) -> None:
-    """Follow a run or a study in the terminal: loss, accuracies, rates, findings; q or Ctrl-C leaves."""
+    """Follow a run or a study in the terminal.
+
+    Shown are loss, accuracies, rates and findings; q or Ctrl-C leaves.
+    """
     console = console_for(False)
-    with Reader(Job("", store=store, folder=out).store_url) as reader:
+    with Reader(store_url(store, out)) as reader:
         meant = _meant(reader, what)
         frame, ended = _frame(reader, meant, console)
         if once or ended or not console.is_terminal:
@@ -85,7 +87,7 @@ def _frame(reader: Reader, meant: Reference, console: Console) -> tuple[Renderab
     if meant.key is None:
         found = overview.lines(reader, study.id)
         board = read_board(reader, study.id, found)
-        now = standing(board, found, interrupted=gone)
+        now = study_status(reader, board, found, interrupted=gone)
         return study_frame(board, found, now, console.width), gone or study.state is not State.RUNNING
     view = load_trial_view(reader, study.id, meant.key)
     quiet = silence(reader, study.id) if study.state is State.RUNNING else math.nan

@@ -1,4 +1,4 @@
-"""The entry point: importing a command module registers its commands."""
+"""The entry point of the command line."""
 
 from __future__ import annotations
 
@@ -9,38 +9,7 @@ import sys
 
 from rich.markup import escape
 
-from babysit.cli import (
-    dashboard,
-    diagnose,
-    lab,
-    live,
-    rules,
-    runs,
-    search,
-    show,
-    store,
-    studies,
-    touch,
-    transfer,
-    verify,
-)
 from babysit.cli.app import app, error_console
-
-COMMAND_MODULES = (
-    search,
-    dashboard,
-    runs,
-    studies,
-    show,
-    live,
-    touch,
-    store,
-    transfer,
-    lab,
-    verify,
-    diagnose,
-    rules,
-)
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from babysit.cli.app import app, console_for, emit
-from babysit.cli.options import JsonOption
+from babysit.cli.app import JsonOption, app, console_for, emit
 from babysit.views.terminal import rules
 
 
@@ -16,7 +15,10 @@ def list_rules(
     name: Annotated[str, typer.Argument(help="One problem, to be shown in full; default the list.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List what is looked for before training, in a loop and in a log: signal, threshold, reason, fix."""
+    """List the problems that babysit looks for.
+
+    Each with its signal, threshold, reason and fix.
+    """
     console = console_for(as_json)
     console.print(rules.rule_in_full(name) if name else rules.rules_table(), highlight=False)
     if as_json:

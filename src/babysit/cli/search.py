@@ -15,48 +15,29 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from babysit.cli.app import app, console_for, emit
+from babysit.cli.app import JsonOption, app, console_for, emit
+from babysit.cli.check import run_checks
 from babysit.cli.notes import tell_address, tell_precision, tell_way
 from babysit.cli.options import (
-    AddressOption,
     DashboardOption,
     DeviceOption,
     DownloadOption,
-    EngineOption,
     EnqueueOption,
-    ExtraStagesOption,
-    FoldsOption,
-    JsonOption,
     NameOption,
-    OnnxOption,
-    OutOption,
-    PatienceOption,
-    PopulationOption,
     PrecisionOption,
-    PrunerOption,
     RecipeArgument,
     ResumeOption,
-    RoundOption,
-    SamplerOption,
     SeedOption,
-    SeedsOption,
     SettingOption,
-    StagesOption,
-    StoreOption,
-    TimeoutOption,
-    TrialsOption,
-    UntilStableOption,
     WayOption,
-    WorkersOption,
 )
-from babysit.cli.runs import run_checks
-from babysit.recipe.building import Prepared
+from babysit.cli.places import OutOption, StoreOption
+from babysit.cli.search_options import settings_of, takes_settings
 from babysit.recipe.space import number
-from babysit.records import Edge, Reading, Study
+from babysit.records import Reading, Study
 from babysit.session.dashboard import dashboard_beside
 from babysit.session.jobs.job import DEFAULT_FOLDER, Job, open_job
-from babysit.session.jobs.search import Hooks, Searched, run_search
-from babysit.session.jobs.search_ask import Ask, budgets_of, check_ask
+from babysit.session.jobs.search import Hooks, Searched, check_search, run_search
 from babysit.session.models.onnx import require_onnx
 from babysit.store import queries
 from babysit.store.reader import Reader
@@ -64,31 +45,27 @@ from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32
 from babysit.tuning.engines.local import default_workers
 from babysit.tuning.engines.registry import LOCAL
-from babysit.tuning.pruning import NONE, parse_seconds
-from babysit.tuning.samplers import RANDOM
+from babysit.tuning.settings import SearchSettings
+from babysit.tuning.stages import budgets_of
 from babysit.verdicts import Status
 from babysit.views.data.final_stage import epochs_text, final_lines, fold_text
+from babysit.views.data.standing import study_standing
 from babysit.views.data.study import load_study_view
 from babysit.views.html.report import write_report
-from babysit.views.terminal import tables
 from babysit.views.terminal.importance import importance_view
+from babysit.views.terminal.lecture_lines import epoch_line
+from babysit.views.terminal.progress import SearchProgress
+from babysit.views.terminal.search import edges_panel, results_table, stage_panel
 
 
 @app.command("search", epilog="Example: babysit search cifar10 --stages coarse:40x3,fine:20x10,final:1x30")
+@takes_settings
 def search_recipe(
     recipe: RecipeArgument,
     settings: SettingOption = None,
     enqueue: EnqueueOption = None,
-    stages: StagesOption = "",
-    trials: TrialsOption = 0,
-    until_stable: UntilStableOption = False,
-    extra_stages: ExtraStagesOption = 5,
-    seeds: SeedsOption = 1,
-    folds: FoldsOption = 0,
-    onnx: OnnxOption = False,
     seed: SeedOption = 0,
     download: DownloadOption = False,
-    workers: WorkersOption = 0,
     store: StoreOption = "",
     out: OutOption = DEFAULT_FOLDER,
     name: NameOption = "",
@@ -96,42 +73,30 @@ def search_recipe(
     precision: PrecisionOption = FLOAT32,
     device: DeviceOption = AUTO,
     way: WayOption = None,
-    population: PopulationOption = 0,
-    sampler: SamplerOption = RANDOM,
-    round_size: RoundOption = 0,
-    pruner: PrunerOption = NONE,
-    patience: PatienceOption = 0,
-    timeout: TimeoutOption = "",
-    engine: EngineOption = LOCAL,
-    address: AddressOption = "",
     dashboard: DashboardOption = False,
     as_json: JsonOption = False,
+    **options: Any,
 ) -> None:
-    """Search coarse to fine, stop what explodes, retrain the best, warn when it sits on an edge."""
+    """Search hyperparameters coarse to fine, then retrain the best.
+
+    Trials that explode are stopped; a best value at the edge of its range is an alarm.
+    """
     job = Job(
-        recipe, tuple(settings or ()), seed, store, out, name, precision, device, way, tuple(enqueue or ())
+        recipe,
+        settings or (),
+        seed=seed,
+        store=store,
+        folder=out,
+        name=name,
+        precision=precision,
+        device=device,
+        way=way,
+        enqueue=enqueue or (),
     )
-    ask = Ask(
-        stages,
-        workers=workers,
-        resume=resume,
-        population=population,
-        trials=trials,
-        until_stable=extra_stages if until_stable else 0,
-        seeds=seeds,
-        onnx=onnx,
-        folds=folds,
-        sampler=sampler,
-        round_size=round_size,
-        pruner=pruner,
-        patience=patience,
-        timeout=parse_seconds(timeout) if timeout else 0.0,
-        engine=engine,
-        address=address,
-    )
+    wanted = settings_of(options)
     console = console_for(as_json)
     with dashboard_beside(job.store_url, partial(tell_address, console), wanted=dashboard):
-        found = _search(job, ask, console, as_json)
+        found = _search(job, wanted, resume, console, as_json)
     raise typer.Exit(0 if found.outcome["best"] else 1)
 
 
@@ -144,13 +109,16 @@ def demo(
     out: OutOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
 ) -> None:
-    """See the whole method on handwritten digits: checks, coarse and fine search, the best one retrained."""
-    job, console = Job(recipe, (), seed, store, out, "demo"), console_for(as_json)
+    """See the whole method on handwritten digits.
+
+    It runs the checks, a coarse and a fine search, and trains the best again.
+    """
+    job, console = Job(recipe, seed=seed, store=store, folder=out, name="demo"), console_for(as_json)
     console.print(
         f"[bold]The method of CS231n lecture 6 on {recipe}[/bold]: check the set-up, search coarse to fine, "
         "retrain the best, score the test split once.\n"
     )
-    _search(job, Ask(), console, as_json)
+    _search(job, SearchSettings(), False, console, as_json)
     console.print(_NEXT_STEPS, highlight=False)
 
 
@@ -162,23 +130,30 @@ _NEXT_STEPS = """
   babysit runs                                 every study so far"""
 
 
-def _search(job: Job, ask: Ask, console: Console, as_json: bool) -> Searched:
-    if ask.onnx:
+_SHORT_SEARCH = 2_000_000
+
+
+def _search(job: Job, settings: SearchSettings, resume: bool, console: Console, as_json: bool) -> Searched:
+    if settings.onnx:
         require_onnx()  # before the data are loaded
     prepared = open_job(job)
-    check_ask(prepared, ask)
+    check_search(prepared, settings)
     tell_precision(job.precision, console)
     tell_way(prepared, console)
-    if not ask.workers and ask.engine == LOCAL:
-        ask = replace(ask, workers=_chosen_workers(prepared, ask))
-    checks = [] if ask.resume else run_checks(prepared, console)
+    if not settings.workers and settings.engine == LOCAL:
+        # Worker processes pay where the training outlasts their start: about two seconds a worker.
+        budgets = budgets_of(prepared.recipe, settings)
+        work = sum(budget.trials * budget.epochs for budget in budgets) * len(prepared.dataset.train)
+        settings = replace(settings, workers=default_workers() if work > _SHORT_SEARCH else 0)
+    checks = [] if resume else run_checks(prepared, console)
     if any(result.status is Status.FAIL for result in checks):
         console.print("[yellow]a check failed: the search goes on, but read its advice first[/yellow]")
-    with tables.SearchProgress(console) as progress:
-        searched = run_search(job, prepared, ask, checks=checks, hooks=_hooks(progress, console))
+    with SearchProgress(console) as progress:
+        hooks = _hooks(progress, console)
+        searched = run_search(job, prepared, settings, resume=resume, checks=checks, hooks=hooks)
     _tell_outcome(job, searched, console)
     stopped = searched.outcome["states"].get("stopped", 0)
-    if ask.timeout and stopped:
+    if settings.timeout and stopped:
         trials = "1 trial was" if stopped == 1 else f"{stopped} trials were"
         console.print(f"the time was up: {trials} stopped half-way; --resume trains what is missing")
     report = searched.report
@@ -191,19 +166,9 @@ def _search(job: Job, ask: Ask, console: Console, as_json: bool) -> Searched:
     return searched
 
 
-_SHORT_SEARCH = 2_000_000
-
-
-def _chosen_workers(prepared: Prepared, ask: Ask) -> int:
-    """Worker processes pay where the training outlasts their start: about two seconds a worker."""
-    budgets = budgets_of(prepared.recipe, ask)
-    work = sum(budget.trials * budget.epochs for budget in budgets) * len(prepared.dataset.train)
-    return default_workers() if work > _SHORT_SEARCH else 1
-
-
-def _hooks(progress: tables.SearchProgress, console: Console) -> Hooks:
+def _hooks(progress: SearchProgress, console: Console) -> Hooks:
     def final(reading: Reading, epochs: int) -> None:
-        console.print(tables.epoch_line(reading, epochs), highlight=False, soft_wrap=True)
+        console.print(epoch_line(reading, epochs), highlight=False, soft_wrap=True)
 
     def resumed(study: Study, done: int) -> None:
         console.print(f"going on with study {study.id}: {done} finished trials are kept")
@@ -219,15 +184,16 @@ def _tell_interruption() -> None:
 
 def _tell_outcome(job: Job, searched: Searched, console: Console) -> None:
     with Reader(job.store_url) as reader:
+        study = queries.study(reader, searched.study)
         results = queries.results(reader, searched.study)
         stages = queries.stages(reader, searched.study)
+    standing = study_standing(study, stages, results)
     outcome = searched.outcome
     for found in stages:
-        console.print(tables.stage_panel(found))
-    console.print(tables.results_table(results, 10, [tuple(key) for key in outcome["ties"]]))
+        console.print(stage_panel(found))
+    console.print(results_table(results, 10, [result.trial.key for result in standing.ties]))
     if outcome["best"]:
-        edges, silenced = ([Edge(**edge) for edge in outcome[key]] for key in ("edges", "silenced"))
-        console.print(tables.edges_panel(edges, silenced))
+        console.print(edges_panel(standing.edges, standing.silenced, standing.no_alarms))
         console.print(importance_view(outcome["importance"], outcome["importance_note"]))
         best = tuple(outcome["best"][name] for name in ("stage", "number"))
         over_folds = fold_text(next(result for result in results if result.trial.key == best))

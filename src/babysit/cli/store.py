@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from babysit.cli.app import app, console_for, emit
-from babysit.cli.options import JsonOption, OutOption, StoreOption
-from babysit.session.jobs.job import DEFAULT_FOLDER, Job
+from babysit.cli.app import JsonOption, app, console_for, emit
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption, store_url
 from babysit.session.jobs.stale_checkpoints import KEEP_DAYS, prune_checkpoints
 from babysit.store import compacting, verifying
 from babysit.store.reader import Reader
@@ -27,7 +26,7 @@ def migrate(
     """Bring a store that an older babysit wrote to today's schema; whoever writes does so by itself."""
     from babysit.store.migrating import migrate as migrated  # Alembic, which nothing else should wait for
 
-    done = migrated(Job("", store=store, folder=out).store_url)
+    done = migrated(store_url(store, out))
     console = console_for(as_json)
     if not done.steps:
         console.print(f"the store has schema {done.after}, which is today's: nothing to do")
@@ -49,7 +48,7 @@ def verify(
 
     Exit code 1 when something is wrong.
     """
-    url = Job("", store=store, folder=out).store_url
+    url = store_url(store, out)
     with Reader(url) as reader:
         wrong, counted = verifying.verify(reader), verifying.counts(reader)
     console = console_for(as_json)
@@ -75,7 +74,7 @@ def compact(
     as_json: JsonOption = False,
 ) -> None:
     """Give back room: drop rows that belong to nothing, rewrite the store, delete old checkpoints."""
-    done = compacting.compact(Job("", store=store, folder=out).store_url)
+    done = compacting.compact(store_url(store, out))
     pruned = prune_checkpoints(out, keep_days)
     console = console_for(as_json)
     console.print(f"{_mib(done.before)} → {_mib(done.after)}; {done.orphans} rows belonged to nothing")

@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from babysit.cli.app import app, console_for, emit
-from babysit.cli.options import JsonOption, OutOption, StoreOption
+from babysit.cli.app import JsonOption, app, console_for, emit
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption, store_url
 from babysit.records import Command, CommandKind, CommandState, State
-from babysit.session.commands.send import ask, factor_of, wait_for_answer
-from babysit.session.jobs.job import DEFAULT_FOLDER, Job
+from babysit.session.commands.send import factor_of, send_command, wait_for_answer
+from babysit.session.jobs.job import Job
 from babysit.session.references import resolve
 from babysit.store.commands import SILENT_SECONDS, commands_of, silence
 from babysit.store.reader import Reader
@@ -42,7 +42,9 @@ def stop(
     out: OutOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop a running trial between two steps, or a whole study at the end of its epoch, as Ctrl-C would.
+    """Stop a running trial or study.
+
+    A trial stops between two steps, a study at the end of its epoch, as with Ctrl-C.
 
     Exit code 1 if the request was refused, expired, or not answered in time.
     """
@@ -60,7 +62,9 @@ def touch(
     out: OutOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
 ) -> None:
-    """Multiply the learning rate of a running trial, and all later rates of its schedule.
+    """Multiply the learning rate of a running trial.
+
+    All later rates of its schedule are multiplied too.
 
     Exit code 1 if the request was refused, expired, or not answered in time.
     """
@@ -79,7 +83,9 @@ def extend(
     out: OutOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
 ) -> None:
-    """Give the last stage of a running search more trials; one that has ended takes --resume --trials.
+    """Give a running search more trials.
+
+    They are added to the last stage; a search that has ended takes --resume --trials.
 
     Exit code 1 if the request was refused, expired, or not answered in time.
     """
@@ -90,7 +96,7 @@ def _request(
     what: str, kind: CommandKind, wait: str, job: Job, as_json: bool, argument: float = float("nan")
 ) -> None:
     seconds, console, url = parse_seconds(wait), console_for(as_json), job.store_url
-    command = ask(url, what, kind, argument=argument)
+    command = send_command(url, what, kind, argument=argument)
     console.print(f"asked: {escape(request_text(command))} (request {command.id})", highlight=False)
 
     def told(now: Command, quiet: float) -> None:
@@ -122,8 +128,8 @@ def commands(
     out: OutOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
 ) -> None:
-    """List what was asked of a study or a trial by hand, and what came of it."""
-    with Reader(Job("", store=store, folder=out).store_url) as reader:
+    """List the commands sent to a study or trial, and their outcome."""
+    with Reader(store_url(store, out)) as reader:
         found = resolve(reader, what)
         asked = commands_of(reader, found.study.id, trial=found.key)
         quiet = silence(reader, found.study.id)

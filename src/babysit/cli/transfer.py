@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from babysit.cli.app import app, console_for, emit
-from babysit.cli.options import JsonOption, OutOption, StoreOption
+from babysit.cli.app import JsonOption, app, console_for, emit
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption, store_url
 from babysit.session.exchange.optuna import PREFIX, export_to_optuna, import_from_optuna, split_address
 from babysit.session.exchange.trial_files import write_trials
-from babysit.session.jobs.job import DEFAULT_FOLDER, Job
 from babysit.session.references import resolve
 from babysit.store.addresses import shown
 from babysit.store.reader import Reader
@@ -29,8 +28,8 @@ def export_study(
     out: OutOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a study's trials as a table, or into a storage of Optuna."""
-    url = Job("", store=store, folder=out).store_url
+    """Export a study's trials to a table or to Optuna."""
+    url = store_url(store, out)
     with Reader(url) as reader:
         found = resolve(reader, study).study
     view = load_study_view(url, found.id)
@@ -52,9 +51,12 @@ def import_study(
     out: OutOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy a study of Optuna into the store, for show, compare, report and export."""
+    """Import a study of Optuna.
+
+    It is then there for show, compare, report and export.
+    """
     url, name = split_address(address)
-    number, count = import_from_optuna(url, name, Job("", store=store, folder=out).store_url)
+    number, count = import_from_optuna(url, name, store_url(store, out))
     console_for(as_json).print(f"study {number}: {count} trials; see `babysit show {number}`")
     if as_json:
         emit({"study": number, "trials": count})

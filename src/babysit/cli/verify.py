@@ -7,15 +7,8 @@ from typing import Annotated
 
 import typer
 
-from babysit.cli.app import app, console_for, emit
-from babysit.cli.options import (
-    DownloadOption,
-    JsonOption,
-    PrecisionOption,
-    RecipeArgument,
-    SeedOption,
-    SettingOption,
-)
+from babysit.cli.app import JsonOption, app, console_for, emit
+from babysit.cli.options import DownloadOption, PrecisionOption, RecipeArgument, SeedOption, SettingOption
 from babysit.session.jobs.verify import verify
 from babysit.training.precision import FLOAT32
 from babysit.views.terminal.verification import verification_text
@@ -33,7 +26,10 @@ def verify_recipe(
     download: DownloadOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train members together and alone: are they equal? And does a precision keep the ranking of trials?"""
+    """Compare members trained together with members trained alone.
+
+    Are they equal? And does a precision keep the ranking of trials?
+    """
     console = console_for(as_json)
     with console.status("training together, and alone"):
         found = verify(
