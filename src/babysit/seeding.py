@@ -1,7 +1,7 @@
-"""Randomness by name: every random stream is derived from one seed and a path of names.
+"""Seeding by name: every random stream is derived from one seed and a path of names.
 
-A stream depends on nothing but its seed and its path, so trial 7 draws the same numbers whether it
-trains alone, as member 3 of a population, or in another process.
+A stream depends on its seed and its path only, so trial 7 draws the same numbers whether it trains alone,
+as member 3 of a population, or in another process.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 
 
 def derive(seed: int, *path: str | int) -> int:
-    """A 63-bit seed for the stream named by ``path``.
+    """Derives a 63-bit seed for the stream named by ``path``.
 
     Args:
         seed: the run's one seed, any integer.
-        path: names and numbers that name the stream, e.g. ``("trial", 7, "weights")``.
+        path: names and numbers that identify the stream, e.g. ``("trial", 7, "weights")``.
 
     Returns:
         An integer in [0, 2**63).
@@ -35,7 +35,7 @@ def derive(seed: int, *path: str | int) -> int:
 
 
 def numpy_generator(seed: int, *path: str | int) -> np.random.Generator:
-    """A NumPy generator for the stream named by ``path``.
+    """Creates a NumPy generator for the stream named by ``path``.
 
     Example:
         >>> bool(numpy_generator(0, "order").random() == numpy_generator(0, "order").random())
@@ -46,7 +46,7 @@ def numpy_generator(seed: int, *path: str | int) -> np.random.Generator:
 
 @contextmanager
 def seeded(seed: int, *path: str | int) -> Iterator[None]:
-    """Runs a block with torch's global generators seeded by ``path``, and puts their state back afterwards.
+    """Runs a block with torch's global generators seeded by ``path``, and restores their state afterwards.
 
     Example:
         >>> with seeded(0, "weights"):
@@ -62,7 +62,7 @@ def seeded(seed: int, *path: str | int) -> Iterator[None]:
 
 @contextmanager
 def preserved_random_state() -> Iterator[None]:
-    """Puts torch's global random state back as it was, whatever the block draws.
+    """Restores torch's global random state after a block.
 
     Example:
         >>> _ = torch.manual_seed(0)

@@ -9,7 +9,7 @@ from torch import nn
 
 from babysit.errors import InputError, RecipeError
 from babysit.nn.data_dependent import data_dependent, lsuv
-from babysit.nn.layers import Layer
+from babysit.nn.layers import WeightedLayer
 from babysit.nn.maxout import Maxout
 
 
@@ -26,7 +26,7 @@ def first_preactivations(model, batch):
         return look
 
     for name, module in model.named_modules():
-        if isinstance(module, Layer):
+        if isinstance(module, WeightedLayer):
             handles.append(module.register_forward_hook(hook(name, module)))
     with torch.no_grad():
         copy_of = model.eval()(batch)

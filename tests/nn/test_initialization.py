@@ -10,14 +10,14 @@ from torch import nn
 from babysit.errors import InputError, RecipeError
 from babysit.nn.activations import ACTIVATIONS
 from babysit.nn.initialization import INITIALIZERS, initialize, recommended
-from babysit.nn.layers import Layer, matrices
+from babysit.nn.layers import WeightedLayer, matrices
 from babysit.nn.maxout import Maxout
 
 WITHOUT_DATA = [name for name, row in INITIALIZERS.items() if not row.needs_data]
 
 
 def weights(model):
-    return [module.weight.detach().clone() for module in model.modules() if isinstance(module, Layer)]
+    return [module.weight.detach().clone() for module in model.modules() if isinstance(module, WeightedLayer)]
 
 
 @pytest.mark.parametrize("scheme", INITIALIZERS)
@@ -25,7 +25,7 @@ def test_the_same_seed_gives_the_same_weights_and_nothing_else_moves(scheme, mod
     model, batch = model_and_batch
     twin = copy.deepcopy(model)
     initialize(twin, "he", seed=9)  # what a model held before does not matter
-    held = {id(module) for module in model.modules() if isinstance(module, Layer)}
+    held = {id(module) for module in model.modules() if isinstance(module, WeightedLayer)}
     others = [
         (m, copy.deepcopy(m.state_dict()))
         for m in model.modules()
@@ -56,7 +56,7 @@ def test_biases_are_zero_unless_asked_for(scheme, model_and_batch):
     model, batch = model_and_batch
     for bias in (None, 0.01):
         initialize(model, scheme, bias=bias, batch=batch)
-        biases = [m.bias for m in model.modules() if isinstance(m, Layer) and m.bias is not None]
+        biases = [m.bias for m in model.modules() if isinstance(m, WeightedLayer) and m.bias is not None]
         assert biases
         assert all((b == (bias or 0)).all() for b in biases)
 

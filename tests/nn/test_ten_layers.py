@@ -1,4 +1,4 @@
-"""The lecture's experiment: 1000 gaussian inputs through ten layers of 500 units, and what becomes of them.
+"""The lecture's experiment: 1000 gaussian inputs through ten layers of 500 units, and their statistics.
 
 The expected numbers are those of infinite width, worked out apart from this code, or printed on the slides;
 the tolerances are four standard deviations over seeds.

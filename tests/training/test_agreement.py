@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 
 from babysit.training.agreement import (
     MemberAgreement,
-    Trace,
+    MemberTrace,
     Verification,
     is_own_chaos,
     loss_differences,
@@ -25,7 +25,7 @@ nan, inf = math.nan, math.inf
 
 
 def trace(*costs, val=1.0, explosion=None):
-    return Trace(np.array(costs, float), val, explosion, {})
+    return MemberTrace(np.array(costs, float), val, explosion, {})
 
 
 def test_differences_are_relative_to_the_cost_but_never_to_almost_nothing():
@@ -37,7 +37,7 @@ def test_the_validation_loss_counts():
     assert loss_differences(trace(2, 1, val=1.5), trace(2, 1, val=1.0)) == pytest.approx([0, 0, 0.5])
 
 
-def test_two_losses_that_are_no_numbers_do_not_differ_and_one_differs_infinitely():
+def test_two_nan_losses_do_not_differ_and_one_differs_infinitely():
     assert loss_differences(trace(2, nan), trace(2, inf)).tolist() == [0, 0, 0]
     assert loss_differences(trace(2, nan), trace(2, 1)).tolist() == [0, inf, 0]
 
@@ -47,7 +47,7 @@ def test_how_far_an_explosion_got_is_no_loss():
     assert loss_differences(a, b).max() == 0
 
 
-def test_a_first_cost_that_is_no_number():
+def test_a_first_cost_that_is_nan():
     assert loss_differences(trace(nan, val=nan, explosion=1), trace(nan, val=nan, explosion=1)).max() == 0
 
 

@@ -73,8 +73,8 @@ def test_a_fold_equals_training_alone_on_the_others(way):
             learning_rate=member.hyperparameters["learning_rate"],
             l2=0.1,
         )
-        told = np.concatenate([report.costs[index] for report in reports])
-        assert np.allclose(told, costs, rtol=1e-4)
+        costs_of_all_epochs = np.concatenate([report.costs[index] for report in reports])
+        assert np.allclose(costs_of_all_epochs, costs, rtol=1e-4)
         for name, value in trainer.weights(index).items():
             assert torch.allclose(value, model.state_dict()[name], atol=1e-5)
         held = torch.from_numpy(found.fold_of == member.fold)
@@ -151,7 +151,7 @@ def test_a_trial_explodes_as_a_whole_and_the_others_train_on_undisturbed():
     assert sorted(reports[-1].readings) == [0, 2]
 
 
-def test_thin_populations_of_folds_join_without_a_difference():
+def test_populations_of_folds_merge_without_a_difference():
     together, *_ = made(digits(), nets((0.003, 0.01)))
     both = list(together.epochs())[-1]
     one, *_ = made(digits(), nets((0.003, 0.01))[:1])

@@ -1,4 +1,4 @@
-"""Which way a model goes, why, and that a wrong way is never taken."""
+"""Selection of the way a model is lowered, with its reason; a wrong fused form is never chosen."""
 
 from __future__ import annotations
 
@@ -177,12 +177,12 @@ def test_a_way_that_cannot_be_is_refused_with_a_fix(way, make, words):
 
 
 def doubled(use):
-    return known_layers.Built(lambda run, x: x.relu() * 2)
+    return known_layers.BuiltLayer(lambda context, x: x.relu() * 2)
 
 
 def only_the_first(use):
     layer, weight = use.layer, use.name("weight")
-    return known_layers.Built(lambda run, x: x @ run.parameters[weight][0].T + layer.bias)
+    return known_layers.BuiltLayer(lambda context, x: x @ context.parameters[weight][0].T + layer.bias)
 
 
 @pytest.mark.parametrize(("kind", "form"), [(nn.ReLU, doubled), (nn.Linear, only_the_first)])
@@ -195,8 +195,8 @@ def test_a_wrong_form_is_found_out(kind, form, monkeypatch):
 
 def test_a_form_that_forgets_the_running_statistics_is_found_out(monkeypatch):
     def forgetful(use):
-        return known_layers.Built(
-            lambda run, x: (x - x.mean(1, True)) / (x.var(1, False, True) + 1e-5).sqrt()
+        return known_layers.BuiltLayer(
+            lambda context, x: (x - x.mean(1, True)) / (x.var(1, False, True) + 1e-5).sqrt()
         )
 
     monkeypatch.setitem(known_layers.LAYERS, nn.BatchNorm1d, forgetful)

@@ -1,4 +1,4 @@
-"""A fused population computes what its members compute alone: outputs, gradients, buffers, taps."""
+"""A fused population computes what its members compute alone: outputs, gradients, buffers, tape."""
 
 from __future__ import annotations
 
@@ -218,22 +218,22 @@ def assert_one_pass_equal(lowering, population, twin, x, dtype):
     with seeded(2, "cotangents"):
         cotangents = torch.randn_like(expected)
     gradients = twin.gradients(expected, cotangents)
-    wanted = [population.parameters[name] for name in gradients] + [tap.outputs for tap in tape]
+    wanted = [population.parameters[name] for name in gradients] + [record.outputs for record in tape]
     found = torch.autograd.grad(outputs, wanted, cotangents, allow_unused=True)
     for (name, gradient), mine in zip(gradients.items(), found, strict=False):
         assert (mine is None) == (gradient is None), name
         if gradient is not None:
             close(mine, gradient, dtype)
-    for tap, errors in zip(tape, found[len(gradients) :], strict=True):
-        assert_tap_gives_gradients(tap, errors, gradients, dtype)
+    for record, errors in zip(tape, found[len(gradients) :], strict=True):
+        assert_record_gives_gradients(record, errors, gradients, dtype)
 
 
-def assert_tap_gives_gradients(tap, errors, gradients, dtype):
-    inputs = tap.inputs.expand(P, *tap.inputs.shape) if tap.shared else tap.inputs
+def assert_record_gives_gradients(record, errors, gradients, dtype):
+    inputs = record.inputs.expand(P, *record.inputs.shape) if record.shared else record.inputs
     errors, inputs = errors.reshape(P, -1, errors.shape[-1]), inputs.reshape(P, -1, inputs.shape[-1])
-    close(errors.transpose(1, 2) @ inputs, gradients[tap.weight], dtype)
-    if tap.bias is not None:
-        close(errors.sum(1), gradients[tap.bias], dtype)
+    close(errors.transpose(1, 2) @ inputs, gradients[record.weight], dtype)
+    if record.bias is not None:
+        close(errors.sum(1), gradients[record.bias], dtype)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -289,7 +289,7 @@ NEIGHBOURS = (
 
 
 @pytest.mark.parametrize("name", NEIGHBOURS)
-def test_a_member_that_is_no_number_leaves_its_neighbours_bit_identical(name):
+def test_a_nan_member_leaves_the_others_bit_identical(name):
     shape, make = MODELS[name]
     assert_isolated(make, batch(shape, 0, torch.float32))
 
@@ -326,16 +326,16 @@ def test_running_statistics_land_in_the_population_and_only_in_training():
     assert population.buffers["1.running_mean"].all()
 
 
-def test_taps_name_the_layers_whose_gradient_is_one_product():
-    def tapped(make):
+def test_the_tape_records_the_layers_whose_gradient_is_one_product():
+    def recorded(make):
         population, tape, x = stack(members(make)), [], batch(ROWS, 0, torch.float64)
         lower(population, x).forward(population.parameters, population.buffers, x, tape)
-        return [(tap.weight, tap.bias, tap.shared) for tap in tape]
+        return [(record.weight, record.bias, record.shared) for record in tape]
 
-    assert tapped(lambda: mlp(6, [4], 2)) == [("1.weight", "1.bias", True), ("3.weight", "3.bias", False)]
-    assert tapped(frozen) == [("2.weight", None, False), ("4.weight", "4.bias", False)]
-    assert tapped(Tied) == []  # its weight is used twice, and the spare layer has no part in the output
-    assert tapped(MODELS["a layer used twice"][1]) == []
+    assert recorded(lambda: mlp(6, [4], 2)) == [("1.weight", "1.bias", True), ("3.weight", "3.bias", False)]
+    assert recorded(frozen) == [("2.weight", None, False), ("4.weight", "4.bias", False)]
+    assert recorded(Tied) == []  # its weight is used twice, and the spare layer has no part in the output
+    assert recorded(MODELS["a layer used twice"][1]) == []
 
 
 def test_the_outputs_of_linear_layers_lie_units_first_and_no_operation_copies_them():
@@ -343,9 +343,9 @@ def test_the_outputs_of_linear_layers_lie_units_first_and_no_operation_copies_th
     x = batch(ROWS, 0, torch.float64)
     lowering = lower(population, x)
     outputs = lowering.forward(population.parameters, population.buffers, x, tape)
-    for tap, units in zip(tape, (7, 8, 3), strict=True):
-        assert tap.outputs.stride() == (units * B, 1, B)
-    for errors in torch.autograd.grad(outputs.square().sum(), [tap.outputs for tap in tape]):
+    for record, units in zip(tape, (7, 8, 3), strict=True):
+        assert record.outputs.stride() == (units * B, 1, B)
+    for errors in torch.autograd.grad(outputs.square().sum(), [record.outputs for record in tape]):
         assert errors.transpose(1, 2).is_contiguous()
 
 

@@ -44,7 +44,7 @@ def test_released_members_leave_and_the_last_take_their_places():
     found = population.parameters["weight"]
     assert found.requires_grad
     assert found.is_leaf
-    assert found.data_ptr() == before  # nobody else was copied
+    assert found.data_ptr() == before  # no other member was copied
     for slot, was in enumerate([4, 1, 2]):
         assert torch.equal(found[slot], models[was].weight)
 

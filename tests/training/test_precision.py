@@ -1,4 +1,4 @@
-"""Precisions: switches that are put back whatever they were, and a remark that does not promise too much."""
+"""Precisions: all switches are restored, and the remark states the gain on this machine."""
 
 from __future__ import annotations
 

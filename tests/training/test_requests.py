@@ -1,4 +1,4 @@
-"""What is done to one member by hand makes no difference to the others, and is exactly what was asked."""
+"""Requests change the requested member exactly as specified, and no other member."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from babysit.training.evaluation import evaluation_of
 from babysit.training.folds import FoldTrainer
 from babysit.training.losses import LOSSES
 from babysit.training.plan import FoldRows
-from babysit.training.requests import Request
+from babysit.training.requests import MemberRequest
 from babysit.training.schedules import SCHEDULES
 from babysit.training.trainer import Candidate, Plan, Trainer
 from babysit.training.updates import UPDATES
@@ -39,7 +39,7 @@ class Asking:
     def __call__(self, alive):
         self.looks += 1
         return [
-            Request(member, Touch(kind, 0, argument), self.done[member, kind].append)
+            MemberRequest(member, Touch(kind, 0, argument), self.done[member, kind].append)
             for member, kind, argument in self.after.pop(self.looks, ())
         ]
 
@@ -77,7 +77,7 @@ def same_member(first, second, member):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_asking_for_nothing_changes_nothing(data):
+def test_an_empty_request_list_changes_nothing(data):
     asking = Asking()
     plain, asked = trained(data), trained(data, asking)
     for member in range(len(RATES)):
@@ -174,7 +174,7 @@ def test_all_may_be_stopped(data):
     assert {run.state for run in trainer.runs()} == {State.STOPPED}
 
 
-def test_what_comes_after_a_stop_finds_nobody(data):
+def test_a_request_after_a_stop_has_no_effect(data):
     asking = Asking({2: [(0, STOP, math.nan), (0, SCALE, 0.5), (1, SCALE, 0.5)]})
     runs = trained(data, asking)[0].runs()
     assert runs[0].touches == (Touch(STOP, 8),)
@@ -182,7 +182,7 @@ def test_what_comes_after_a_stop_finds_nobody(data):
     assert asking.done[1, SCALE] == [8]
 
 
-def test_a_touched_run_goes_on_from_a_checkpoint_bit_for_bit(data):
+def test_a_changed_run_resumes_from_a_checkpoint_bit_for_bit(data):
     whole = trained(data, Asking({3: [(0, SCALE, 0.5)]}))
     first, _ = trained(data, Asking({3: [(0, SCALE, 0.5)]}), epochs=1)
     first.plan = first.plan._replace(epochs=3)

@@ -1,4 +1,4 @@
-"""Data that are read while the population trains: nothing about the result may tell."""
+"""Streamed data give the same results as data in memory."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ def test_training_leaves_the_global_random_state_alone(data):
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_a_neighbour_that_explodes_does_not_disturb(data):
+def test_a_member_that_explodes_does_not_affect_the_others(data):
     make = MODELS["fused"]
     calm = candidates(make, 3, learning_rate=[1e-3, 1e-3, 2e-3])
     wild = [calm[0], Candidate(make(), {"learning_rate": 1e4}), calm[2]]
@@ -251,7 +251,7 @@ def test_explosion_stops_at_the_first_cost_beyond_three_times_the_first(data):
     assert all(cost <= 3 * costs[0] for cost in costs[:-1])
 
 
-def test_a_first_cost_that_is_no_number_explodes_at_step_one(data):
+def test_a_nan_first_cost_explodes_at_step_one(data):
     model = two_layer(64)
     with torch.no_grad():
         model[1].weight[0, 0] = math.nan
@@ -303,7 +303,7 @@ def test_dropped_members_stop_and_the_rest_train_on(data):
 
 
 @pytest.mark.parametrize("way", MODELS)
-def test_absorbed_members_go_on_as_if_nothing_had_happened(data, way):
+def test_absorbed_members_train_as_without_absorption(data, way):
     members = candidates(MODELS[way], 5, learning_rate=[1e-3, 1e4, 2e-3, 1e4, 5e-4], l2=[0.0, 0, 0.1, 0, 0.2])
     apart = [trainer_of(data, part, plan(4), keep_best=True, way=way) for part in (members[:3], members[3:])]
     for trainer in apart:

@@ -1,7 +1,7 @@
-"""Activation functions and the facts about them: one frozen table that rules, advice and figures read.
+"""Activation functions and their properties, in one frozen table for detectors, advice and figures.
 
-The layers themselves are torch's. What torch does not offer is beside them here: exact derivatives that stay
-exact where the function is flat, the statistics of f(z) for z ~ N(0, 1), and the lecture's advice.
+The layers themselves are torch's. The table adds derivatives that stay exact where the function is flat, the
+statistics of f(z) for z ~ N(0, 1), and the lecture's advice.
 """
 
 from __future__ import annotations
@@ -20,36 +20,34 @@ from babysit.errors import RecipeError
 from babysit.nn import derivatives
 from babysit.nn.maxout import Maxout
 
-Function = Callable[[Tensor], Tensor]
-
 
 @dataclass(frozen=True)
 class Activation:
-    """One row of the table: a nonlinearity and what is known about it.
+    """One row of the table: a nonlinearity and its properties.
 
     Attributes:
         name: the key in ``ACTIVATIONS``.
         make: builds the layer; its keyword arguments are the options.
-        value: f, elementwise, with default options; None for maxout, which is no function of one number.
+        value: f, elementwise, with default options; None for maxout, which is not a function of one number.
         derivative: f', elementwise, exact also where f is flat; None for maxout.
-        formula: f in words that a terminal can show.
+        formula: f as text for a terminal.
         derivative_formula: f', with its value at a kink.
         range: the smallest and largest value of f (limits included).
-        saturates: where f' goes to 0: "both", "left" or "no" end.
-        dies: whether f' is exactly 0 on a half-line, so that a unit can stop learning for good.
+        saturates: the ends at which f' goes to 0: "both", "left" or "no".
+        dies: whether f' is exactly 0 on a half-line, so that a unit can stop learning permanently.
         zero_centred: whether E[f(z)] = 0 for z ~ N(0, 1).
         gain: 1 / sqrt(E[f(z)^2]); weights of std gain / sqrt(fan_in) keep the mean square of a layer.
         mean: E[f(z)].
         std: the standard deviation of f(z).
         grade: the advice for hidden layers: "use", "try", "maybe" or "avoid".
         why: the reason for the grade.
-        source: where it comes from.
+        source: the paper or lecture.
     """
 
     name: str
     make: Callable[..., nn.Module]
-    value: Function | None
-    derivative: Function | None
+    value: Callable[[Tensor], Tensor] | None
+    derivative: Callable[[Tensor], Tensor] | None
     formula: str
     derivative_formula: str
     range: tuple[float, float]
@@ -66,26 +64,6 @@ class Activation:
 
 _PRELU_INIT = 0.25
 _INFINITY = math.inf
-
-
-def _make_leaky(slope: float = 0.01) -> nn.Module:
-    return nn.LeakyReLU(slope)
-
-
-def _make_prelu(init: float = _PRELU_INIT, channels: int = 1) -> nn.Module:
-    return nn.PReLU(channels, init)
-
-
-def _make_elu(alpha: float = 1.0) -> nn.Module:
-    return nn.ELU(alpha)
-
-
-def _make_gelu(approximate: str = "none") -> nn.Module:
-    return nn.GELU(approximate)
-
-
-def _make_maxout(in_features: int, out_features: int, pieces: int = 2) -> nn.Module:
-    return Maxout(in_features, out_features, pieces)
 
 
 _ROWS = (
@@ -147,7 +125,7 @@ _ROWS = (
     ),
     Activation(
         name="leaky_relu",
-        make=_make_leaky,
+        make=lambda slope=0.01: nn.LeakyReLU(slope),
         value=partial(F.leaky_relu, negative_slope=0.01),
         derivative=derivatives.step(0.01),
         formula="x for x > 0, else slope x (slope = 0.01)",
@@ -165,7 +143,7 @@ _ROWS = (
     ),
     Activation(
         name="prelu",
-        make=_make_prelu,
+        make=lambda init=_PRELU_INIT, channels=1: nn.PReLU(channels, init),
         value=partial(F.leaky_relu, negative_slope=_PRELU_INIT),
         derivative=derivatives.step(_PRELU_INIT),
         formula="x for x > 0, else alpha x (alpha is learned, from 0.25)",
@@ -183,7 +161,7 @@ _ROWS = (
     ),
     Activation(
         name="elu",
-        make=_make_elu,
+        make=lambda alpha=1.0: nn.ELU(alpha),
         value=F.elu,
         derivative=derivatives.elu,
         formula="x for x > 0, else alpha (exp(x) - 1) (alpha = 1)",
@@ -220,7 +198,7 @@ _ROWS = (
     ),
     Activation(
         name="gelu",
-        make=_make_gelu,
+        make=lambda approximate="none": nn.GELU(approximate),
         value=F.gelu,
         derivative=derivatives.gelu,
         formula="x Phi(x), Phi the normal distribution function",
@@ -256,7 +234,7 @@ _ROWS = (
     ),
     Activation(
         name="maxout",
-        make=_make_maxout,
+        make=lambda in_features, out_features, pieces=2: Maxout(in_features, out_features, pieces),
         value=None,
         derivative=None,
         formula="max_j (w_j . x + b_j), j = 1 ... k (a layer of its own; facts for k = 2)",
@@ -275,9 +253,9 @@ _ROWS = (
 )
 
 ACTIVATIONS: dict[str, Activation] = {row.name: row for row in _ROWS}
-"""The table by name, in the lecture's order with the later ones after ELU."""
+"""The table by name, in the lecture's order; newer functions follow ELU."""
 
-_COUNSEL = {
+_MEANING = {
     "use": "the default for hidden layers",
     "try": "worth a try",
     "maybe": "",
@@ -286,7 +264,7 @@ _COUNSEL = {
 
 
 def activation(name: str, **options: object) -> nn.Module:
-    """The layer of that name.
+    """Builds the layer of that name.
 
     Args:
         name: a key of ``ACTIVATIONS``.
@@ -316,13 +294,13 @@ def activation(name: str, **options: object) -> nn.Module:
 
 
 def advice(name: str) -> str:
-    """The lecture's advice on a nonlinearity for hidden layers, in one line.
+    """Returns the lecture's advice on a nonlinearity for hidden layers, in one line.
 
     Args:
         name: a key of ``ACTIVATIONS``.
 
     Returns:
-        The grade, what it means and why.
+        The grade, its meaning and the reason.
 
     Raises:
         RecipeError: no such activation.
@@ -334,7 +312,7 @@ def advice(name: str) -> str:
     Source: CS231n lecture 6, "TLDR: in practice".
     """
     row = _row(name)
-    return ": ".join(filter(None, (row.grade, _COUNSEL[row.grade], row.why)))
+    return ": ".join(filter(None, (row.grade, _MEANING[row.grade], row.why)))
 
 
 def _row(name: str) -> Activation:

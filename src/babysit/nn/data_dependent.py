@@ -1,12 +1,11 @@
-"""Initialization from a batch of data: each layer is set by what it really receives.
+"""Initialization from a batch of data: each layer is set according to its actual inputs.
 
-Both schemes walk through the layers in the order in which the model runs them, whatever the order in which
-it holds them. A layer is set when it is first reached; where a model uses it again, or shares its weight, the
-later uses run with the weight as it was set and have whatever statistics follow.
+Both schemes set the layers in the order in which the model runs them. A layer is set before its first use;
+later uses of the layer or of its weight run with the new weight, and their statistics are not controlled.
 
-The model runs in evaluation mode (no dropout, norm layers with their running statistics). Afterwards it is
-as before in all but weights and biases: modes, buffers, gradients, hooks. If a scheme refuses, nothing has
-changed.
+The model runs in evaluation mode (no dropout, norm layers with their running statistics). Afterwards only
+weights and biases have changed: modes, buffers, gradients and hooks are restored. After an error the weights
+are restored too.
 """
 
 from __future__ import annotations
@@ -19,30 +18,32 @@ import torch
 from torch import Tensor, nn
 
 from babysit.errors import InputError, RecipeError
-from babysit.nn.layers import Layer, fill, scale_channels, set_bias, weighted_layers
-from babysit.nn.visiting import restore, snapshot, undisturbed, walk
+from babysit.nn.layers import WeightedLayer, fill, scale_channels, set_bias, weighted_layers
+from babysit.nn.layerwise import restore, snapshot, undisturbed, walk
 from babysit.seeding import seeded
 
 
 def data_dependent(
     model: nn.Module, batch: Tensor, *, beta: float = 0.1, passes: int = 10, seed: int = 0
 ) -> dict[str, float]:
-    """Makes every channel start alike, then every layer learn at the same rate.
+    """Gives all channels the same mean and standard deviation, then all layers the same learning speed.
 
     First, layer by layer: W ~ N(0, 1); with mu_i, sigma_i of channel i on the batch, W_i / sigma_i and
     b_i = beta - mu_i / sigma_i, so that each channel has mean beta and standard deviation 1. (A layer
     without biases gets the standard deviation only.)
 
     Then, between layers: the rate C_k = sqrt(E |dl/dW_k|^2 / |W_k|^2) under a random linear loss
-    l = eta . output is brought to the geometric mean of all rates: W_k and b_k by sqrt(C_k / mean), and the
-    biases above with the signal that reaches them. In a network of ReLUs this is exact in one pass and
-    leaves the output as it was; for other nonlinearities it is repeated, and the most even pass is kept.
+    l = eta . output is brought to the geometric mean of all rates: W_k and b_k are multiplied by
+    sqrt(C_k / mean), and the biases of later layers follow their input signal. In a network of ReLUs one pass
+    is exact and does not change the output; for other nonlinearities it is repeated, and the pass with the
+    most equal rates is kept.
 
     Args:
         model: any module; its Linear, Conv and Maxout layers are set in place.
         batch: inputs [N, ...] that ``model(batch)`` accepts, N at least 2, better a few hundred.
-        beta: the mean of every pre-activation, default 0.1: slightly positive, so that ReLUs are alive.
-        passes: rounds of the second step, default 10; 0 leaves it out. It stops at rates within 1 %.
+        beta: the mean of every pre-activation, slightly positive so that ReLUs are alive. Default: 0.1.
+        passes: the largest number of passes of the second step, which stops at rates within 1%; 0 skips it.
+            Default: 10.
         seed: any integer.
 
     Returns:
@@ -84,7 +85,7 @@ def lsuv(
     bias: float = 0.0,
     seed: int = 0,
 ) -> dict[str, int]:
-    """Layer-sequential unit variance: orthonormal weights, each layer rescaled to variance 1 on the batch.
+    """Draws orthonormal weights and rescales each layer to unit variance on the batch (LSUV).
 
     For each layer as the model runs it: while |Var - 1| >= tolerance, W <- W / sqrt(Var), with the variance
     over all entries of the layer's pre-activation. A linear or convolutional layer needs one rescaling.
@@ -92,9 +93,9 @@ def lsuv(
     Args:
         model: any module; its Linear, Conv and Maxout layers are set in place.
         batch: inputs [N, ...] that ``model(batch)`` accepts, best of unit variance.
-        tolerance: above 0, default 0.1.
-        iterations: rescalings per layer at most, default 10, at least 1.
-        bias: the value of every bias, default 0.
+        tolerance: above 0. Default: 0.1.
+        iterations: the largest number of rescalings per layer, at least 1. Default: 10.
+        bias: the value of every bias. Default: 0.
         seed: any integer.
 
     Returns:
@@ -125,14 +126,18 @@ def lsuv(
     return rescaled
 
 
-def _draw(layers: Mapping[str, Layer], draw: Callable[[Tensor], Tensor], *, seed: int, bias: float) -> None:
+def _draw(
+    layers: Mapping[str, WeightedLayer], draw: Callable[[Tensor], Tensor], *, seed: int, bias: float
+) -> None:
     for name, layer in layers.items():
         with seeded(seed, "initialize", name):
             fill(layer, draw)
         set_bias(layer, bias)
 
 
-def _normalize_channels(name: str, layer: Layer, measure: Callable[[], Tensor], *, beta: float) -> None:
+def _normalize_channels(
+    name: str, layer: WeightedLayer, measure: Callable[[], Tensor], *, beta: float
+) -> None:
     values = _finite(name, measure())
     std, mean = torch.std_mean(values, dim=1, correction=0)
     _require_variation(name, values, std)
@@ -143,7 +148,7 @@ def _normalize_channels(name: str, layer: Layer, measure: Callable[[], Tensor], 
 
 def _unit_variance(
     name: str,
-    layer: Layer,
+    layer: WeightedLayer,
     measure: Callable[[], Tensor],
     *,
     tolerance: float,
@@ -176,7 +181,7 @@ def _finite(name: str, values: Tensor) -> Tensor:
 
 
 def _require_variation(name: str, values: Tensor, std: Tensor) -> None:
-    # Equal inputs need not give equal sums to the last bit, so "constant" means: but for rounding.
+    # Equal inputs need not give equal sums to the last bit, so "constant" means constant up to rounding.
     rounding = 100 * torch.finfo(values.dtype).eps * values.abs().max()
     flat = int((std <= rounding).sum())
     if flat:
@@ -188,9 +193,9 @@ def _require_variation(name: str, values: Tensor, std: Tensor) -> None:
 
 
 def _even_out(
-    model: nn.Module, layers: dict[str, Layer], batch: Tensor, passes: int, seed: int
+    model: nn.Module, layers: dict[str, WeightedLayer], batch: Tensor, passes: int, seed: int
 ) -> dict[str, float]:
-    """Krähenbühl's second step; keeps the pass whose rates are closest to each other."""
+    """Applies Krähenbühl's second step, and keeps the pass with the most equal rates."""
     best, kept = _rates(model, layers, batch, seed), snapshot(layers)
     rates = best
     for _ in range(passes):
@@ -208,11 +213,19 @@ def _unevenness(rates: Mapping[str, float]) -> float:
     return max(rates.values()) / min(rates.values())
 
 
-def _rates(model: nn.Module, layers: Mapping[str, Layer], batch: Tensor, seed: int) -> dict[str, float]:
-    # With eta drawn anew for every example, |sum of gradients|^2 is in expectation the sum of the examples'
-    # |gradient|^2; with the same eta in every pass, the passes do not chase their own noise.
+def _rates(
+    model: nn.Module, layers: Mapping[str, WeightedLayer], batch: Tensor, seed: int
+) -> dict[str, float]:
+    # eta differs between examples, so |sum of gradients|^2 is in expectation the sum of |gradient|^2 over the
+    # examples. It is the same in every pass, so that rates of different passes are comparable.
     with torch.enable_grad(), seeded(seed, "initialize", "eta"):
-        loss = torch.stack([(torch.randn_like(part) * part).sum() for part in _outputs(model, batch)]).sum()
+        outputs = _differentiable(model(batch))
+        if not outputs:
+            raise InputError(
+                "the model returns no tensor that a gradient could come from",
+                fix="let forward() return a tensor, or tuples, lists and dicts of tensors, with gradients",
+            )
+        loss = torch.stack([(torch.randn_like(part) * part).sum() for part in outputs]).sum()
         weights = [layer.weight for layer in layers.values()]
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
     rates = {}
@@ -227,14 +240,16 @@ def _rates(model: nn.Module, layers: Mapping[str, Layer], batch: Tensor, seed: i
     return rates
 
 
-def _rescale(model: nn.Module, layers: dict[str, Layer], batch: Tensor, rates: dict[str, float]) -> None:
+def _rescale(
+    model: nn.Module, layers: dict[str, WeightedLayer], batch: Tensor, rates: dict[str, float]
+) -> None:
     target = math.exp(sum(map(math.log, rates.values())) / len(rates))
     before: dict[str, Tensor] = {}
 
-    def remember(name: str, layer: Layer, measure: Callable[[], Tensor]) -> None:
+    def remember(name: str, layer: WeightedLayer, measure: Callable[[], Tensor]) -> None:
         before[name] = _linear_part(layer, measure())
 
-    def rescale(name: str, layer: Layer, measure: Callable[[], Tensor]) -> None:
+    def rescale(name: str, layer: WeightedLayer, measure: Callable[[], Tensor]) -> None:
         layer.weight.detach().mul_(math.sqrt(rates[name] / target))
         if layer.bias is not None:
             layer.bias.detach().mul_(_linear_part(layer, measure()) / before[name])
@@ -243,25 +258,15 @@ def _rescale(model: nn.Module, layers: dict[str, Layer], batch: Tensor, rates: d
     walk(model, layers, batch, rescale)
 
 
-def _linear_part(layer: Layer, values: Tensor) -> Tensor:
-    """The root mean square of W x: what the bias must keep in step with."""
+def _linear_part(layer: WeightedLayer, values: Tensor) -> Tensor:
+    """Computes the root mean square of W x, by which the bias is scaled."""
     if layer.bias is not None:
         values = values - layer.bias.detach()[:, None]
     return values.square().mean().sqrt()
 
 
-def _outputs(model: nn.Module, batch: Tensor) -> list[Tensor]:
-    found = _tensors(model(batch))
-    if not found:
-        raise InputError(
-            "the model returns no tensor that a gradient could come from",
-            fix="let forward() return a tensor, or tuples, lists and dicts of tensors, with gradients",
-        )
-    return found
-
-
-def _tensors(output: object) -> list[Tensor]:
-    """The differentiable tensors of an output, however it is nested."""
+def _differentiable(output: object) -> list[Tensor]:
+    """Collects the differentiable tensors of a nested output."""
     if isinstance(output, Tensor):
         return [output] if output.requires_grad else []
     parts: Sequence[object] = ()
@@ -269,4 +274,4 @@ def _tensors(output: object) -> list[Tensor]:
         parts = list(output.values())
     elif isinstance(output, (list, tuple)):
         parts = output
-    return [tensor for part in parts for tensor in _tensors(part)]
+    return [tensor for part in parts for tensor in _differentiable(part)]

@@ -1,7 +1,7 @@
-"""Exact derivatives of the activation functions, elementwise, also where the function is all but flat.
+"""Exact derivatives of the activation functions, elementwise, also where the function is almost flat.
 
-The textbook forms, f (1 - f) and 1 - f^2, round to 0 as soon as f rounds to 1; a tool that asks how much
-gradient a saturated unit still passes on needs the digits.
+The textbook forms, f (1 - f) and 1 - f^2, round to 0 as soon as f rounds to 1. The gradient that a saturated
+unit still passes on needs more digits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SELU_ALPHA = 1.6732632423543772
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """sigma(x) sigma(-x), at most 1/4.
+    """Computes sigma(x) sigma(-x), at most 1/4.
 
     Example:
         >>> sigmoid(torch.tensor([0.0, 10.0]))
@@ -27,12 +27,12 @@ def sigmoid(x: Tensor) -> Tensor:
 
 
 def tanh(x: Tensor) -> Tensor:
-    """1 / cosh(x)^2, computed as 4 sigma(2x) sigma(-2x)."""
+    """Computes 1 / cosh(x)^2 as 4 sigma(2x) sigma(-2x)."""
     return 4 * sigmoid(2 * x)
 
 
 def step(low: float) -> Callable[[Tensor], Tensor]:
-    """The derivative of ReLU (low = 0) and the leaky ReLUs: 1 for x > 0, else ``low``."""
+    """Builds the derivative of ReLU (low = 0) and the leaky ReLUs: 1 for x > 0, else ``low``."""
 
     def derivative(x: Tensor) -> Tensor:
         return torch.where(x > 0, torch.ones_like(x), torch.full_like(x, low))
@@ -41,22 +41,22 @@ def step(low: float) -> Callable[[Tensor], Tensor]:
 
 
 def elu(x: Tensor) -> Tensor:
-    """1 for x > 0, else exp(x) (alpha = 1)."""
+    """Computes 1 for x > 0, else exp(x) (alpha = 1)."""
     return torch.exp(x.clamp(max=0))
 
 
 def selu(x: Tensor) -> Tensor:
-    """The scale for x > 0, else scale alpha exp(x)."""
+    """Computes the scale for x > 0, else scale alpha exp(x)."""
     return SELU_SCALE * torch.where(x > 0, torch.ones_like(x), SELU_ALPHA * torch.exp(x.clamp(max=0)))
 
 
 def gelu(x: Tensor) -> Tensor:
-    """Phi(x) + x phi(x)."""
+    """Computes Phi(x) + x phi(x)."""
     density = torch.exp(-x * x / 2) / math.sqrt(2 * math.pi)
     distribution: Tensor = torch.special.ndtr(x)
     return distribution + x * density
 
 
 def silu(x: Tensor) -> Tensor:
-    """sigma(x) (1 + x sigma(-x))."""
+    """Computes sigma(x) (1 + x sigma(-x))."""
     return torch.sigmoid(x) * (1 + x * torch.sigmoid(-x))

@@ -1,8 +1,8 @@
 """Dropout whose mask is a pure function of a key, so that every member of a population has its own.
 
-torch draws masks from one global stream, so a member's masks would depend on who trains beside it. Here a
-mask is a hash of (key, position): no state, no order, equal on every path (alone, stacked, under vmap),
-and the rate may differ from member to member.
+torch draws masks from one global stream, so a member's masks would depend on the other members. Here a mask
+is a hash of (key, position): it needs no state, does not depend on order, is the same for a model alone,
+stacked or under vmap, and the rate may differ between members.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def mix(bits: Tensor) -> Tensor:
 
 
 def uniform(key: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Numbers uniform on [0, 1), a function of the key and the position only.
+    """Computes numbers uniform on [0, 1) as a function of the key and the position only.
 
     Args:
         key: int64, a scalar for one member or [P] for a population.
@@ -63,12 +63,12 @@ def uniform(key: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 class MemberDropout(nn.Module):
-    """Inverted dropout with a mask of its own: x * (u >= p) / (1 - p) in training, x otherwise.
+    """Inverted dropout with its own mask: x * (u >= p) / (1 - p) in training, x otherwise.
 
-    The trainer gives every step a fresh ``key``. Takes the place of ``nn.Dropout`` inside a population.
+    The trainer sets a new ``key`` at every step. It replaces ``nn.Dropout`` inside a population.
 
     Args:
-        p: the probability to drop, in [0, 1); PyTorch's convention (the course's p is the one to keep).
+        p: the probability to drop, in [0, 1), as in PyTorch (the course's p is the probability to keep).
 
     Example:
         >>> layer = MemberDropout(0.5)
@@ -106,7 +106,7 @@ def with_member_dropout(module: nn.Module) -> nn.Module:
     """
     if type(module) is nn.Dropout:
         return MemberDropout(module.p)
-    for name, child in module._modules.items():  # named_children() would leave out a layer's second use
+    for name, child in module._modules.items():  # named_children() would skip a layer's second use
         if child is not None:
             module._modules[name] = with_member_dropout(child)
     return module

@@ -1,7 +1,7 @@
 """Weight initialization: every scheme of the lecture by name, from one seed.
 
-``initialize(model, "he", seed=0)`` sets a whole model. The schemes are plain functions too: ``schemes`` holds
-those that draw one weight from its shape, ``data_dependent`` those that look at a batch of data.
+``initialize(model, "he", seed=0)`` sets a whole model. The schemes are also plain functions: ``schemes`` has
+those that draw a weight from its shape, ``data_dependent`` those that use a batch of data.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Initializer:
     """One row of ``INITIALIZERS``.
 
     Attributes:
-        name: what ``initialize`` calls it.
+        name: the name in ``initialize``.
         about: the formula in one line.
         source: the paper or lecture.
         apply: the function behind the name. It takes a weight; with ``needs_data`` a model and a batch;
@@ -126,23 +126,23 @@ def initialize(
 ) -> nn.Module:
     """Sets the weights of every Linear, Conv and Maxout layer of a model, in place.
 
-    Norm layers, PReLU slopes, embeddings and all other modules stay as they are. Each layer draws from a
-    stream of its own, named by the seed and the layer's name, so the numbers do not depend on the device,
-    on the other layers or on torch's global random state, which stays untouched.
+    Norm layers, PReLU slopes, embeddings and all other modules do not change. Each layer draws from its own
+    stream, derived from the seed and the layer's name, so the numbers do not depend on the device, the other
+    layers or torch's global random state, which does not change.
 
     Args:
         model: any module with at least one such layer.
         scheme: a key of ``INITIALIZERS``.
         seed: any integer; the same seed gives the same weights.
         batch: one batch of inputs, [N, ...], for "data_dependent" and "lsuv"; others ignore it.
-        bias: the value of every bias; by default 0, except where the scheme sets biases itself.
-        **options: the scheme's own, see ``INITIALIZERS[scheme].options``.
+        bias: the value of every bias. Default: 0, unless the scheme sets biases itself.
+        **options: the options of the scheme, see ``INITIALIZERS[scheme].options``.
 
     Returns:
         The model.
 
     Raises:
-        RecipeError: no such scheme, an option that it does not have, or a bias it would have to overwrite.
+        RecipeError: no such scheme, an unknown option, or a bias for a scheme that sets biases itself.
         InputError: no batch where one is needed, or a model that the scheme cannot set.
 
     Example:
@@ -152,10 +152,30 @@ def initialize(
 
     Source: CS231n lecture 6, "Weight Initialization".
     """
-    row = _row(scheme)
-    settings = _settings(row, options)
+    if scheme not in INITIALIZERS:
+        fix = f"choose one of: {', '.join(INITIALIZERS)}"
+        raise RecipeError(f"no initialization is called {scheme!r}", fix=fix)
+    row = INITIALIZERS[scheme]
+    unknown = sorted(set(options) - set(row.options))
+    if unknown:
+        known = ", ".join(f"{name}={value!r}" for name, value in row.options.items()) or "none"
+        raise RecipeError(
+            f"initialization {scheme!r} has no option {unknown[0]!r}", fix=f"its options are: {known}"
+        )
+    settings: dict[str, object] = {**row.options, **options}
     if row.needs_data:
-        row.apply(model, _batch(row, batch), seed=seed, **settings, **_bias(row, bias))
+        if batch is None:
+            raise InputError(
+                f"initialization {scheme!r} looks at data, and no batch was given",
+                fix="pass batch=, a few hundred preprocessed training inputs",
+            )
+        if row.sets_bias and bias is not None:
+            raise RecipeError(
+                f"initialization {scheme!r} chooses the biases itself", fix="leave out bias=, or set beta="
+            )
+        if not row.sets_bias:
+            settings["bias"] = bias or 0.0
+        row.apply(model, batch, seed=seed, **settings)
         return model
     for name, layer in weighted_layers(model).items():
         with seeded(seed, "initialize", name):
@@ -168,40 +188,6 @@ def initialize(
     return model
 
 
-def _row(scheme: str) -> Initializer:
-    if scheme not in INITIALIZERS:
-        fix = f"choose one of: {', '.join(INITIALIZERS)}"
-        raise RecipeError(f"no initialization is called {scheme!r}", fix=fix)
-    return INITIALIZERS[scheme]
-
-
-def _settings(row: Initializer, options: Mapping[str, object]) -> dict[str, object]:
-    unknown = sorted(set(options) - set(row.options))
-    if unknown:
-        known = ", ".join(f"{name}={value!r}" for name, value in row.options.items()) or "none"
-        raise RecipeError(
-            f"initialization {row.name!r} has no option {unknown[0]!r}", fix=f"its options are: {known}"
-        )
-    return {**row.options, **options}
-
-
-def _batch(row: Initializer, batch: Tensor | None) -> Tensor:
-    if batch is None:
-        raise InputError(
-            f"initialization {row.name!r} looks at data, and no batch was given",
-            fix="pass batch=, a few hundred preprocessed training inputs",
-        )
-    return batch
-
-
-def _bias(row: Initializer, bias: float | None) -> dict[str, float]:
-    if row.sets_bias and bias is not None:
-        raise RecipeError(
-            f"initialization {row.name!r} chooses the biases itself", fix="leave out bias=, or set beta="
-        )
-    return {} if row.sets_bias else {"bias": bias or 0.0}
-
-
 _RECOMMENDED = {
     **dict.fromkeys(("relu", "leaky_relu", "prelu", "elu", "gelu", "silu"), "he"),
     **dict.fromkeys(("linear", "tanh", "sigmoid", "selu", "maxout"), "xavier"),
@@ -209,7 +195,7 @@ _RECOMMENDED = {
 
 
 def recommended(activation: str) -> str:
-    """The scheme to start from, given the nonlinearity of the hidden layers.
+    """Recommends a scheme for the nonlinearity of the hidden layers.
 
     The lecture's summary says "use Xavier init" while its slide on ReLU asks for the factor 2 of He; both
     are right for their own units: He for the ReLU family, Xavier for tanh, linear units and those that keep

@@ -1,4 +1,4 @@
-"""Which modules carry weights that a scheme may set, and how their weights map inputs to output channels."""
+"""Layers whose weights a scheme may set, and the map from their inputs to their output channels."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch.nn.parameter import UninitializedParameter
 from babysit.errors import InputError
 from babysit.nn.maxout import Maxout
 
-Layer = nn.Linear | _ConvNd | Maxout
-"""What ``initialize`` sets: linear layers, convolutions (transposed ones too) and Maxout."""
+WeightedLayer = nn.Linear | _ConvNd | Maxout
+"""The layers that ``initialize`` sets: linear layers, convolutions (transposed ones too) and Maxout."""
 
 
-def weighted_layers(model: nn.Module) -> dict[str, Layer]:
-    """The layers whose weights a scheme may set, by name, each weight once.
+def weighted_layers(model: nn.Module) -> dict[str, WeightedLayer]:
+    """Finds the layers whose weights a scheme may set, by name, each weight once.
 
     Raises:
         InputError: there is none, or the weight of one cannot be set (parametrized, or lazy and still empty).
@@ -27,14 +27,24 @@ def weighted_layers(model: nn.Module) -> dict[str, Layer]:
         >>> list(weighted_layers(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))))
         ['0', '2']
     """
-    layers: dict[str, Layer] = {}
+    layers: dict[str, WeightedLayer] = {}
     seen: set[int] = set()
     for name, module in model.named_modules():
-        if isinstance(module, Layer):
-            _require_plain_weight(name, module)
-            if id(module.weight) not in seen:
-                layers[name] = module
-            seen.add(id(module.weight))
+        if not isinstance(module, WeightedLayer):
+            continue
+        weight = module._parameters.get("weight")
+        if weight is None:  # as under weight_norm: layer.weight is computed, and writing to it has no effect
+            raise InputError(
+                f"the weight of layer {name!r} is computed from other parameters",
+                fix="initialize the model first, then put the parametrization on it",
+            )
+        if isinstance(weight, UninitializedParameter):
+            raise InputError(
+                f"layer {name!r} is lazy and has no weights yet", fix="run one batch through it first"
+            )
+        if id(weight) not in seen:
+            layers[name] = module
+        seen.add(id(weight))
     if not layers:
         kind = type(model).__name__
         raise InputError(
@@ -43,29 +53,16 @@ def weighted_layers(model: nn.Module) -> dict[str, Layer]:
     return layers
 
 
-def _require_plain_weight(name: str, layer: Layer) -> None:
-    weight = layer._parameters.get("weight")
-    if weight is None:  # as under weight_norm: layer.weight is computed, and writing to it has no effect
-        raise InputError(
-            f"the weight of layer {name!r} is computed from other parameters",
-            fix="initialize the model first, then put the parametrization on it",
-        )
-    if isinstance(weight, UninitializedParameter):
-        raise InputError(
-            f"layer {name!r} is lazy and has no weights yet", fix="run one batch through it first"
-        )
-
-
 def is_transposed(layer: nn.Module) -> bool:
-    """Whether the layer keeps its weight as (in, out, ...) where others keep (out, in, ...)."""
+    """Tells whether the layer stores its weight as (in, out, ...) instead of (out, in, ...)."""
     return isinstance(layer, _ConvNd) and layer.transposed
 
 
-def matrices(layer: Layer) -> list[Tensor]:
-    """The independent linear maps of a layer, as views [out, in, *kernel] into its weight.
+def matrices(layer: WeightedLayer) -> list[Tensor]:
+    """Lists the independent linear maps of a layer, as views [out, in, *kernel] into its weight.
 
-    One for most layers; one per group of a grouped convolution, one per piece of Maxout. Fan-in and fan-out
-    can be read off the shape of each, which is not so for the weight itself.
+    One for most layers; one per group of a grouped convolution, one per piece of Maxout. The shape of each
+    gives fan-in and fan-out, unlike the shape of the weight itself.
 
     Example:
         >>> [tuple(m.shape) for m in matrices(nn.ConvTranspose2d(4, 6, 3, groups=2))]
@@ -80,7 +77,7 @@ def matrices(layer: Layer) -> list[Tensor]:
     return [group.transpose(0, 1) for group in groups] if layer.transposed else list(groups)
 
 
-def fill(layer: Layer, draw: Callable[[Tensor], object]) -> None:
+def fill(layer: WeightedLayer, draw: Callable[[Tensor], object]) -> None:
     """Sets a layer's weight by drawing each of its matrices.
 
     The numbers are drawn on the CPU and in single precision or better, so that they are the same on every
@@ -92,27 +89,27 @@ def fill(layer: Layer, draw: Callable[[Tensor], object]) -> None:
         matrix.copy_(fresh)
 
 
-def set_bias(layer: Layer, value: float) -> None:
+def set_bias(layer: WeightedLayer, value: float) -> None:
     """Sets every bias of a layer that has biases."""
     if layer.bias is not None:
         layer.bias.detach().fill_(value)
 
 
-def preactivation(layer: Layer, *inputs: Tensor, **options: Any) -> Tensor:
-    """A layer's output before any nonlinearity of its own (all pieces of Maxout)."""
+def preactivation(layer: WeightedLayer, *inputs: Tensor, **options: Any) -> Tensor:
+    """Computes a layer's output before its own nonlinearity (all pieces of Maxout)."""
     output: Tensor = layer.affine(*inputs) if isinstance(layer, Maxout) else layer.forward(*inputs, **options)
     return output.detach()
 
 
-def by_channel(layer: Layer, values: Tensor) -> Tensor:
-    """Pre-activations as [channels, everything else], in single precision or better."""
+def by_channel(layer: WeightedLayer, values: Tensor) -> Tensor:
+    """Reshapes pre-activations to [channels, everything else], in single precision or better."""
     axis = 1 - layer.weight.dim()  # last for Linear and Maxout; before the spatial axes of a convolution
     columns = values.movedim(axis, 0).flatten(1)
     return columns.to(torch.promote_types(columns.dtype, torch.float32))
 
 
-def scale_channels(layer: Layer, factors: Tensor) -> None:
-    """Multiplies the weights into output channel i by ``factors[i]``; biases stay.
+def scale_channels(layer: WeightedLayer, factors: Tensor) -> None:
+    """Multiplies the weights into output channel i by ``factors[i]``; biases do not change.
 
     Example:
         >>> layer = nn.Linear(1, 2)

@@ -1,4 +1,4 @@
-"""Maxout: the one unit of the lecture's gallery that torch lacks."""
+"""Maxout, the only unit of the lecture that torch lacks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECOND_MOMENTS = {1: 1.0, 2: 1.0, 3: 1.27566444771, 4: 1.55132889542, 5: 1.8000
 
 
 def second_moment(pieces: int) -> float:
-    """E[max(z_1, ..., z_k)^2] for k independent z ~ N(0, 1): how a maxout unit scales power.
+    """Computes E[max(z_1, ..., z_k)^2] for k independent z ~ N(0, 1): a maxout unit's factor on power.
 
     Args:
         pieces: k, at least 1; above 5 the value comes from a trapezoid rule (1e-9).
@@ -38,20 +38,20 @@ def second_moment(pieces: int) -> float:
 
 
 class Maxout(nn.Module):
-    """y_i = max_j (w_ij . x + b_ij): a linear layer whose every unit is the highest of k hyperplanes.
+    """Linear layer whose every unit is the maximum of k hyperplanes, y_i = max_j (w_ij . x + b_ij).
 
-    It is convex in x, and holds others as special cases: with k = 2 and a second piece of zeros it is
+    It is convex in x, and has other units as special cases: with k = 2 and a second piece of zeros it is
     ReLU(w . x + b), with a second piece of 0.01 (w, b) it is the leaky ReLU, with -w it is |w . x|. Its
     slope is always one of the w_ij, so it neither saturates nor dies; the price is k times the parameters,
     k * out * (in + 1). The gradient goes to the winning piece only (to the first, at a tie).
 
-    The pieces of a unit lie side by side: row ``i * pieces + j`` of ``weight`` is w_ij.
+    The pieces of a unit are adjacent: row ``i * pieces + j`` of ``weight`` is w_ij.
 
     Args:
         in_features: numbers in one input, at least 1.
         out_features: units, at least 1.
-        pieces: hyperplanes per unit k, at least 1, default 2.
-        bias: whether the hyperplanes have offsets, default True.
+        pieces: k, the number of hyperplanes per unit, at least 1. Default: 2.
+        bias: whether the hyperplanes have offsets. Default: True.
 
     Raises:
         InputError: a size is below 1.
@@ -87,15 +87,15 @@ class Maxout(nn.Module):
             nn.init.zeros_(self.bias)
 
     def affine(self, x: Tensor) -> Tensor:
-        """All hyperplanes before the maximum: [..., in] -> [..., out * pieces]."""
+        """Computes all hyperplanes before the maximum: [..., in] -> [..., out * pieces]."""
         return F.linear(x, self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., in_features] -> [..., out_features]."""
+        """Computes the maximum of each unit: [..., in_features] -> [..., out_features]."""
         # max() and not amax(): amax would share the gradient among tied pieces.
         pieces = self.affine(x).view(*x.shape[:-1], self.out_features, self.pieces)
         return pieces.max(dim=-1).values
 
     def extra_repr(self) -> str:
-        """The sizes, for print(model)."""
+        """Returns the sizes, for print(model)."""
         return f"in_features={self.in_features}, out_features={self.out_features}, pieces={self.pieces}"

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from babysit.errors import InputError
@@ -16,14 +15,14 @@ from babysit.nn.activations import activation as make_activation
 def two_layer(
     inputs: int, hidden: int = 50, classes: int = 10, *, weight_scale: float | None = None
 ) -> nn.Sequential:
-    """W2 max(0, W1 x + b1) + b2: the lecture's two-layer network.
+    """Builds the lecture's two-layer network, W2 max(0, W1 x + b1) + b2.
 
     Args:
         inputs: numbers in one example, e.g. 3072.
-        hidden: hidden units, default 50.
-        classes: outputs, default 10.
+        hidden: hidden units. Default: 50.
+        classes: outputs. Default: 10.
         weight_scale: standard deviation of every weight; the lecture's is 1e-4, which keeps the first
-            loss at ln C on raw pixels. None gives He initialization, sqrt(2 / fan_in).
+            loss at ln C on raw pixels. Default: None, He initialization, sqrt(2 / fan_in).
 
     Returns:
         A Sequential that flattens its input; biases are zero.
@@ -47,16 +46,16 @@ def mlp(
     batch_norm: bool = False,
     dropout: float = 0.0,
 ) -> nn.Sequential:
-    """Fully connected layers with zero biases.
+    """Builds fully connected layers with zero biases.
 
     Args:
         inputs: numbers in one example.
         hidden: units of each hidden layer.
         classes: outputs.
-        weight_scale: standard deviation of every weight; None gives He initialization.
-        activation: a name of ``nn.activations.ACTIVATIONS`` but maxout; default "relu".
-        batch_norm: put batch normalization before every activation; default no.
-        dropout: the probability to drop after each hidden layer, in [0, 1); 0 leaves the layers out.
+        weight_scale: standard deviation of every weight. Default: None, He initialization.
+        activation: a name of ``nn.activations.ACTIVATIONS`` except maxout. Default: "relu".
+        batch_norm: put batch normalization before every activation. Default: False.
+        dropout: the probability to drop after each hidden layer, in [0, 1). Default: 0, no dropout layers.
 
     Returns:
         A Sequential that flattens its input.
@@ -81,24 +80,24 @@ def mlp(
     return nn.Sequential(*layers)
 
 
-_QUIET = 0.1
-"""The output layer's first weights, as a share of He's."""
+_OUTPUT_SCALE = 0.1
+"""Factor on the output layer's He weights: the first loss is then near chance at any width."""
 
 
 def mlp_of(hp: Mapping[str, Any], inputs: int, outputs: int) -> nn.Sequential:
-    """The ``mlp`` that the standard names of a space describe: a search over architectures in one line.
+    """Builds the ``mlp`` that the standard names of a space describe: an architecture search in one line.
 
     Reads depth (hidden layers, default 1), width (units of each, default 100), activation (default "relu"),
-    batch_norm (default no), dropout (default 0) and weight_scale (default He, the output layer at a tenth of
-    it); a name that ``hp`` lacks, or that does not exist in a trial, takes its default.
+    batch_norm (default False), dropout (default 0) and weight_scale (default He, the output layer at a tenth
+    of it). A name that ``hp`` lacks, or that does not exist in a trial, has its default.
 
     Args:
-        hp: what ``model(hp)`` receives.
+        hp: the hyperparameters that ``model(hp)`` receives.
         inputs: numbers in one example.
         outputs: classes, or targets of a regression.
 
     Raises:
-        InputError: for a value that makes no network.
+        InputError: a value is invalid.
 
     Example:
         >>> [type(layer).__name__ for layer in mlp_of({"depth": 1, "dropout": 0.5}, 64, 10)]
@@ -116,16 +115,10 @@ def mlp_of(hp: Mapping[str, Any], inputs: int, outputs: int) -> nn.Sequential:
         batch_norm=bool(hp.get("batch_norm", False)),
         dropout=float(hp.get("dropout", 0.0)),
     )
-    if scale is None:
-        _quieten(network[-1])
+    output = network[-1]
+    if scale is None and isinstance(output, nn.Linear):
+        output.weight.detach().mul_(_OUTPUT_SCALE)
     return network
-
-
-def _quieten(output: nn.Module) -> None:
-    """Starts the scores near zero, so that the first loss is at chance however wide the layer before is."""
-    assert isinstance(output, nn.Linear)
-    with torch.no_grad():
-        output.weight.mul_(_QUIET)
 
 
 def _whole(hp: Mapping[str, Any], name: str, default: int, *, least: int) -> int:

@@ -1,14 +1,12 @@
-"""Batch normalization in a Sequential: putting it in, finding the biases it makes idle, folding it away.
+"""Batch normalization in a Sequential: inserting it, finding redundant biases, and folding it.
 
-The layers are torch's, and so are their conventions: ``momentum`` is the weight of the new batch (0.1, where
-the course counts the old, 0.9), the running variance is the unbiased one and starts at 1, the batch's own is
-biased.
+The layers and their conventions are torch's: ``momentum`` is the weight of the new batch (0.1; the course's
+0.9 is that of the old average), the running variance is unbiased and starts at 1, the batch's own is biased.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -49,7 +47,7 @@ _NORMS = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNo
 
 
 class _Place(NamedTuple):
-    """A module, the name it has in the model, and the parent that holds it under ``key``."""
+    """A module, its name in the model, and the parent that holds it under ``key``."""
 
     name: str
     module: nn.Module
@@ -58,26 +56,26 @@ class _Place(NamedTuple):
 
 
 _Step = tuple[_Place | None, _Place, _Place | None]
-"""A place with what is known to run directly before and after it."""
+"""A place with the places that are known to run directly before and after it."""
 
 
 def insert_batch_norm(model: nn.Sequential) -> nn.Sequential:
-    """A copy with batch normalization between every Linear or Conv layer and the nonlinearity after it.
+    """Copies a model with batch normalization between every Linear or Conv layer and its nonlinearity.
 
-    Nested Sequentials are searched too, other modules are left alone. A sigmoid that ends the model stays
-    without: it turns scores into probabilities, and normalized scores would have the same share of positives
-    in every batch. In numbered Sequentials later layers move up; in named ones the new layer is NAME_norm.
+    Nested Sequentials are searched too, other modules do not change. No layer is inserted before a sigmoid at
+    the end of the model: normalized scores would give the same fraction of positives in every batch. In
+    numbered Sequentials the numbers of later layers increase; in named ones the new layer is NAME_norm.
 
     Args:
-        model: a Sequential whose Linear layers receive [N, features]; it stays as it is, and the copy shares
-            nothing with it.
+        model: a Sequential whose Linear layers receive [N, features]; it is not changed, and the copy shares
+            no tensor with it.
 
     Returns:
         The copy, with ``BatchNorm1d``, ``2d`` or ``3d`` layers of one mean and variance per feature or
         channel, in the dtype, on the device and in the mode of the layer before.
 
     Raises:
-        RecipeError: the model is not a Sequential, so that its order of layers cannot be seen.
+        RecipeError: the model is not a Sequential, so the order of its layers is unknown.
 
     Example:
         >>> model = insert_batch_norm(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)))
@@ -98,18 +96,27 @@ def insert_batch_norm(model: nn.Sequential) -> nn.Sequential:
     for place, after in pairwise(run):
         ends = after is run[-1] and isinstance(after.module, nn.Sigmoid | nn.LogSigmoid)
         if isinstance(place.module, _Weighted) and isinstance(after.module, _NONLINEARITIES) and not ends:
-            behind[id(place.parent), place.key] = _norm_for(place.module)
+            weight = place.module.weight
+            kind = _NORMS[weight.dim() - 2]
+            norm = kind(_features(place.module), device=weight.device, dtype=weight.dtype)
+            behind[id(place.parent), place.key] = norm.train(place.module.training)
     for parent in {id(place.parent): place.parent for place in run}.values():
-        _insert(parent, behind)
+        modules: dict[str, nn.Module | None] = {}
+        numbered = all(key.isdigit() for key in parent._modules)
+        for key, module in parent._modules.items():
+            modules[str(len(modules)) if numbered else key] = module
+            if (id(parent), key) in behind:
+                modules[str(len(modules)) if numbered else f"{key}_norm"] = behind[id(parent), key]
+        parent._modules = modules
     return model
 
 
 def redundant_biases(model: nn.Module) -> list[str]:
-    """The biases that a norm layer directly behind them subtracts again, so that their gradient is 0.
+    """Finds the biases that the next layer, a norm layer, subtracts again, so that their gradient is 0.
 
-    Found in Sequentials, nested ones and those inside other modules included. Batch normalization takes the
-    mean off every feature or channel, instance normalization off every channel of a convolution; group and
-    layer normalization do not, since their means run over several channels.
+    It searches Sequentials, also nested ones and those inside other modules. Batch normalization subtracts
+    the mean of every feature or channel, instance normalization that of every channel of a convolution;
+    group and layer normalization do not, since their means are over several channels.
 
     Args:
         model: any module.
@@ -121,7 +128,7 @@ def redundant_biases(model: nn.Module) -> list[str]:
         >>> redundant_biases(nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)))
         ['0.bias']
 
-    Source: Ioffe and Szegedy 2015, section 3.2, where the bias is left out for this reason.
+    Source: Ioffe and Szegedy 2015, section 3.2, which omits the bias for this reason.
     """
     idle: dict[int, str] = {}
     needed: set[int] = set()
@@ -134,21 +141,21 @@ def redundant_biases(model: nn.Module) -> list[str]:
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
-    """A copy for inference in which every batch norm layer is part of the Linear or Conv layer before it.
+    """Copies a model for inference, with batch norm layers folded into the Linear or Conv layers before.
 
     W' = W gamma / sqrt(Var + eps), b' = (b - E) gamma / sqrt(Var + eps) + beta, with the running mean and
-    variance: the same function, but for rounding. An ``nn.Identity`` takes the norm layer's place, so that
-    all other names stay.
+    variance: the same function up to rounding. An ``nn.Identity`` replaces the norm layer, so that all other
+    names stay the same.
 
     Args:
-        model: any module in evaluation mode whose every batch norm layer stands directly behind a Linear or
-            Conv layer in a Sequential; it stays as it is.
+        model: any module in evaluation mode whose every batch norm layer follows a Linear or Conv layer
+            directly in a Sequential; it is not changed.
 
     Returns:
         The copy, in evaluation mode.
 
     Raises:
-        InputError: a norm layer is in training mode, keeps no running statistics, or has nothing before it
+        InputError: a norm layer is in training mode, has no running statistics, or has no layer before it
             that it can be folded into.
 
     Example:
@@ -163,7 +170,14 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     norms = [(before, place) for before, place, _ in steps if isinstance(place.module, _BatchNorm)]
     pairs = {(id(layer), id(norm)): (layer, norm) for layer, norm in (_pair(steps, *some) for some in norms)}
     for layer, norm in pairs.values():
-        layer.weight, layer.bias = _fused(layer, norm)
+        # torch's function for convolutions also supports Linear, and unlike that for Linear affine=False.
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        statistics = (norm.running_mean, norm.running_var, norm.eps)
+        transposed = isinstance(layer, _ConvNd) and layer.transposed
+        layer.weight, layer.bias = fuse_conv_bn_weights(
+            layer.weight, layer.bias, *statistics, norm.weight, norm.bias, transposed
+        )
     for _, place in norms:
         place.parent._modules[place.key] = nn.Identity().eval()
     return model
@@ -174,11 +188,11 @@ def _is_chain(module: nn.Module) -> bool:
 
 
 def _run(place: _Place) -> list[_Place]:
-    """What runs at a place: nested Sequentials in order, or the one module."""
+    """Lists the modules that run at a place, in order: those of nested Sequentials, or the module itself."""
     if not _is_chain(place.module):
         return [place]
     run: list[_Place] = []
-    for key, module in place.module._modules.items():  # named_children() would leave out a layer's second use
+    for key, module in place.module._modules.items():  # named_children() would skip a layer's second use
         if module is not None:
             run += _run(_Place(_join(place.name, key), module, place.module, key))
     return run
@@ -189,7 +203,7 @@ def _join(path: str, key: str) -> str:
 
 
 def _steps(model: nn.Module) -> list[_Step]:
-    """Every module of a model, with its neighbours where a Sequential tells what they are."""
+    """Lists every module of a model, with its neighbours if it is in a Sequential."""
     roots = [_Place("", model, model, "")]
     for path, parent in model.named_modules():
         if not _is_chain(parent):
@@ -203,22 +217,6 @@ def _features(layer: nn.Linear | _ConvNd) -> int:
     return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
 
 
-def _norm_for(layer: nn.Linear | _ConvNd) -> nn.Module:
-    kind = _NORMS[layer.weight.dim() - 2]
-    norm = kind(_features(layer), device=layer.weight.device, dtype=layer.weight.dtype)
-    return norm.train(layer.training)
-
-
-def _insert(parent: nn.Module, behind: Mapping[tuple[int, str], nn.Module]) -> None:
-    modules: dict[str, nn.Module | None] = {}
-    numbered = all(key.isdigit() for key in parent._modules)
-    for key, module in parent._modules.items():
-        modules[str(len(modules)) if numbered else key] = module
-        if (id(parent), key) in behind:
-            modules[str(len(modules)) if numbered else f"{key}_norm"] = behind[id(parent), key]
-    parent._modules = modules
-
-
 def _removes_mean(place: _Place, after: _Place | None) -> bool:
     if after is None or not isinstance(place.module, _Weighted):
         return False
@@ -229,7 +227,7 @@ def _removes_mean(place: _Place, after: _Place | None) -> bool:
 
 
 def _pair(steps: list[_Step], before: _Place | None, place: _Place) -> tuple[nn.Linear | _ConvNd, _BatchNorm]:
-    """The layer and the norm layer to fold into it, or the reason why not."""
+    """Returns the layer and the norm layer to fold into it, or raises the reason against it."""
     norm = place.module
     assert isinstance(norm, _BatchNorm)
     if norm.training:
@@ -252,12 +250,3 @@ def _pair(steps: list[_Step], before: _Place | None, place: _Place) -> tuple[nn.
 
 def _refusal(place: _Place, problem: str, fix: str) -> InputError:
     return InputError(f"norm layer {place.name!r} {problem}", fix=fix)
-
-
-def _fused(layer: nn.Linear | _ConvNd, norm: _BatchNorm) -> tuple[nn.Parameter, nn.Parameter]:
-    # torch's function for convolutions serves Linear too, and unlike the one for Linear takes affine=False.
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    statistics = (norm.running_mean, norm.running_var, norm.eps)
-    transposed = isinstance(layer, _ConvNd) and layer.transposed
-    return fuse_conv_bn_weights(layer.weight, layer.bias, *statistics, norm.weight, norm.bias, transposed)

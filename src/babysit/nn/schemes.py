@@ -1,7 +1,7 @@
-"""The schemes that draw a weight from its shape alone: plain functions, used like those of ``torch.nn.init``.
+"""Schemes that draw a weight from its shape alone: plain functions, used like those of ``torch.nn.init``.
 
 Each sets the weight in place from torch's random stream and returns it. ``initialize`` calls them by name for
-a whole model, each layer with a stream of its own.
+a whole model, with one stream per layer.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from babysit.errors import InputError, RecipeError
 
 
 class Fans(NamedTuple):
-    """How many inputs feed one output, and how many outputs one input feeds (strides not counted)."""
+    """The number of inputs of one output, and the number of outputs of one input (strides not counted)."""
 
     fan_in: int
     fan_out: int
 
 
 def fans(weight: Tensor) -> Fans:
-    """Fan-in and fan-out of a weight [out, in, *kernel].
+    """Computes fan-in and fan-out of a weight [out, in, *kernel].
 
     Args:
         weight: two dimensions or more; of a grouped convolution, the part of one group.
@@ -48,7 +48,7 @@ def fans(weight: Tensor) -> Fans:
 
 
 def zero(weight: Tensor) -> Tensor:
-    """W = 0: every unit computes the same, and no weight gets a gradient. Here to be shown, not used.
+    """Sets W = 0: all units compute the same, and no weight has a gradient. For demonstration only.
 
     Example:
         >>> zero(torch.ones(1, 2))
@@ -60,11 +60,11 @@ def zero(weight: Tensor) -> Tensor:
 
 
 def constant(weight: Tensor, *, value: float = 0.01) -> Tensor:
-    """W = value: all units of a layer stay equal for ever. Here to be shown, not used.
+    """Sets W = value: all units of a layer stay equal during training. For demonstration only.
 
     Args:
         weight: any shape; set in place.
-        value: any finite number, default 0.01.
+        value: any finite number. Default: 0.01.
 
     Example:
         >>> constant(torch.empty(1, 2), value=0.5)
@@ -76,11 +76,11 @@ def constant(weight: Tensor, *, value: float = 0.01) -> Tensor:
 
 
 def small_random(weight: Tensor, *, scale: float = 0.01) -> Tensor:
-    """W ~ N(0, scale^2): right for small networks, too small for deep ones.
+    """Draws W ~ N(0, scale^2): right for small networks, too small for deep ones.
 
     Args:
         weight: any shape; set in place from torch's random stream.
-        scale: standard deviation, at least 0, default 0.01.
+        scale: standard deviation, at least 0. Default: 0.01.
 
     Raises:
         RecipeError: the scale is negative.
@@ -97,7 +97,7 @@ def small_random(weight: Tensor, *, scale: float = 0.01) -> Tensor:
 
 
 def glorot_uniform(weight: Tensor) -> Tensor:
-    """W ~ U(-a, a) with a = sqrt(6 / (fan_in + fan_out)): variance 2 / (fan_in + fan_out).
+    """Draws W ~ U(-a, a) with a = sqrt(6 / (fan_in + fan_out)): variance 2 / (fan_in + fan_out).
 
     Args:
         weight: [out, in, *kernel]; set in place from torch's random stream.
@@ -113,7 +113,7 @@ def glorot_uniform(weight: Tensor) -> Tensor:
 
 
 def glorot_normal(weight: Tensor) -> Tensor:
-    """W ~ N(0, 2 / (fan_in + fan_out)).
+    """Draws W ~ N(0, 2 / (fan_in + fan_out)).
 
     Args:
         weight: [out, in, *kernel]; set in place from torch's random stream.
@@ -128,9 +128,9 @@ def glorot_normal(weight: Tensor) -> Tensor:
 
 
 def xavier(weight: Tensor) -> Tensor:
-    """W ~ N(0, 1 / fan_in): the lecture's form, which keeps the variance of a linear layer.
+    """Draws W ~ N(0, 1 / fan_in): the lecture's form, which keeps the variance of a linear layer.
 
-    It is Glorot's only where fan_in = fan_out, and the right one for tanh; ReLU wants ``he``.
+    It equals Glorot's only if fan_in = fan_out. It is right for tanh; ReLU needs ``he``.
 
     Args:
         weight: [out, in, *kernel]; set in place from torch's random stream.
@@ -145,12 +145,12 @@ def xavier(weight: Tensor) -> Tensor:
 
 
 def he(weight: Tensor, *, slope: float = 0.0, mode: str = "fan_in") -> Tensor:
-    """W ~ N(0, 2 / ((1 + slope^2) n)): keeps the mean square through (leaky) ReLU layers.
+    """Draws W ~ N(0, 2 / ((1 + slope^2) n)): keeps the mean square through (leaky) ReLU layers.
 
     Args:
         weight: [out, in, *kernel]; set in place from torch's random stream.
-        slope: of the nonlinearity for x < 0; 0 is ReLU (default), 1 is linear.
-        mode: n is "fan_in" (default: keeps the activations) or "fan_out" (keeps the gradients).
+        slope: the nonlinearity's slope for x < 0; 0 is ReLU, 1 is linear. Default: 0.
+        mode: n, "fan_in" (keeps the activations) or "fan_out" (keeps the gradients). Default: "fan_in".
 
     Raises:
         RecipeError: another mode.
@@ -168,14 +168,14 @@ def he(weight: Tensor, *, slope: float = 0.0, mode: str = "fan_in") -> Tensor:
 
 
 def orthogonal(weight: Tensor, *, gain: float = 1.0) -> Tensor:
-    """W = gain Q with orthonormal rows or columns, whichever are fewer; Q uniform over all such matrices.
+    """Draws W = gain Q with orthonormal rows or columns (the fewer), Q uniform over all such matrices.
 
     Q comes from the QR decomposition of a gaussian matrix, its columns multiplied by the signs of R's
     diagonal, without which Q would not be uniform. A convolution is flattened to out x (in * kernel).
 
     Args:
         weight: [out, in, *kernel], single precision or better; set in place from torch's random stream.
-        gain: all singular values, default 1; sqrt(2) for ReLU, slightly above 1 for tanh.
+        gain: all singular values; sqrt(2) for ReLU, slightly above 1 for tanh. Default: 1.
 
     Example:
         >>> W = orthogonal(torch.empty(30, 20, dtype=torch.float64), gain=2.0)
@@ -184,7 +184,7 @@ def orthogonal(weight: Tensor, *, gain: float = 1.0) -> Tensor:
 
     Source: Saxe, McClelland and Ganguli 2013; torch's orthogonal_.
     """
-    fans(weight)  # says what is wrong with a vector
+    fans(weight)  # raises for a vector
     return torch.nn.init.orthogonal_(weight, gain)
 
 
@@ -196,7 +196,7 @@ _WALK_GAINS: Mapping[str, Callable[[int], float]] = {
 
 
 def random_walk_gain(activation: str, width: int) -> float:
-    """The g for which the log-norm of the backpropagated gradient walks randomly, without drift.
+    """Computes the g for which the log-norm of the backpropagated gradient has no drift.
 
     Linear: exp(1 / 2N). ReLU: sqrt(2) exp(1.2 / (max(N, 6) - 2.4)). tanh: 1.15, found numerically, for
     moderate widths and depths.
@@ -222,11 +222,11 @@ def random_walk_gain(activation: str, width: int) -> float:
 
 
 def random_walk(weight: Tensor, *, activation: str = "relu") -> Tensor:
-    """W ~ N(0, g^2 / N) with N = fan_in: the standard deviation is g / sqrt(N).
+    """Draws W ~ N(0, g^2 / N) with N = fan_in: the standard deviation is g / sqrt(N).
 
     Args:
         weight: [out, in, *kernel]; set in place from torch's random stream.
-        activation: what follows: "relu" (default), "linear" or "tanh".
+        activation: the next nonlinearity, "relu", "linear" or "tanh". Default: "relu".
 
     Raises:
         RecipeError: another activation.
@@ -242,7 +242,7 @@ def random_walk(weight: Tensor, *, activation: str = "relu") -> Tensor:
 
 
 def torch_default(layer: torch.nn.Module) -> torch.nn.Module:
-    """A layer's own ``reset_parameters()``: Linear and Conv get U(-b, b), b = 1 / sqrt(fan_in), biases too.
+    """Calls a layer's ``reset_parameters()``: U(-b, b) with b = 1 / sqrt(fan_in), for biases too.
 
     Its variance is 1 / (3 fan_in), a third of Xavier's and a sixth of He's, so a deep ReLU network without
     biases shrinks its signal by 0.408 a layer.

@@ -1,0 +1,1 @@
+"""The training loop: a population of models of one architecture, trained together."""

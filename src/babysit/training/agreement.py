@@ -1,10 +1,10 @@
-"""Do two trainings of the same members agree? The comparison in numbers, and the answer as frozen values.
+"""Agreement between two trainings of the same members: the comparison in numbers, and its result.
 
 Two ways to compute the same sum round differently, and training amplifies the difference step by step. So
-agreement is a question of tolerance over the first steps. A member that exceeds it is trained both ways once
-more in float64, where rounding is a billion times smaller: what was rounding vanishes, what was wrong stays.
-A model that cannot run in float64 is measured against itself instead: a nudge of its first weights shows how
-far rounding alone would carry it.
+agreement means a tolerance over the first steps. A member that exceeds it is trained both ways once more in
+float64, where rounding is a billion times smaller: a difference by rounding vanishes, an error stays. A model
+that cannot run in float64 is compared with itself instead: a small change of its first weights shows how far
+rounding alone would carry it.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from babysit.records import Value
 from babysit.training.population import Tensors
 
 TOLERANCE = 1e-4
-"""The largest relative difference of a loss that float32 rounding may make in fifty steps."""
+"""The largest relative difference of a loss that float32 rounding may cause in 50 steps."""
 
 EXACT_TOLERANCE = 1e-6
-"""The same in float64, whose rounding makes less than costs kept in float32 can show."""
+"""The same in float64, where rounding causes less than costs stored in float32 can show."""
 
 NUDGE = 1e-6
-"""The relative nudge of a chaotic member's first weights: a few roundings of float32."""
+"""The relative change of a chaotic member's first weights, the size of a few float32 roundings."""
 
 CHAOS_MARGIN = 10.0
-"""A difference is the member's own chaos where it stays below this many times what the nudge makes."""
+"""A difference is the member's own chaos if it is at most this many times that of the nudged member."""
 
-_SMALLEST_SCALE = 1e-2  # of the first cost: below it a relative difference would compare mere roundings
+_SMALLEST_SCALE = 1e-2  # of the first cost; below it a relative difference would only compare roundings
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """What one training of one member left.
+class MemberTrace:
+    """Results of one training of one member.
 
     Attributes:
-        costs: the cost of every step, ends with the explosion.
+        costs: the cost of every step, up to the explosion.
         val_loss: after the last step; NaN for an exploded member.
-        explosion: the step at which it exploded; None when it did not.
+        explosion: the step at which it exploded; None if it did not.
         weights: its state dict after the last step; empty for an exploded member.
     """
 
@@ -58,12 +58,12 @@ class MemberAgreement:
     Attributes:
         hyperparameters: its own.
         loss: the largest relative difference of its costs and its validation loss.
-        step: where; the last step for the validation loss.
-        explosions: the step at which it exploded in the population, and alone; None where it did not.
-        exact: the same difference in float64; NaN where nobody needed to know, or it cannot be had.
-        growth: what a nudge of its first weights alone grows to; NaN likewise.
-        cause: why the two differ beyond the tolerance; empty where they do not.
-        equal: True when they agree, or differ no more than rounding explains.
+        step: the step of that difference; the last step for the validation loss.
+        explosions: the step at which it exploded in the population, and alone; None if it did not.
+        exact: the same difference in float64; NaN if it was not needed or cannot be computed.
+        growth: the difference that a nudge of its first weights grows to; NaN likewise.
+        cause: the reason for a difference beyond the tolerance; "" if there is none.
+        equal: True if they agree, or differ no more than rounding explains.
     """
 
     hyperparameters: Mapping[str, Value]
@@ -96,14 +96,14 @@ class RankAgreement:
     """The same trials in float32 and in another precision.
 
     Attributes:
-        precision: the other one.
-        remark: what it brings on this machine.
-        trials, epochs: how many, and how long each.
-        correlation: Spearman's rank correlation of the validation scores; NaN where all are tied.
+        precision: the other precision.
+        remark: its gain on this machine.
+        trials, epochs: the number of trials, and of epochs of each.
+        correlation: Spearman's rank correlation of the validation scores; NaN if all are tied.
         largest_loss, mean_loss: relative differences of the validation losses.
         best: (stage, number) of the best trial in float32, and in the other precision.
-        same_best: True when the other's best is (one of) the best in float32.
-        exploded: how many trials exploded in float32, and in the other precision.
+        same_best: True if the other's best is (one of) the best in float32.
+        exploded: the number of trials that exploded in float32, and in the other precision.
     """
 
     precision: str
@@ -120,17 +120,17 @@ class RankAgreement:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whether members of a population train as they would alone.
+    """Comparison of members trained in a population with the same members trained alone.
 
     Attributes:
         way: how the population computed: "fused", "vmap" or "serial".
-        reason: why that way.
-        populations: how many populations the members formed.
-        steps: how many steps were compared.
+        reason: the reason for that way.
+        populations: the number of populations that the members formed.
+        steps: the number of steps compared.
         tolerance: the largest relative loss difference that counts as rounding.
-        members: one by one.
-        tensors: after the last step, the worst first.
-        remark: on the precision that was asked for; empty for float32.
+        members: the agreement of each member.
+        tensors: the agreement of each tensor after the last step, largest difference first.
+        remark: on the requested precision; "" for float32.
         ranking: in that precision against float32; None for float32.
     """
 
@@ -146,7 +146,7 @@ class Verification:
 
     @property
     def equal(self) -> bool:
-        """True when every member agrees."""
+        """True if every member agrees."""
         return all(member.equal for member in self.members)
 
     @property
@@ -157,40 +157,33 @@ class Verification:
     @property
     def verdict(self) -> str:
         """One line: ``equal to float tolerance``, or ``NOT equal`` with the first member and the cause."""
-        for number, member in enumerate(self.members):
-            if not member.equal:
-                return f"NOT equal: member {number} {_difference(member)}; {member.cause}"
-        return "equal to float tolerance" + (f" ({self._rounding()})" if self._rounding() else "")
-
-    def _rounding(self) -> str:
-        """Which members exceed the tolerance, and why that is their own rounding."""
         causes: dict[str, list[str]] = {}
         for number, member in enumerate(self.members):
-            causes.setdefault(member.cause, []).append(str(number))
-        causes.pop("", None)
-        return "; ".join(f"member {', '.join(numbers)}: {cause}" for cause, numbers in causes.items())
-
-
-def _difference(member: MemberAgreement) -> str:
-    together, alone = member.explosions
-    if together != alone:
-        return f"{_explosion(together)} in the population, {_explosion(alone)} alone"
-    return f"differs by {member.loss:.1e} in its loss at step {member.step}"
+            if not member.equal:
+                together, alone = member.explosions
+                difference = f"differs by {member.loss:.1e} in its loss at step {member.step}"
+                if together != alone:
+                    difference = f"{_explosion(together)} in the population, {_explosion(alone)} alone"
+                return f"NOT equal: member {number} {difference}; {member.cause}"
+            if member.cause:  # it exceeds the tolerance by its own rounding
+                causes.setdefault(member.cause, []).append(str(number))
+        rounding = "; ".join(f"member {', '.join(numbers)}: {cause}" for cause, numbers in causes.items())
+        return "equal to float tolerance" + (f" ({rounding})" if rounding else "")
 
 
 def _explosion(step: int | None) -> str:
     return "does not explode" if step is None else f"explodes at step {step}"
 
 
-def loss_differences(ours: Trace, theirs: Trace) -> NDArray[np.float64]:
-    """Relative differences of the costs, step by step, and of the validation loss as the last entry.
+def loss_differences(ours: MemberTrace, theirs: MemberTrace) -> NDArray[np.float64]:
+    """Computes relative differences of the costs, step by step, and of the validation loss as last entry.
 
-    They are relative to the cost, but at least to a hundredth of the first one. Where both explode at the
-    same step, that step is left out: how far an explosion got is no loss.
+    They are relative to the cost, but at least to a hundredth of the first one. If both explode at the same
+    step, that step is left out: the cost of an exploded step is not comparable.
 
     Example:
-        >>> first = Trace(np.array([2.0, 1.0]), 1.0, None, {})
-        >>> second = Trace(np.array([2.0, 1.1]), 1.0, None, {})
+        >>> first = MemberTrace(np.array([2.0, 1.0]), 1.0, None, {})
+        >>> second = MemberTrace(np.array([2.0, 1.1]), 1.0, None, {})
         >>> loss_differences(second, first).round(6).tolist()
         [0.0, 0.1, 0.0]
     """
@@ -199,21 +192,18 @@ def loss_differences(ours: Trace, theirs: Trace) -> NDArray[np.float64]:
     a = np.append(ours.costs[:count], ours.val_loss)
     b = np.append(theirs.costs[:count], theirs.val_loss)
     floor = _SMALLEST_SCALE * abs(theirs.costs[0]) if len(theirs.costs) else 0.0
-    return _relative(a, b, floor)
-
-
-def _relative(a: NDArray[np.float64], b: NDArray[np.float64], floor: float) -> NDArray[np.float64]:
     scale = np.maximum(np.abs(b), floor if math.isfinite(floor) and floor > 0 else np.finfo(np.float64).tiny)
     with np.errstate(all="ignore"):
         found = np.abs(a - b) / scale
-    neither = ~np.isfinite(a) & ~np.isfinite(b)  # two losses that are no numbers do not differ
+    neither = ~np.isfinite(a) & ~np.isfinite(b)  # two NaN or infinite losses do not differ
     return np.where(neither, 0.0, np.where(np.isfinite(found), found, np.inf))
 
 
-def is_own_chaos(ours: Trace, alone: Trace, nudged: Trace) -> bool:
-    """True when a member differs between two ways no more than a nudge of its own first weights makes it.
+def is_own_chaos(ours: MemberTrace, alone: MemberTrace, nudged: MemberTrace) -> bool:
+    """Tells whether two ways differ in a member no more than a nudge of its first weights changes it.
 
-    Compared step by step, so that a difference which is there before the nudge has grown is none of its own.
+    The comparison goes step by step, so a difference that is larger than the nudge has grown to by then is
+    not the member's own chaos.
     """
     differs, grows = loss_differences(ours, alone), loss_differences(nudged, alone)
     if ours.explosion != alone.explosion and nudged.explosion == alone.explosion:
@@ -224,7 +214,7 @@ def is_own_chaos(ours: Trace, alone: Trace, nudged: Trace) -> bool:
 
 
 def tensor_agreements(pairs: Sequence[tuple[Tensors, Tensors]]) -> tuple[TensorAgreement, ...]:
-    """Compares state dicts, each in a population and alone; the worst tensor comes first.
+    """Compares state dicts, each in a population and alone; the largest relative difference comes first.
 
     Example:
         >>> import torch
@@ -244,13 +234,13 @@ def tensor_agreements(pairs: Sequence[tuple[Tensors, Tensors]]) -> tuple[TensorA
 
 
 def rank_correlation(a: ArrayLike, b: ArrayLike) -> float:
-    """Spearman's rank correlation: Pearson's of the ranks, ties sharing the mean of theirs.
+    """Computes Spearman's rank correlation: Pearson's of the ranks, where ties share their mean rank.
 
     Args:
         a, b: scores of the same items, equally long; minus infinity ranks last.
 
     Returns:
-        In [-1, 1]; NaN where either is all ties.
+        A value in [-1, 1]; NaN if either is all ties.
 
     Example:
         >>> round(rank_correlation([1, 2, 3, 4], [10, 20, 40, 30]), 6)

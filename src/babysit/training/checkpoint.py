@@ -1,4 +1,4 @@
-"""Checkpoints that resume bit for bit: tensors as safetensors, the rest as JSON inside it, no pickle."""
+"""Checkpoints that resume bit for bit: tensors as safetensors, other data as JSON inside, no pickle."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _FORMAT = "babysit-checkpoint-1"
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], data: Mapping[str, Any]) -> None:
-    """Writes a checkpoint; a crash at any moment leaves the former file or the new one, never half of one.
+    """Writes a checkpoint atomically: a crash leaves the former file or the new one.
 
     Args:
         path: the file, usually ``*.safetensors``.
         tensors: name -> tensor.
-        data: plain data; floats survive exactly, NaN and infinity too.
+        data: plain data; floats are restored exactly, NaN and infinity too.
 
     Raises:
-        CheckpointError: when the file cannot be written.
+        CheckpointError: the file cannot be written.
     """
     part = path.with_name(path.name + ".part")
-    told = json.dumps(data)
-    metadata = {"format": _FORMAT, "data": told, "sum": _sum(tensors, told)}
+    text = json.dumps(data)
+    metadata = {"format": _FORMAT, "data": text, "sum": _checksum(tensors, text)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({name: value.contiguous() for name, value in tensors.items()}, part, metadata)
@@ -54,7 +54,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         The tensors and the plain data as they were given to ``save_checkpoint``.
 
     Raises:
-        CheckpointError: when the file is missing, damaged or none of babysit's.
+        CheckpointError: the file is missing, damaged or not a babysit checkpoint.
 
     Example:
         >>> import tempfile, torch
@@ -75,11 +75,11 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise _damaged(path, str(error)) from error
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(f"{path} is no babysit checkpoint", fix="give a file that babysit wrote")
-    told = metadata.get("data", "")
-    if metadata.get("sum", "") not in ("", _sum(tensors, told)):  # those of an older babysit have none
+    text = metadata.get("data", "")
+    if metadata.get("sum", "") not in ("", _checksum(tensors, text)):  # an older babysit wrote none
         raise _damaged(path, "its bytes are not those that were written")
     try:
-        data = json.loads(told)
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
     if not isinstance(data, dict):
@@ -87,9 +87,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, data
 
 
-def _sum(tensors: Mapping[str, Tensor], told: str) -> str:
-    """A checksum of all that is in a checkpoint: a flipped bit in a weight would go on training unseen."""
-    total = zlib.crc32(told.encode())
+def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    """Computes a checksum of a checkpoint, since a flipped bit in a weight would go unnoticed."""
+    total = zlib.crc32(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         total = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), total)

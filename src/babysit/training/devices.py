@@ -1,4 +1,4 @@
-"""Where populations train: a CPU, or an NVIDIA GPU through CUDA."""
+"""Devices that populations train on: a CPU, or an NVIDIA GPU through CUDA."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ AUTO = "auto"
 
 
 def device_named(name: str) -> str:
-    """The device of that name, checked to be there; ``auto`` is the GPU where there is one.
+    """Returns the device of that name after a check that it exists; ``auto`` is the GPU if there is one.
 
     Args:
         name: "auto", "cpu", "cuda" or "cuda:1".
 
     Returns:
-        The name as torch takes it.
+        The name as torch spells it.
 
     Raises:
         InputError: for an unknown name, or a GPU that torch does not see.

@@ -1,4 +1,4 @@
-"""What the accuracies of a population are measured on, and the measuring."""
+"""Evaluation of a population: the rows for its accuracies, and the measurement."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from babysit.training.population import Tensors
 
 _ROWS = 1000
 SAMPLE_ROWS = 1000
-"""Training rows behind a training accuracy: the lecture's three decimals."""
+"""Training rows that a training accuracy is measured on, enough for the lecture's three decimals."""
 
 
 class Evaluation(NamedTuple):
-    """The rows for the accuracies: a sample of the training split, and validation.
+    """The rows for the accuracies: a sample of the training split, and the validation split.
 
-    Inputs that would take too much memory are read in pieces, each time they are measured on.
+    Inputs that would take too much memory are read in pieces, at each measurement anew.
     """
 
     train_x: Examples
@@ -32,17 +32,17 @@ class Evaluation(NamedTuple):
     val_y: Tensor
 
     def to(self, device: torch.device | str) -> Evaluation:
-        """The same rows on a device."""
+        """Returns the same rows on a device."""
         train_x, train_y, val_x, val_y = self
         return Evaluation(train_x.to(device), train_y.to(device), val_x.to(device), val_y.to(device))
 
 
 class Members(Protocol):
-    """What of a population is measured."""
+    """The part of a population that is measured."""
 
     @property
     def size(self) -> int:
-        """How many members."""
+        """The number of members."""
         ...
 
     @property
@@ -56,28 +56,28 @@ class Members(Protocol):
         ...
 
 
-class _Some(NamedTuple):
-    """Copies of some members."""
+class _SomeMembers(NamedTuple):
+    """Copies of some members of a population."""
 
     size: int
     parameters: Tensors
     buffers: Tensors
 
 
-class Score(NamedTuple):
-    """How every member does on some rows, [P] each: accuracy in [0, 1] and mean data loss."""
+class MemberScores(NamedTuple):
+    """The accuracy in [0, 1] and the mean data loss of every member on some rows, [P] each."""
 
     accuracy: list[float]
     loss: list[float]
 
 
 def evaluation_of(dataset: Dataset, *, seed: int, train_rows: int = SAMPLE_ROWS) -> Evaluation:
-    """The rows for the accuracies: a fixed sample of the training split and the whole validation split.
+    """Selects the rows for the accuracies: a fixed training sample and the whole validation split.
 
     Args:
         dataset: the data.
         seed: the run's seed; the sample depends on nothing else.
-        train_rows: how many training rows, default 1000 (the lecture's: three decimals).
+        train_rows: the number of training rows. Default: 1000.
 
     Example:
         >>> from babysit.data.sources import digits
@@ -91,15 +91,15 @@ def evaluation_of(dataset: Dataset, *, seed: int, train_rows: int = SAMPLE_ROWS)
 
 
 @torch.no_grad()
-def measure(population: Members, forward: Forward, loss: Loss, x: Examples, y: Tensor) -> Score:
-    """Accuracy and mean data loss of every member on all rows, in pieces that bound the memory."""
+def measure(population: Members, forward: Forward, loss: Loss, x: Examples, y: Tensor) -> MemberScores:
+    """Measures accuracy and mean data loss of every member on all rows, in pieces that bound the memory."""
     hits = torch.zeros(population.size, dtype=torch.float64)
     total = torch.zeros(population.size, dtype=torch.float64, device=y.device)
     for part, wanted in zip(in_pieces(x, _ROWS), torch.split(y, _ROWS), strict=True):
         outputs = forward(population.parameters, population.buffers, part.to(y.device))
         hits += accuracy(loss, outputs, wanted) * len(part)
         total += loss.per_example(outputs, wanted).double().sum(1)
-    return Score((hits / len(x)).tolist(), (total / len(x)).tolist())
+    return MemberScores((hits / len(x)).tolist(), (total / len(x)).tolist())
 
 
 @torch.no_grad()
@@ -111,13 +111,13 @@ def measure_folds(
     y: Tensor,
     fold: Tensor,
     counted: Callable[[int], Tensor],
-) -> Score:
-    """Accuracy and mean data loss of every member on the rows that count for its fold, and on no others.
+) -> MemberScores:
+    """Measures accuracy and mean data loss of every member on the rows that count for its fold.
 
     Args:
         population, forward, loss: as for ``measure``.
-        x, y: all rows, N of them.
-        fold: [P] int64, that of each member.
+        x, y: all N rows.
+        fold: the fold of each member, [P] int64.
         counted: fold -> bool [N], the rows that count.
     """
     accuracies, losses = ([math.nan] * population.size for _ in range(2))
@@ -128,7 +128,7 @@ def measure_folds(
             for tensors in (population.parameters, population.buffers)
         ]
         some = x.of(rows) if isinstance(x, Streamed) else x[rows]
-        found = measure(_Some(len(members), *parts), forward, loss, some, y[rows])
+        found = measure(_SomeMembers(len(members), *parts), forward, loss, some, y[rows])
         for place, member in enumerate(members.tolist()):
             accuracies[member], losses[member] = found.accuracy[place], found.loss[place]
-    return Score(accuracies, losses)
+    return MemberScores(accuracies, losses)

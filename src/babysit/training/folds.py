@@ -1,7 +1,7 @@
-"""k folds as members: every candidate becomes K members that share the batches, each without one fold.
+"""Cross-validation: every candidate becomes K members that share the batches, each without one fold.
 
-Seen from outside it is a trainer whose members are the candidates: a reading is the mean over the K folds,
-and a candidate explodes when one of its folds does.
+To the caller it is a trainer whose members are the candidates: a reading is the mean over the K folds, and a
+candidate explodes when one of its folds does.
 """
 
 from __future__ import annotations
@@ -18,27 +18,25 @@ from babysit.errors import InputError
 from babysit.records import Explosion, Reading, Run, State, score
 from babysit.training.observer import Observer
 from babysit.training.plan import Candidate, EpochReport, Plan
-from babysit.training.requests import Request, Requests, no_requests
+from babysit.training.requests import MemberRequest, Requests, no_requests
 from babysit.training.trainer import Trainer
-
-_MIXING = (nn.modules.batchnorm._BatchNorm,)
 
 
 class FoldTrainer:
     """Trains each candidate on all folds but one, K times.
 
     Args:
-        candidates: equal ``population.signature``; the K members of each begin with its weights and key.
+        candidates: equal ``population.signature``; the K members of each start with its weights and key.
         count: K.
-        make: makes the trainer of the members; their ``fold`` says what each holds out.
+        make: makes the trainer of the members; their ``fold`` is the one that each holds out.
 
     Attributes:
-        alive: the candidates that still train, as they were given.
-        observer: nobody looks at the layers of folds.
-        requests: what is to be done to which candidates; it is done to all folds of each.
+        alive: the numbers of the candidates that still train.
+        observer: never called: the layers of folds are not observed.
+        requests: returns the changes to candidates; they are applied to all folds of each.
 
     Raises:
-        InputError: for a model that mixes the examples of a batch.
+        InputError: a model mixes the examples of a batch.
     """
 
     def __init__(
@@ -53,34 +51,34 @@ class FoldTrainer:
         self.alive = list(range(len(candidates)))
         self.observer: Observer | None = None
         self.requests: Requests = no_requests
-        self._inner.requests = self._asked
+        self._inner.requests = self._fold_requests
 
-    def _asked(self, _: Sequence[int]) -> list[Request]:
-        """The requests to candidates as requests to their folds; the first fold says that it is done."""
+    def _fold_requests(self, _: Sequence[int]) -> list[MemberRequest]:
+        """Turns requests to candidates into requests to their folds; only the first fold calls ``done``."""
         still = set(self._inner.alive)
         return [
-            request._replace(member=place, done=_nobody if index else request.done)
+            request._replace(member=place, done=request.done if index == 0 else lambda step: None)
             for request in self.requests(self.alive)
             for index, place in enumerate(place for place in self._members[request.member] if place in still)
         ]
 
     @property
     def epoch(self) -> int:
-        """Epochs done."""
+        """The number of epochs done."""
         return self._inner.epoch
 
     @property
     def step(self) -> int:
-        """Steps done."""
+        """The number of steps done."""
         return self._inner.step
 
     @property
     def plan(self) -> Plan:
-        """What all members share."""
+        """The settings that all members share."""
         return self._inner.plan
 
     def epochs(self, *, steps: int | None = None) -> Iterator[EpochReport]:
-        """Trains on, yielding a report after each epoch; see ``Trainer.epochs``."""
+        """Trains, and yields a report after each epoch; see ``Trainer.epochs``."""
         for report in self._inner.epochs(steps=steps):
             yield self._merged(report)
 
@@ -92,7 +90,7 @@ class FoldTrainer:
         self.alive = [member for member in self.alive if member not in members]
 
     def absorb(self, other: FoldTrainer) -> list[int]:
-        """Takes in the candidates of another trainer of the same plan, batches, folds and age."""
+        """Adds the candidates of another trainer of the same plan, batches, folds and epoch."""
         first, places = len(self._members), self._inner.absorb(other._inner)
         self._members += [[places[inner] for inner in members] for members in other._members]
         self._readings += other._readings
@@ -102,26 +100,26 @@ class FoldTrainer:
         return list(range(first, len(self._members)))
 
     def runs(self) -> list[Run]:
-        """The summary of every candidate so far: means over its folds, and each fold's score."""
-        inner = self._inner.runs()
-        return [
-            self._run(member, [inner[place] for place in places])
-            for member, places in enumerate(self._members)
-        ]
-
-    def _run(self, member: int, runs: Sequence[Run]) -> Run:
-        explosion = self._explosions.get(member)
-        state = State.EXPLODED if explosion else self._dropped.get(member, runs[0].state)
-        means = tuple(mean_reading(each) for each in self._readings[member])
-        best = max(range(len(means)), key=lambda at: score(means[at]), default=None)
-        scores = () if best is None else tuple(score(each) for each in self._readings[member][best])
-        first = statistics.fmean(run.first_cost for run in runs)
-        steps = explosion.step if explosion else runs[0].steps
-        folds, touches = () if explosion else scores, max((run.touches for run in runs), key=len)
-        return Run(state, means, first, explosion, runs[0].seconds, steps, folds=folds, touches=touches)
+        """Returns the summary of every candidate so far: means over its folds, and each fold's score."""
+        inner, found = self._inner.runs(), []
+        for member, places in enumerate(self._members):
+            runs = [inner[place] for place in places]
+            explosion, readings = self._explosions.get(member), self._readings[member]
+            state = State.EXPLODED if explosion else self._dropped.get(member, runs[0].state)
+            means = tuple(map(mean_reading, readings))
+            scores: tuple[float, ...] = ()
+            if means and not explosion:  # of the best epoch
+                best = max(range(len(means)), key=[score(mean) for mean in means].__getitem__)
+                scores = tuple(map(score, readings[best]))
+            first = statistics.fmean(run.first_cost for run in runs)
+            steps = explosion.step if explosion else runs[0].steps
+            touches = max((run.touches for run in runs), key=len)
+            run = Run(state, means, first, explosion, runs[0].seconds, steps, folds=scores, touches=touches)
+            found.append(run)
+        return found
 
     def _merged(self, report: EpochReport) -> EpochReport:
-        merged = EpochReport(report.epoch, {}, {}, report.first_step, {})
+        """Merges the report on members into one on candidates; an exploded candidate's folds all end."""
         readings, exploded, costs, stopped = {}, {}, {}, []
         for member in self.alive:
             places = self._members[member]
@@ -137,24 +135,15 @@ class FoldTrainer:
                 self._readings[member].append(found)
                 readings[member] = mean_reading(found)
             costs[member] = np.stack([report.costs[place] for place in places]).mean(0, dtype=np.float32)
-        self._leave(exploded)
-        self.alive = [member for member in self.alive if member not in stopped]
-        return replace(merged, readings=readings, exploded=exploded, costs=costs, stopped=stopped)
-
-    def _leave(self, exploded: dict[int, Explosion]) -> None:
-        """Lets the other folds of exploded candidates go too."""
         self._explosions |= exploded
         gone = {place for member in exploded for place in self._members[member]}
         self._inner.drop([place for place in self._inner.alive if place in gone], State.STOPPED)
-        self.alive = [member for member in self.alive if member not in exploded]
-
-
-def _nobody(_: int) -> None:
-    """Told that something was done, and nobody's concern."""
+        self.alive = [member for member in self.alive if member not in exploded and member not in stopped]
+        return EpochReport(report.epoch, readings, exploded, report.first_step, costs, stopped)
 
 
 def mean_reading(folds: Sequence[Reading]) -> Reading:
-    """The mean of the folds' readings of one epoch.
+    """Averages the folds' readings of one epoch.
 
     Example:
         >>> two = [Reading(1, 9, 2.0, 0.5, accuracy, 0.1, 1.0) for accuracy in (0.25, 0.75)]
@@ -176,13 +165,13 @@ def _mean(values: Iterator[float]) -> float:
 
 
 def refuse_mixing(model: nn.Module) -> None:
-    """Refuses batch normalization: through its statistics a held-out example would act on the training.
+    """Refuses batch normalization: through its statistics a held-out example would affect the training.
 
     Raises:
-        InputError: naming the layer.
+        InputError: the model has such a layer.
     """
     for name, layer in model.named_modules():
-        if isinstance(layer, _MIXING):
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             raise InputError(
                 f"folds share their batches, and the batch normalization {name!r} mixes the examples of a "
                 "batch: held-out ones would act on the training",

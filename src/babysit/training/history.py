@@ -1,4 +1,4 @@
-"""What happened to one member so far, and its place in a checkpoint."""
+"""History of one member of a population, and its form in a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from babysit.training.population import Tensors
 
 
 @dataclass(slots=True)
-class History:
-    """The growing history of one member of a population.
+class MemberHistory:
+    """Everything recorded so far about one member of a population.
 
     Attributes:
         readings: one per finished epoch.
@@ -21,9 +21,9 @@ class History:
         explosion: set when it exploded.
         steps: update steps done.
         seconds: wall-clock time of its population.
-        dropped: how it was ended early, if it was.
+        dropped: the state in which it ended early; None if it did not.
         best_score, best: the best validation score and the weights that gave it.
-        touches: what was done to it by hand.
+        touches: the commands of the user that were applied to it.
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -37,12 +37,12 @@ class History:
     touches: list[Touch] = field(default_factory=list)
 
     def begin(self, cost: float, step: int) -> None:
-        """Remembers the first cost, if this is the cost of the first step."""
+        """Keeps the first cost, if this is the cost of the first step."""
         if step == 1:
             self.first_cost = cost
 
     def run(self, finished: bool) -> Run:
-        """The summary; ``finished`` says whether the population has done all its epochs."""
+        """Returns the summary; ``finished`` says whether the population has done all its epochs."""
         state = State.COMPLETE if finished else State.RUNNING
         if self.explosion is not None:
             state = State.EXPLODED
@@ -59,7 +59,7 @@ class History:
         )
 
     def as_data(self) -> dict[str, Any]:
-        """All but the weights, as plain data."""
+        """Returns all but the weights, as plain data."""
         return {
             "readings": [asdict(reading) for reading in self.readings],
             "first_cost": self.first_cost,
@@ -72,8 +72,8 @@ class History:
         }
 
     @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> History:
-        """The inverse of ``as_data``; the weights are put back by the trainer."""
+    def from_data(cls, data: Mapping[str, Any]) -> MemberHistory:
+        """Restores what ``as_data`` returned; the trainer restores the weights."""
         return cls(
             [Reading(**reading) for reading in data["readings"]],
             data["first_cost"],

@@ -1,8 +1,8 @@
-"""The losses, each with the value that a network which knows nothing must give.
+"""The losses, each with its chance level: the value for a network that has learned nothing.
 
 cost = data loss + 1/2 * l2 * sum(W^2), over weights, not biases. A loss here is the data part, one value
 per member and example; the trainer averages over the batch and *sums* over members, so that no member's
-gradient depends on how many others train beside it.
+gradient depends on the number of members.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Loss(NamedTuple):
     Attributes:
         name: the name used in a recipe.
         per_example: (outputs [P, B, ...], targets [B, ...]) -> [P, B].
-        chance: (number of classes, training targets) -> the loss of a network that knows nothing.
+        chance: (number of classes, training targets) -> the loss of a network that has learned nothing.
         predict: outputs [P, B, ...] -> class indices [P, B]; None for regression.
-        width: number of classes, targets -> how many outputs the network must have.
+        width: (number of classes, targets) -> the number of outputs that the network must have.
         average: outputs of several networks [M, N, ...] -> the outputs of their ensemble, [1, N, ...].
         about: formula and chance level, in words.
     """
@@ -41,12 +41,12 @@ class Loss(NamedTuple):
 
     @property
     def is_classification(self) -> bool:
-        """True when the loss scores classes, so that an accuracy exists."""
+        """True if the loss scores classes, so that an accuracy exists."""
         return self.predict is not None
 
 
 def softmax_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Softmax cross-entropy of every member and example, -log softmax(outputs)[target], in nats.
+    """Computes the softmax cross-entropy, -log softmax(outputs)[target], in nats.
 
     Args:
         outputs: logits, [P, B, C].
@@ -61,13 +61,13 @@ def softmax_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
     Source: CS231n lecture 6, "Double check that the loss is reasonable".
     """
-    # Classes before examples, which is how a fused network lays them out: the sum over so few neighbours
-    # in memory would take several times as long.
+    # Classes before examples, as a fused network stores them: the sum over few neighbours in memory would
+    # take several times as long.
     return F.cross_entropy(outputs.transpose(1, 2), targets.expand(outputs.shape[0], -1), reduction="none")
 
 
 def hinge(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Multiclass hinge (SVM) loss, sum over j != y of max(0, s_j - s_y + 1).
+    """Computes the multiclass hinge (SVM) loss, the sum over j != y of max(0, s_j - s_y + 1).
 
     Args:
         outputs: scores, [P, B, C].
@@ -88,7 +88,7 @@ def hinge(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def binary_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy on logits, in nats.
+    """Computes the binary cross-entropy on logits, in nats.
 
     Args:
         outputs: logits, [P, B, 1] or [P, B].
@@ -108,7 +108,7 @@ def binary_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Squared error averaged over the targets of an example.
+    """Computes the squared error, averaged over the targets of an example.
 
     Args:
         outputs: predictions, [P, B] or [P, B, T].
@@ -127,7 +127,7 @@ def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def average_probabilities(outputs: Tensor) -> Tensor:
-    """The logits of the averaged softmax probabilities, log(1/M * sum softmax(outputs)).
+    """Computes the logits of the averaged softmax probabilities, log(1/M * sum softmax(outputs)).
 
     Args:
         outputs: logits of M networks, [M, N, C].
@@ -146,7 +146,7 @@ def average_probabilities(outputs: Tensor) -> Tensor:
 
 
 def average_binary_probabilities(outputs: Tensor) -> Tensor:
-    """The logit of the averaged sigmoid probabilities, log(mean p / mean (1 - p)).
+    """Computes the logit of the averaged sigmoid probabilities, log(mean p / mean (1 - p)).
 
     Args:
         outputs: logits of M networks, [M, N, ...].
@@ -164,7 +164,7 @@ def average_binary_probabilities(outputs: Tensor) -> Tensor:
 
 
 def average_outputs(outputs: Tensor) -> Tensor:
-    """The averaged outputs themselves: predictions, or scores that are no probabilities.
+    """Averages the outputs themselves: predictions, or scores that are not probabilities.
 
     Args:
         outputs: [M, N, ...].
@@ -179,12 +179,8 @@ def average_outputs(outputs: Tensor) -> Tensor:
     return outputs.mean(0, keepdim=True)
 
 
-def _variance(_: int, targets: Tensor) -> float:
-    return targets.double().var(0, correction=0).mean().item()
-
-
 def _argmax(outputs: Tensor) -> Tensor:
-    # The first of equals, as argmax gives it, in a fifth of its time on outputs laid out classes first.
+    # The first of equal classes, like argmax, but five times as fast on outputs stored classes first.
     return outputs.max(-1).indices
 
 
@@ -221,7 +217,7 @@ LOSSES: dict[str, Loss] = {
         Loss(
             "mse",
             mean_squared_error,
-            chance=_variance,
+            chance=lambda _, targets: targets.double().var(0, correction=0).mean().item(),
             predict=None,
             width=lambda _, targets: 1 if targets.dim() == 1 else targets.shape[1],
             average=average_outputs,
@@ -232,10 +228,10 @@ LOSSES: dict[str, Loss] = {
 
 
 def loss_named(name: str) -> Loss:
-    """The loss of that name.
+    """Returns the loss of that name.
 
     Raises:
-        RecipeError: when there is none; the message lists the names.
+        RecipeError: there is none; the message lists the names.
 
     Example:
         >>> loss_named("softmax").chance(10, torch.empty(0))
@@ -247,12 +243,12 @@ def loss_named(name: str) -> Loss:
 
 
 def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
-    """The mean over the examples that a member keeps: sum(w * loss) / sum(w).
+    """Averages the losses of the examples that a member keeps: sum(w * loss) / sum(w).
 
     Args:
         losses: [P, B].
-        weights: [P, B], 0 for an example that a member must not learn from. A batch of which it keeps
-            none gives 0, and no gradient.
+        weights: [P, B], 0 for an example that a member must not learn from. If they are all 0, the mean is 0
+            and has no gradient.
 
     Returns:
         [P].
@@ -261,15 +257,15 @@ def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
         >>> weighted_mean(torch.tensor([[1.0, 3.0, 8.0]]), torch.tensor([[1.0, 1.0, 0.0]])).tolist()
         [2.0]
     """
-    # A product would let an infinite loss of an example that does not count through, as 0 * inf.
+    # A product alone would give NaN, 0 * inf, for an infinite loss of an example that does not count.
     return torch.where(weights > 0, losses * weights, 0.0).sum(1) / weights.sum(1).clamp_min(1e-30)
 
 
 def accuracy(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
-    """The share of examples whose class is predicted, per member.
+    """Computes the fraction of correctly predicted examples, per member.
 
-    A member with a non-finite output has no accuracy: NaN scores all argmax to class 0, and the share of
-    class 0 would then be reported as if it had been learned (CS231n lecture 6, the 1e6 run: 0.087).
+    A member with a NaN or infinite output has no accuracy: the argmax of NaN scores is class 0, and the
+    frequency of class 0 would be reported as if it had been learned (CS231n lecture 6, the 1e6 run: 0.087).
 
     Args:
         loss: a classification loss, or a regression loss.
@@ -277,7 +273,7 @@ def accuracy(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
         targets: [N].
 
     Returns:
-        [P] in [0, 1]; NaN for regression and for members with non-finite outputs.
+        [P] in [0, 1]; NaN for regression and for members with NaN or infinite outputs.
 
     Example:
         >>> outputs = torch.tensor([[[0.0, 1.0], [1.0, 0.0]], [[float("nan"), 0.0], [0.0, 0.0]]])

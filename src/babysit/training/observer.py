@@ -1,4 +1,4 @@
-"""Who may look at a population while it trains: training knows this protocol, and nothing of who looks."""
+"""Protocol of an observer that inspects a population while it trains; training knows no observer by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from babysit.training.population import Tensors
 
 
 class Moment(NamedTuple):
-    """One step of a population: its tensors themselves, so whoever looks must not write.
+    """One step of a population; it holds the tensors themselves, so an observer must not write to them.
 
     Attributes:
         step: from 1.
@@ -35,16 +35,16 @@ class Moment(NamedTuple):
 
 
 class Observer(Protocol):
-    """Looks at some steps; it never changes what it sees, never draws random numbers, never raises."""
+    """Receiver of selected steps; it is read-only, draws no random numbers and never raises."""
 
     def wants(self, step: int) -> bool:
-        """Whether to be shown this step; asked at every step, so it must cost next to nothing."""
+        """Tells whether to observe this step; it is called at every step, so it must be cheap."""
         ...
 
     def before(self, moment: Moment) -> None:
-        """The gradients are known, the weights are still the old ones."""
+        """Receives the step when the gradients are computed and the weights not yet updated."""
         ...
 
     def after(self, moment: Moment) -> None:
-        """The weights are the new ones."""
+        """Receives the step after the update of the weights."""
         ...

@@ -1,4 +1,4 @@
-"""What a population is asked to do, and what one epoch of it brought."""
+"""Plan of a population's training, its candidates, and the report of one epoch."""
 
 from __future__ import annotations
 
@@ -11,26 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from babysit.records import Explosion, Reading
+from babysit.records import EXPLOSION_LIMIT, Explosion, Reading
 from babysit.training.losses import Loss
 from babysit.training.regularization import REGULARIZATION
 from babysit.training.schedules import WARM_UP, Schedule
 from babysit.training.updates import UpdateRule
 
-EXPLOSION_LIMIT = 3.0
-"""A run whose cost passes this many times its first cost is stopped (CS231n lecture 6)."""
-
 
 class Plan(NamedTuple):
-    """What all members of a population share.
+    """Settings that all members of a population share.
 
     Attributes:
         loss, update, schedule: the rules.
-        epochs: how many epochs at most.
-        explosion_limit: the cost limit in units of the first cost; infinity switches the rule off, and
-            only a non-finite cost stops a run.
-        precision: of the products, by name.
-        device: where the population trains.
+        epochs: the largest number of epochs.
+        explosion_limit: the cost limit in units of the first cost. Infinity disables the rule: then only a
+            NaN or infinite cost stops a run.
+        precision: of the matrix products, by name.
+        device: the device to train on.
     """
 
     loss: Loss
@@ -43,14 +40,14 @@ class Plan(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """One member to be.
+    """A model with its hyperparameters, to become one member of a population.
 
     Attributes:
-        model: its initial values; left as it is.
+        model: its initial values; not changed.
         hyperparameters: rates by name, at least ``learning_rate``; regularization and ``warm_up_epochs``
             default to 0, those of the update rule and the schedule to their own defaults.
         key: its random key, any integer; the masks of its dropout follow from it.
-        fold: the fold whose examples it does not train on, from 0; -1, the default, trains on all.
+        fold: the fold whose examples it does not train on, from 0; -1 trains on all. Default: -1.
     """
 
     model: nn.Module
@@ -60,11 +57,11 @@ class Candidate(NamedTuple):
 
 
 class FoldRows(NamedTuple):
-    """Which fold each row belongs to, int64.
+    """The fold of each row, int64.
 
     Attributes:
         train: [N], of the training split's rows; the validation split holds the same rows.
-        sample: of the rows that the training accuracy is measured on.
+        sample: the fold of each row that the training accuracy is measured on.
     """
 
     train: np.ndarray
@@ -73,7 +70,7 @@ class FoldRows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """What one epoch brought; members are numbered as they were given to the trainer.
+    """Results of one epoch; members are numbered in the order given to the trainer.
 
     Attributes:
         epoch: epochs done, from 1.
@@ -81,7 +78,7 @@ class EpochReport:
         exploded: member -> explosion, for those that did not.
         first_step: the epoch's first step, from 1.
         costs: member -> cost of each of its steps this epoch, float32; ends with the explosion or the stop.
-        stopped: members that were stopped by hand before the epoch's end.
+        stopped: members that the user stopped before the epoch's end.
     """
 
     epoch: int
@@ -93,12 +90,12 @@ class EpochReport:
 
     @property
     def cut_short(self) -> list[int]:
-        """The members that began the epoch and did not finish it."""
+        """The members that started the epoch and did not finish it."""
         return [*self.exploded, *self.stopped]
 
 
 def rates_of(candidates: Sequence[Candidate], plan: Plan) -> dict[str, Tensor]:
-    """Rates by name, name -> [P] float64, for every rate that the plan's rules read."""
+    """Collects every rate that the plan's rules read, name -> [P] float64."""
     defaults = {**REGULARIZATION, WARM_UP: 0.0, **plan.update.defaults, **plan.schedule.defaults}
     return {
         name: torch.tensor(

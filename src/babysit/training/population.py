@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from babysit.errors import RecipeError
 from babysit.nn.dropout import MemberDropout, with_member_dropout
-from babysit.training.slots import Slots
+from babysit.training.stacked_tensors import StackedTensors
 
 Tensors = dict[str, Tensor]
 
@@ -26,9 +26,9 @@ class Population:
         frozen: names of parameters that the user's model does not train.
 
     Attributes:
-        slots: every tensor with a member axis; whoever has more of them may add them.
+        tensors: every tensor with a member axis; the trainer adds its own.
         parameters, buffers: views of the members in use; the trained parameters require a gradient.
-        keys: [P] int64, this step's random key of each member; whatever a member draws follows from it.
+        keys: [P] int64, this step's random key of each member, which seeds everything that it draws.
     """
 
     def __init__(
@@ -39,51 +39,50 @@ class Population:
         # Biases, the scale and shift of normalization layers and PReLU slopes have fewer dimensions.
         self.weights = [name for name in self.trained if parameters[name].dim() > 2]
         self._dropouts = [name for name in buffers if name in _dropout_buffers(template, "key")]
-        self.slots = Slots(
+        self.tensors = StackedTensors(
             {f"parameters/{name}": value for name, value in parameters.items()}
             | {f"buffers/{name}": value for name, value in buffers.items()}
         )
         any_parameter = next(iter(parameters.values()))
-        keys = torch.zeros(self.slots.size, dtype=torch.int64, device=any_parameter.device)
-        self.slots.add({"keys": keys})
-        self._look()
+        keys = torch.zeros(self.tensors.size, dtype=torch.int64, device=any_parameter.device)
+        self.tensors.add({"keys": keys})
+        self._refresh_views()
 
-    def _look(self) -> None:
-        """Takes fresh views of the slots in use."""
-        self.parameters = self.slots.under("parameters/")
-        self.buffers = self.slots.under("buffers/")
-        self.keys = self.slots["keys"]
+    def _refresh_views(self) -> None:
+        self.parameters = self.tensors.under("parameters/")
+        self.buffers = self.tensors.under("buffers/")
+        self.keys = self.tensors["keys"]
         for name in self.trained:
             self.parameters[name].requires_grad_()
 
     @property
     def size(self) -> int:
-        """How many members."""
-        return self.slots.size
+        """The number of members."""
+        return self.tensors.size
 
     @property
     def has_dropout(self) -> bool:
-        """True when its layers draw masks, and so need a key each step."""
+        """True if its layers draw masks, and so need a key at each step."""
         return bool(self._dropouts)
 
     def release(self, slots: Sequence[int]) -> list[int]:
-        """Lets members go without touching the others; returns where each one left was before."""
-        order = self.slots.release(slots)
-        self._look()
+        """Removes members, and returns for each slot still in use the slot of its content before."""
+        order = self.tensors.release(slots)
+        self._refresh_views()
         return order
 
     def admit(self, newcomers: Population) -> None:
-        """Takes in the members of another population of the same architecture."""
-        self.slots.admit(newcomers.slots)
-        self._look()
+        """Adds the members of another population of the same architecture."""
+        self.tensors.admit(newcomers.tensors)
+        self._refresh_views()
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Overwrites the members by those of a snapshot of ``slots``."""
-        self.slots.load(tensors)
-        self._look()
+        """Overwrites the members by those of a snapshot of ``tensors``."""
+        self.tensors.load(tensors)
+        self._refresh_views()
 
     def member(self, index: int) -> Tensors:
-        """A copy of one member's parameters and buffers, as a plain state dict of the user's model."""
+        """Copies one member's parameters and buffers into a plain state dict of the user's model."""
         ours = _dropout_buffers(self.template, "rate", "key")
         values = {**self.parameters, **self.buffers}
         return {name: value[index].detach().clone() for name, value in values.items() if name not in ours}
@@ -105,7 +104,7 @@ def stack(models: Sequence[nn.Module], device: torch.device | str = "cpu") -> Po
 
     Args:
         models: P models with equal ``signature``; left as they are.
-        device: where the population lives.
+        device: the device of the stacked tensors.
 
     Returns:
         The population; member k holds a copy of ``models[k]``'s values.
@@ -127,7 +126,7 @@ def stack(models: Sequence[nn.Module], device: torch.device | str = "cpu") -> Po
     parameters = _stacked([dict(model.named_parameters()) for model in models])
     if len(frozen) == len(parameters):
         raise RecipeError("the model has no parameter to train", fix="return a model with at least one layer")
-    buffers = _stacked([_buffers(model, template) for model in models])
+    buffers = _stacked([_buffers_as_in(template, model) for model in models])
     return Population(
         template.to(device),
         {name: value.to(device) for name, value in parameters.items()},
@@ -136,10 +135,10 @@ def stack(models: Sequence[nn.Module], device: torch.device | str = "cpu") -> Po
     )
 
 
-def _buffers(model: nn.Module, template: nn.Module) -> Tensors:
-    """A model's buffers as the template has them: with a rate and a key where it has an ``nn.Dropout``."""
+def _buffers_as_in(template: nn.Module, model: nn.Module) -> Tensors:
+    """Returns a model's buffers by the template's names: a rate and a key for each ``nn.Dropout`` too."""
     own = dict(model.named_buffers())
-    for name, layer in model.named_modules(remove_duplicate=False):  # each use has masks of its own
+    for name, layer in model.named_modules(remove_duplicate=False):  # each use has its own masks
         if type(layer) is nn.Dropout:
             own[f"{name}.rate".lstrip(".")] = torch.tensor(float(layer.p))
             own[f"{name}.key".lstrip(".")] = torch.tensor(0)
@@ -154,11 +153,11 @@ _PLAIN = (int, float, str, bool, type(None), torch.dtype, torch.device, torch.Si
 
 
 def signature(model: nn.Module) -> tuple[object, ...]:
-    """What two models must share to be members of one population.
+    """Returns a key that is equal for two models which can be members of one population.
 
-    The type and plain settings of every module, and the shape and type of every tensor. The rate of an
-    ``nn.Dropout`` does not count: it is a vector over members. A setting that cannot be compared by value
-    (an object of the user's own) counts as itself, so such models train apart, which is slow but right.
+    It holds the type and plain settings of every module, and the shape and type of every tensor. The rate of
+    an ``nn.Dropout`` does not count: it is a vector over members. A setting that cannot be compared by value
+    (an object of a user's class) is compared by identity, so such models train apart: slow but correct.
 
     Example:
         >>> signature(nn.Linear(3, 2)) == signature(nn.Linear(3, 2))
@@ -168,18 +167,17 @@ def signature(model: nn.Module) -> tuple[object, ...]:
         >>> signature(nn.LeakyReLU(0.1)) == signature(nn.LeakyReLU(0.2))
         False
     """
-    modules = tuple((name, type(module), _settings(module)) for name, module in model.named_modules())
-    return (modules, _shapes(model.named_parameters()), _shapes(model.named_buffers()))
+    modules = []
+    for name, module in model.named_modules():
+        settings = sorted((key, value) for key, value in vars(module).items() if not key.startswith("_"))
+        rate = {"p"} if type(module) is nn.Dropout else set()
+        plain = tuple((key, _comparable(value)) for key, value in settings if key not in rate)
+        modules.append((name, type(module), plain))
+    return (tuple(modules), _shapes(model.named_parameters()), _shapes(model.named_buffers()))
 
 
 def _shapes(tensors: Iterable[tuple[str, Tensor]]) -> tuple[object, ...]:
     return tuple((name, tuple(t.shape), t.dtype, t.requires_grad) for name, t in tensors)
-
-
-def _settings(module: nn.Module) -> tuple[object, ...]:
-    skipped = {"p"} if type(module) is nn.Dropout else set()
-    settings = {key: value for key, value in vars(module).items() if not key.startswith("_")}
-    return tuple((key, _comparable(value)) for key, value in sorted(settings.items()) if key not in skipped)
 
 
 def _comparable(value: object) -> object:

@@ -1,16 +1,17 @@
-"""How exactly matrix products are computed: a table of precisions, and contexts that put everything back.
+"""Precisions of matrix products, as contexts that restore torch's switches; and flushing of denormals.
 
-Weights, updates, losses and costs are float32 in every row of the table. What changes is what the products of
-the forward and backward pass are computed from. bfloat16 has float32's range with 8 bits of precision, which
-is why no loss scaling is needed. It pays where the processor multiplies it in hardware (AMX, AVX512-BF16,
-tensor cores); elsewhere there is nothing to gain, and ``remark`` says so.
+Weights, updates, losses and costs are always float32; a precision concerns the factors of the products in
+the forward and backward pass. bfloat16 has float32's range with 8 bits of precision, so no loss scaling is
+needed. It is faster where the processor multiplies it in hardware (AMX, AVX512-BF16, tensor cores); elsewhere
+there is no gain, and ``remark`` says so.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any, NamedTuple
@@ -22,24 +23,24 @@ from babysit.errors import InputError
 FLOAT32 = "float32"
 AUTO = "auto"
 WORTHWHILE = 1.2
-"""``auto`` leaves float32 where a matrix product becomes at least this many times as fast."""
+"""``auto`` replaces float32 if a matrix product becomes at least this many times as fast."""
 
-# torch's own types know these as modules without the attributes that they have.
+# torch's type stubs lack some attributes of these modules.
 _CUDA: Any = torch.backends.cuda
 _ONEDNN: Any = torch.backends.mkldnn
 
 _GEMM = (128, 1024, 768)
-"""Rows, depth and columns of the product that is timed: about a batch, an image and a population."""
+"""Rows, depth and columns of the timed product: about a batch, an image and a population."""
 
 
 class Precision(NamedTuple):
-    """One precision as the switches it stands for.
+    """One precision, as a set of switches.
 
     Attributes:
         name: the name used on the command line.
         matmul: torch's precision of float32 matrix products, "highest" or "medium".
-        autocast: what the forward pass is cast to; None leaves it in float32.
-        about: what it does, in words.
+        autocast: the type that the forward pass is cast to; None leaves it in float32.
+        about: a description.
     """
 
     name: str
@@ -70,18 +71,18 @@ PRECISIONS: dict[str, Precision] = {
 }
 
 PRECISION_NAMES = (*PRECISIONS, AUTO)
-"""Every name that may be asked for."""
+"""Every name that is accepted."""
 
 
 def precision_named(name: str, device: str = "cpu") -> Precision:
-    """The precision of that name; ``auto`` is the one that pays on this device.
+    """Returns the precision of that name; ``auto`` is the fastest worthwhile one on this device.
 
     Args:
         name: one of ``PRECISION_NAMES``.
-        device: "cpu" or "cuda", default "cpu".
+        device: "cpu" or "cuda". Default: "cpu".
 
     Raises:
-        InputError: when there is none; the message lists the names.
+        InputError: there is none; the message lists the names.
 
     Example:
         >>> precision_named("medium").matmul
@@ -102,13 +103,13 @@ def precision_named(name: str, device: str = "cpu") -> Precision:
 
 @contextmanager
 def precise(name: str, device: str = "cpu") -> Iterator[None]:
-    """Runs a block with float32 matrix products of a precision, and puts torch's switches back afterwards.
+    """Runs a block with float32 matrix products of a precision, and restores torch's switches afterwards.
 
     The switches belong to the process, not to the thread.
 
     Args:
         name: one of ``PRECISION_NAMES``.
-        device: for ``auto``, default "cpu".
+        device: for ``auto``. Default: "cpu".
 
     Raises:
         InputError: for an unknown name.
@@ -123,21 +124,26 @@ def precise(name: str, device: str = "cpu") -> Iterator[None]:
     Source: torch.set_float32_matmul_precision and its note on oneDNN's bfloat16 products.
     """
     chosen = precision_named(name, device)
-    with _switches_restored():
+    conv, older, newer = _ONEDNN.conv.fp32_precision, _older(), _newer()
+    try:
         torch.set_float32_matmul_precision(chosen.matmul)
-        # torch's one switch for products leaves convolutions alone.
+        # torch's switch for products does not apply to convolutions.
         _ONEDNN.conv.fp32_precision = "bf16" if chosen.matmul == "medium" else "ieee"
         yield
+    finally:
+        torch.set_float32_matmul_precision(older)
+        _set_newer(*newer)
+        _ONEDNN.conv.fp32_precision = conv
 
 
 def forward_context(name: str, device: str = "cpu") -> AbstractContextManager[None]:
-    """What a forward pass runs in: torch.autocast for ``bfloat16``, nothing otherwise.
+    """Returns the context of a forward pass: torch.autocast for ``bfloat16``, a null context otherwise.
 
-    The outputs may be bfloat16: the loss wants ``outputs.float()``. The backward pass needs no context.
+    The outputs may be bfloat16: the loss needs ``outputs.float()``. The backward pass needs no context.
 
     Args:
         name: one of ``PRECISION_NAMES``.
-        device: the device type of the tensors, default "cpu".
+        device: the device type of the tensors. Default: "cpu".
 
     Raises:
         InputError: for an unknown name.
@@ -155,18 +161,22 @@ def forward_context(name: str, device: str = "cpu") -> AbstractContextManager[No
 
 
 def remark(name: str, device: str = "cpu") -> str:
-    """What the precision brings on this machine, in one line; empty for ``float32``, which needs no word.
+    """Describes the gain of a precision on this machine, in one line; "" for ``float32``.
 
     Args:
         name: one of ``PRECISION_NAMES``.
-        device: "cpu" or "cuda", default "cpu".
+        device: "cpu" or "cuda". Default: "cpu".
 
     Raises:
         InputError: for an unknown name.
     """
     chosen = precision_named(name, device)
     if name == AUTO:
-        return f"auto chose {chosen.name}: {_reason(device)}"
+        reason = "this processor has no matrix units"
+        if has_matrix_units(device):
+            verdict = "" if _pays("medium", device) else f", less than {WORTHWHILE}"
+            reason = f"medium makes matrix products {gain('medium', device):.1f} x as fast here{verdict}"
+        return f"auto chose {chosen.name}: {reason}"
     if chosen.name == FLOAT32:
         return ""
     if has_matrix_units(device):
@@ -175,20 +185,13 @@ def remark(name: str, device: str = "cpu") -> str:
     return f"this processor has no matrix units: {does}, use float32"
 
 
-def _reason(device: str) -> str:
-    if not has_matrix_units(device):
-        return "this processor has no matrix units"
-    verdict = "" if _pays("medium", device) else f", less than {WORTHWHILE}"
-    return f"medium makes matrix products {gain('medium', device):.1f} x as fast here{verdict}"
-
-
 def _pays(name: str, device: str) -> bool:
-    # Without the units a ratio above one is the noise of a busy machine.
+    # Without matrix units a ratio above one is measurement noise.
     return has_matrix_units(device) and gain(name, device) >= WORTHWHILE
 
 
 def has_matrix_units(device: str = "cpu") -> bool:
-    """True where the device multiplies bfloat16 (or TensorFloat32) in hardware: AMX, AVX512-BF16, Arm's BF16.
+    """Tells whether the device multiplies bfloat16 or TensorFloat32 in hardware (AMX, AVX512-BF16, Arm BF16).
 
     Example:
         >>> isinstance(has_matrix_units(), bool)
@@ -200,7 +203,7 @@ def has_matrix_units(device: str = "cpu") -> bool:
 
 
 def _capabilities() -> dict[str, Any]:
-    """What the processor can do, by name; torch before 2.13 tells less."""
+    """Reads the processor's capabilities by name; torch before 2.13 reports only two of them."""
     if hasattr(torch.cpu, "get_capabilities"):
         return dict(torch.cpu.get_capabilities())
     return {
@@ -211,46 +214,29 @@ def _capabilities() -> dict[str, Any]:
 
 @cache
 def gain(name: str, device: str = "cpu") -> float:
-    """How many times as fast as in float32 one matrix product is; measured once per process, in about 50 ms.
+    """Measures the speed of a matrix product relative to float32, once per process, in about 50 ms.
 
     Args:
         name: one of ``PRECISIONS``.
-        device: "cpu" or "cuda", default "cpu".
+        device: "cpu" or "cuda". Default: "cpu".
     """
     x, w = (torch.rand(shape, device=device) for shape in (_GEMM[:2], _GEMM[1:]))
     times = {FLOAT32: float("inf"), name: float("inf")}
-    for _ in range(8):  # in turn, so that a busy moment does not fall on one of them only
+    for _ in range(8):  # in turn, so that a busy moment of the machine does not affect one of them only
         for each in times:
             with precise(each), forward_context(each, device):
-                # The sum is read, so that a GPU has finished when the clock stops.
-                times[each] = min(times[each], _seconds(lambda: (x @ w).sum().item()))
+                started = time.perf_counter()
+                (x @ w).sum().item()  # reading the sum makes a GPU finish before the clock stops
+                times[each] = min(times[each], time.perf_counter() - started)
     return times[FLOAT32] / times[name]
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
-
-
 _AGREEING = (("none", "none"), ("tf32", "tf32"), ("tf32", "bf16"))
-"""What torch's newer switches (CUDA, oneDNN) say where its older one says "highest", "high", "medium"."""
-
-
-@contextmanager
-def _switches_restored() -> Iterator[None]:
-    """Puts back whatever torch's switches of float32 precision were, its older interface's and its newer."""
-    conv, older, newer = _ONEDNN.conv.fp32_precision, _older(), _newer()
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(older)
-        _set_newer(*newer)
-        _ONEDNN.conv.fp32_precision = conv
+"""torch's newer switches (CUDA, oneDNN) that agree with its older "highest", "high" and "medium"."""
 
 
 def _older() -> str:
-    """The older switch. Torch refuses to read it where the newer ones disagree, so they are made to agree."""
+    """Reads torch's older switch, which raises while the newer ones disagree: they are set to agree first."""
     newer = _newer()
     try:
         for agreeing in (newer, *_AGREEING):
@@ -269,3 +255,17 @@ def _newer() -> tuple[str, str]:
 def _set_newer(cuda: str, onednn: str) -> None:
     _CUDA.matmul.fp32_precision = cuda
     _ONEDNN.matmul.fp32_precision = onednn
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Flushes numbers below 1e-38 to zero inside: they make a step eight times as slow and change nothing.
+
+    The switch belongs to the thread, hence to the caller, so it is restored.
+    """
+    was_flushed = sys.float_info.min * 0.5 == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(was_flushed)

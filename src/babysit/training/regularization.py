@@ -1,8 +1,8 @@
 """Regularization of the weights, by name: l2, l1, max_norm; each a vector over members, 0 switches it off.
 
 cost = data loss + 1/2 * l2 * sum(W^2) + l1 * sum(|W|), over the parameters with two dimensions or more;
-biases, normalization layers and PReLU slopes are left alone. Max-norm is no cost but a projection after each
-update. Dropout is a layer of the model; its masks are each member's own (``nn/dropout.py``).
+biases, normalization layers and PReLU slopes are not regularized. Max-norm is not a cost but a projection
+after each update. Dropout is a layer of the model; each member has its own masks (``nn/dropout.py``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REGULARIZATION: Mapping[str, float] = MappingProxyType({"l2": 0.0, "l1": 0.0, "m
 
 
 def penalty(weights: Sequence[Tensor], rates: Rates) -> Tensor:
-    """1/2 * l2 * sum(W^2) + l1 * sum(|W|) of each member.
+    """Computes 1/2 * l2 * sum(W^2) + l1 * sum(|W|) of each member.
 
     Args:
         weights: the regularized parameters, each [P, ...].
@@ -50,7 +50,7 @@ def project(weight: Tensor, rates: Rates) -> None:
     """Shrinks every unit's incoming weights to a norm of at most ``max_norm``, in place.
 
     W_i <- W_i * min(1, c / ||W_i||) for each unit i, i.e. each row of a linear layer, each filter of a
-    convolution. Members with max_norm 0 are left alone; c of 3 or 4 is usual.
+    convolution. Members with max_norm 0 are not changed; c is usually 3 or 4.
 
     Example:
         >>> weight = torch.tensor([[[3.0, 4.0]], [[3.0, 4.0]]])

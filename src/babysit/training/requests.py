@@ -1,4 +1,4 @@
-"""What may be asked of the members of a population while they train; training knows nothing of who asks."""
+"""Requests to members of a population while they train; training knows no requester by name."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple
 from babysit.records import Touch
 
 
-class Request(NamedTuple):
-    """Something to be done to one member between two steps.
+class MemberRequest(NamedTuple):
+    """A change to one member, applied between two steps.
 
     Attributes:
         member: the trainer's number of it.
-        touch: what is to be done; its step is not known yet, and 0.
-        done: told once it is done, with the steps that the member had made by then.
+        touch: the change; its step is not known yet, and 0.
+        done: called after the change, with the number of steps that the member had made by then.
     """
 
     member: int
@@ -22,10 +22,10 @@ class Request(NamedTuple):
     done: Callable[[int], None]
 
 
-Requests = Callable[[Sequence[int]], Sequence[Request]]
-"""Asked now and then with the members that train: what is to be done to them, which is then done at once."""
+Requests = Callable[[Sequence[int]], Sequence[MemberRequest]]
+"""Called now and then with the members that train; returns the changes to apply at once."""
 
 
-def no_requests(_: Sequence[int]) -> Sequence[Request]:
-    """Nobody asks for anything."""
+def no_requests(_: Sequence[int]) -> Sequence[MemberRequest]:
+    """Returns no requests."""
     return ()

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions of the epoch that give the factor on the learning rate.
+"""Learning-rate schedules: pure functions that map the epoch to a factor on the learning rate.
 
 ``epoch`` counts finished epochs and may be fractional: 0 at the first step, 1 when the first epoch is done.
 Their parameters are hyperparameters like any other: vectors of one value per member, searchable by name.
@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from babysit.errors import RecipeError
-
-Rates = Mapping[str, Tensor]
+from babysit.training.gradients import Rates
 
 WARM_UP = "warm_up_epochs"
 
@@ -26,7 +25,7 @@ class Schedule(NamedTuple):
 
     Attributes:
         name: the name used in a recipe.
-        factor: (epoch, epochs in all, rates) -> factor on the learning rate, [P].
+        factor: (epoch, total epochs, rates) -> factor on the learning rate, [P].
         defaults: its hyperparameters with their defaults.
         about: the formula.
     """
@@ -37,25 +36,9 @@ class Schedule(NamedTuple):
     about: str
 
 
-def _constant(_: float, __: int, rates: Rates) -> Tensor:
-    return torch.ones_like(rates["learning_rate"])
-
-
-def _multiplicative(epoch: float, _: int, rates: Rates) -> Tensor:
-    return rates["learning_rate_decay"] ** math.floor(epoch)
-
-
-def _step(epoch: float, _: int, rates: Rates) -> Tensor:
-    return rates["step_factor"] ** torch.floor(epoch / rates["step_every"])
-
-
 def _cosine(epoch: float, epochs: int, rates: Rates) -> Tensor:
     turn = math.cos(math.pi * min(epoch / epochs, 1.0))
     return torch.full_like(rates["learning_rate"], 0.5 * (1 + turn))
-
-
-def _inverse_time(epoch: float, _: int, rates: Rates) -> Tensor:
-    return 1 / (1 + rates["decay_rate"] * epoch)
 
 
 def _schedule(
@@ -67,31 +50,36 @@ def _schedule(
 SCHEDULES: dict[str, Schedule] = {
     schedule.name: schedule
     for schedule in (
-        _schedule("constant", _constant, "1"),
+        _schedule("constant", lambda epoch, epochs, rates: torch.ones_like(rates["learning_rate"]), "1"),
         _schedule(
             "multiplicative",
-            _multiplicative,
+            lambda epoch, epochs, rates: rates["learning_rate_decay"] ** math.floor(epoch),
             "learning_rate_decay ^ finished epochs",
             learning_rate_decay=0.95,
         ),
         _schedule(
             "step",
-            _step,
+            lambda epoch, epochs, rates: rates["step_factor"] ** torch.floor(epoch / rates["step_every"]),
             "step_factor ^ floor(epoch / step_every)",
             step_factor=0.5,
             step_every=5.0,
         ),
         _schedule("cosine", _cosine, "(1 + cos(pi * epoch / epochs)) / 2"),
-        _schedule("inverse_time", _inverse_time, "1 / (1 + decay_rate * epoch)", decay_rate=0.5),
+        _schedule(
+            "inverse_time",
+            lambda epoch, epochs, rates: 1 / (1 + rates["decay_rate"] * epoch),
+            "1 / (1 + decay_rate * epoch)",
+            decay_rate=0.5,
+        ),
     )
 }
 
 
 def schedule_named(name: str) -> Schedule:
-    """The schedule of that name.
+    """Returns the schedule of that name.
 
     Raises:
-        RecipeError: when there is none; the message lists the names.
+        RecipeError: there is none; the message lists the names.
 
     Example:
         >>> rates = {"learning_rate": torch.ones(2), "learning_rate_decay": torch.tensor([0.5, 1.0])}
@@ -106,7 +94,7 @@ def schedule_named(name: str) -> Schedule:
 
 
 def warm_up(epoch: float, rates: Rates) -> Tensor:
-    """The linear warm-up factor, min(1, epoch / warm_up_epochs), times which any schedule is taken.
+    """Computes the linear warm-up factor on any schedule, min(1, epoch / warm_up_epochs).
 
     Args:
         epoch: finished epochs, fractional, >= 0.

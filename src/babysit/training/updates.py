@@ -2,11 +2,11 @@
 
 A rule is a pair of functions. ``init(parameter)`` makes the state of one stacked parameter; ``update``
 changes parameter and state in place. Every tensor has a leading member axis P, and every rate is a vector of
-P values, so P members with P learning rates are one call. Rules that only ever add the gradient to something
-leave it factored (``gradients.py``); the others ask for it as a tensor and may overwrite that.
+P values, so P members with P learning rates are one call. Rules that only add the gradient to a tensor leave
+it factored (``gradients.py``); the others read it as a dense tensor and may overwrite that.
 
-File order is a lesson: a plain step, momentum, its look-ahead form, per-parameter scaling, their
-combination.
+The order of the file is didactic: a plain step, momentum, its look-ahead form, per-parameter scaling, and
+their combination.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from babysit.errors import RecipeError
 from babysit.training.gradients import Gradient, Rates, per_member
 
-State = dict[str, Tensor]
+UpdateState = dict[str, Tensor]
 
 
 class UpdateRule(NamedTuple):
@@ -30,37 +30,29 @@ class UpdateRule(NamedTuple):
     Attributes:
         name: the name used in a recipe.
         init: stacked parameter [P, ...] -> state.
-        update: (parameter, gradient, state, rates) -> nothing; changes parameter and state in place.
+        update: (parameter, gradient, state, rates) -> None; changes parameter and state in place.
         defaults: its hyperparameters beside the learning rate, with their defaults.
         about: the formula.
     """
 
     name: str
-    init: Callable[[Tensor], State]
-    update: Callable[[Tensor, Gradient, State, Rates], None]
+    init: Callable[[Tensor], UpdateState]
+    update: Callable[[Tensor, Gradient, UpdateState, Rates], None]
     defaults: Mapping[str, float]
     about: str
 
 
-def _no_state(_: Tensor) -> State:
-    return {}
-
-
-def _sgd(parameter: Tensor, gradient: Gradient, _: State, rates: Rates) -> None:
-    gradient.add_to(parameter, -rates["learning_rate"])
-
-
-def _velocity(parameter: Tensor) -> State:
+def _velocity(parameter: Tensor) -> UpdateState:
     return {"velocity": torch.zeros_like(parameter)}
 
 
-def _momentum(parameter: Tensor, gradient: Gradient, state: State, rates: Rates) -> None:
+def _momentum(parameter: Tensor, gradient: Gradient, state: UpdateState, rates: Rates) -> None:
     velocity = state["velocity"].mul_(per_member(rates["momentum"], parameter))
     gradient.add_to(velocity, -rates["learning_rate"])
     parameter.add_(velocity)
 
 
-def _nesterov(parameter: Tensor, gradient: Gradient, state: State, rates: Rates) -> None:
+def _nesterov(parameter: Tensor, gradient: Gradient, state: UpdateState, rates: Rates) -> None:
     momentum = per_member(rates["momentum"], parameter)
     change = gradient.dense().mul_(-per_member(rates["learning_rate"], parameter))
     velocity = state["velocity"].mul_(momentum).add_(change)
@@ -68,39 +60,39 @@ def _nesterov(parameter: Tensor, gradient: Gradient, state: State, rates: Rates)
     parameter.add_(change.addcmul_(velocity, momentum))
 
 
-def _squares(parameter: Tensor) -> State:
+def _squares(parameter: Tensor) -> UpdateState:
     return {"squares": torch.zeros_like(parameter)}
 
 
 def _step_scaled(parameter: Tensor, direction: Tensor, root: Tensor, rates: Rates) -> None:
-    """parameter -= learning_rate * direction / (root + epsilon); consumes the root."""
+    """Subtracts learning_rate * direction / (root + epsilon) from the parameter; overwrites the root."""
     root.add_(per_member(rates["epsilon"], root))
     parameter.addcmul_(direction / root, per_member(rates["learning_rate"], parameter), value=-1)
 
 
-def _adagrad(parameter: Tensor, gradient: Gradient, state: State, rates: Rates) -> None:
+def _adagrad(parameter: Tensor, gradient: Gradient, state: UpdateState, rates: Rates) -> None:
     g = gradient.dense()
     squares = state["squares"].addcmul_(g, g)
     _step_scaled(parameter, g, squares.sqrt(), rates)
 
 
-def _decayed_squares(g: Tensor, state: State, decay: Tensor) -> Tensor:
+def _decayed_squares(g: Tensor, state: UpdateState, decay: Tensor) -> Tensor:
     kept = per_member(decay, g)
     return state["squares"].mul_(kept).addcmul_(g * g, 1 - kept)
 
 
-def _rmsprop(parameter: Tensor, gradient: Gradient, state: State, rates: Rates) -> None:
+def _rmsprop(parameter: Tensor, gradient: Gradient, state: UpdateState, rates: Rates) -> None:
     g = gradient.dense()
     squares = _decayed_squares(g, state, rates["squares_decay"])
     _step_scaled(parameter, g, squares.sqrt(), rates)
 
 
-def _moments(parameter: Tensor) -> State:
+def _moments(parameter: Tensor) -> UpdateState:
     steps = torch.zeros(parameter.shape[0], dtype=torch.float64, device=parameter.device)
     return {"mean": torch.zeros_like(parameter), "squares": torch.zeros_like(parameter), "steps": steps}
 
 
-def _adam(parameter: Tensor, gradient: Gradient, state: State, rates: Rates) -> None:
+def _adam(parameter: Tensor, gradient: Gradient, state: UpdateState, rates: Rates) -> None:
     g, steps = gradient.dense(), state["steps"].add_(1)
     beta1, beta2 = rates["beta1"], rates["beta2"]
     kept = per_member(beta1, g)
@@ -110,15 +102,15 @@ def _adam(parameter: Tensor, gradient: Gradient, state: State, rates: Rates) -> 
     _step_scaled(parameter, mean / per_member(1 - beta1**steps, mean), root, rates)
 
 
-def _adamw(parameter: Tensor, gradient: Gradient, state: State, rates: Rates) -> None:
+def _adamw(parameter: Tensor, gradient: Gradient, state: UpdateState, rates: Rates) -> None:
     parameter.mul_(per_member(1 - rates["learning_rate"] * rates["weight_decay"], parameter))
     _adam(parameter, gradient, state, rates)
 
 
 def _rule(
     name: str,
-    init: Callable[[Tensor], State],
-    update: Callable[[Tensor, Gradient, State, Rates], None],
+    init: Callable[[Tensor], UpdateState],
+    update: Callable[[Tensor, Gradient, UpdateState, Rates], None],
     about: str,
     **defaults: float,
 ) -> UpdateRule:
@@ -130,7 +122,12 @@ _ADAM = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
 UPDATES: dict[str, UpdateRule] = {
     rule.name: rule
     for rule in (
-        _rule("sgd", _no_state, _sgd, "x += -learning_rate * g"),
+        _rule(
+            "sgd",
+            lambda parameter: {},
+            lambda parameter, gradient, state, rates: gradient.add_to(parameter, -rates["learning_rate"]),
+            "x += -learning_rate * g",
+        ),
         _rule("momentum", _velocity, _momentum, "v = mu v - learning_rate * g; x += v", momentum=0.9),
         _rule("nesterov", _velocity, _nesterov, "x += -mu v_prev + (1 + mu) v", momentum=0.9),
         _rule("adagrad", _squares, _adagrad, "s += g^2; x -= lr g / (sqrt(s) + eps)", epsilon=1e-10),
@@ -156,10 +153,10 @@ UPDATES: dict[str, UpdateRule] = {
 
 
 def update_named(name: str) -> UpdateRule:
-    """The update rule of that name.
+    """Returns the update rule of that name.
 
     Raises:
-        RecipeError: when there is none; the message lists the names.
+        RecipeError: there is none; the message lists the names.
 
     Example:
         >>> from babysit.training.gradients import Dense

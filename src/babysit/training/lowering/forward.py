@@ -1,4 +1,4 @@
-"""The signature of a forward pass, and the two ways that any model may go."""
+"""Forward pass of a population: its signature, and the ways "vmap" and "serial"."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from babysit.seeding import preserved_random_state
+from babysit.training.gradient_tape import GradientTape
 from babysit.training.population import Population, Tensors
-from babysit.training.tape import Tape
 
 
 class Forward(Protocol):
-    """One pass: outputs [P, B, ...]; the mode is the template's; linear layers may leave taps on the tape."""
+    """One pass with outputs [P, B, ...], in the template's mode; linear layers may add to the tape."""
 
     def __call__(
-        self, parameters: Tensors, buffers: Tensors, inputs: Tensor, tape: Tape | None = None, /
+        self, parameters: Tensors, buffers: Tensors, inputs: Tensor, tape: GradientTape | None = None, /
     ) -> Tensor:
-        """``inputs`` [B, ...] are the same for all members."""
+        """Computes the outputs of all members from the same ``inputs`` [B, ...]."""
 
 
 def alone(template: nn.Module, tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """What one member computes."""
+    """Computes the outputs of one member."""
     output = functional_call(template, dict(tensors), (x,))
     if not isinstance(output, Tensor):
         raise TypeError(f"the model returned {type(output).__name__}, not one tensor")
@@ -33,27 +33,31 @@ def alone(template: nn.Module, tensors: Mapping[str, Tensor], x: Tensor) -> Tens
 
 
 def mapped(template: nn.Module) -> Forward:
-    """``vmap`` over the stacked parameters and buffers."""
+    """Builds the pass that maps ``vmap`` over the stacked parameters and buffers."""
     over_members = vmap(
         lambda parameters, buffers, x: alone(template, {**parameters, **buffers}, x), in_dims=(0, 0, None)
     )
 
-    def forward(parameters: Tensors, buffers: Tensors, inputs: Tensor, tape: Tape | None = None) -> Tensor:
+    def forward(
+        parameters: Tensors, buffers: Tensors, inputs: Tensor, tape: GradientTape | None = None
+    ) -> Tensor:
         return over_members(parameters, buffers, inputs)
 
     return forward
 
 
 def serial(population: Population) -> Forward:
-    """Member by member, each with a random stream that follows from its key."""
+    """Builds the pass that runs one member after the other, each with a random stream seeded by its key."""
 
-    def forward(parameters: Tensors, buffers: Tensors, inputs: Tensor, tape: Tape | None = None) -> Tensor:
+    def forward(
+        parameters: Tensors, buffers: Tensors, inputs: Tensor, tape: GradientTape | None = None
+    ) -> Tensor:
         outputs = []
-        size = len(next(iter(parameters.values())))  # an evaluation may ask for some of the members
+        size = len(next(iter(parameters.values())))  # an evaluation may measure only some of the members
         with preserved_random_state():
             for member, key in enumerate(population.keys.tolist()[:size]):
                 torch.manual_seed(key)
-                # Views of the stacked buffers: what the model writes in place lands in the population.
+                # Views of the stacked buffers: an in-place write of the model changes the population.
                 own = {name: value[member] for name, value in {**parameters, **buffers}.items()}
                 outputs.append(alone(population.template, own, inputs))
         return torch.stack(outputs)
@@ -63,7 +67,7 @@ def serial(population: Population) -> Forward:
 
 @contextmanager
 def mode(template: nn.Module, training: bool) -> Iterator[None]:
-    """Training or evaluation mode inside; afterwards every layer is in the mode that it was in."""
+    """Sets training or evaluation mode inside, and restores the mode of every layer afterwards."""
     before = [(module, module.training) for module in template.modules()]
     template.train(training)
     try:

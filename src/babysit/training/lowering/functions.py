@@ -1,7 +1,7 @@
-"""The functions and methods that have a meaning for P members; any other keeps a model from being fused.
+"""Table of the functions and methods that have a form for P members; any other prevents a fused pass.
 
-A row gives a function its rule, names its arguments with their defaults, and lists every way to write it, so
-that however a call is written, the rule reads it in one way.
+A row gives a function its batching rule, names its arguments with their defaults, and lists its spellings
+(function, method, operator), so that the rule gets the same arguments for each spelling.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from babysit.training.lowering.rules import (
+from babysit.training.lowering.batching_rules import (
+    BatchingRule,
     Call,
-    Rule,
     along,
     attribute,
     indexed,
@@ -30,38 +30,39 @@ from babysit.training.lowering.rules import (
     reshaped,
     sized,
 )
-from babysit.training.lowering.values import UNPLACED, NotLoweredError, Value
+from babysit.training.lowering.primitives import UNPLACED, GraphValue, NotLoweredError
 
 _REQUIRED = object()
 
 VARIADIC = ("view", "reshape", "permute")
-"""Methods whose sizes or axes may be given one by one."""
+"""Methods that accept sizes or axes as separate arguments."""
 
 
-class Row(NamedTuple):
-    """How one function is lowered."""
+class LoweredFunction(NamedTuple):
+    """One function: its batching rule, and its arguments with their defaults."""
 
-    rule: Rule
+    rule: BatchingRule
     function: Callable[..., Any]
     arguments: Mapping[str, object]
 
 
-def build_call(target: Any, arguments: Sequence[Value], keywords: Mapping[str, Value]) -> Call:
-    """A call of a function, or of a method by its name, for P members.
+def build_call(target: Any, arguments: Sequence[GraphValue], keywords: Mapping[str, GraphValue]) -> Call:
+    """Builds the call of a function, or of a method by its name, for P members.
 
     Raises:
-        NotLoweredError: the function or one of the arguments has no known meaning.
+        NotLoweredError: the function or one of the arguments is not supported.
     """
-    if _is_arithmetic(target, arguments):
-        return Call(plainly(target), list(arguments), False)
-    if target not in ROWS:
+    is_arithmetic = getattr(target, "__module__", "") in ("_operator", "math")
+    if is_arithmetic and not any(_holds_tensors(value.sample) for value in arguments):
+        return Call(plainly(target), list(arguments), False)  # plain numbers only, such as sizes
+    if target not in LOWERED_FUNCTIONS:
         raise NotLoweredError(f"no fused form for {title(target)}")
-    row = ROWS[target]
+    row = LOWERED_FUNCTIONS[target]
     return row.rule(row.function, _bound(title(target), row.arguments, arguments, keywords))
 
 
 def title(target: object) -> str:
-    """What a function or method is called, for a person.
+    """Returns the name of a function or method, for messages.
 
     Example:
         >>> title(torch.relu), title("view")
@@ -70,72 +71,61 @@ def title(target: object) -> str:
     return target if isinstance(target, str) else str(getattr(target, "__name__", target))
 
 
-def _is_arithmetic(target: object, arguments: Sequence[Value]) -> bool:
-    """Whether this computes with plain numbers only, such as sizes."""
-    numeric = getattr(target, "__module__", "") in ("_operator", "math")
-    return numeric and not any(_holds_tensors(value.sample) for value in arguments)
-
-
 def _holds_tensors(sample: object) -> bool:
     items = sample if isinstance(sample, list | tuple) else (sample,)
     return any(isinstance(item, Tensor) for item in items)
 
 
 def _bound(
-    name: str, expected: Mapping[str, object], arguments: Sequence[Value], keywords: Mapping[str, Value]
-) -> dict[str, Value]:
-    """The arguments by name, in order, with their defaults."""
-    given = dict(zip(expected, arguments, strict=False)) | {
-        key: value for key, value in keywords.items() if key in expected or not _is_idle(key, value)
-    }
+    name: str,
+    expected: Mapping[str, object],
+    arguments: Sequence[GraphValue],
+    keywords: Mapping[str, GraphValue],
+) -> dict[str, GraphValue]:
+    """Binds the arguments to names, in order, with their defaults.
+
+    A keyword without effect is dropped: an option that is off, or that concerns memory only. So an operation
+    in place is computed out of place; the proof finds the models for which that matters.
+    """
+    given = dict(zip(expected, arguments, strict=False))
+    for key, value in keywords.items():
+        is_off = value.sample is None or value.sample is False
+        if key in expected or not (is_off or key in ("inplace", "_stacklevel")):
+            given[key] = value
     if len(arguments) > len(expected) or not given.keys() <= expected.keys():
         raise NotLoweredError(f"no fused form for {name} with these arguments")
     values = {
-        key: given.get(key, Value(UNPLACED, default, constant=True)) for key, default in expected.items()
+        key: given.get(key, GraphValue(UNPLACED, default, constant=True)) for key, default in expected.items()
     }
     if any(value.sample is _REQUIRED for value in values.values()):
         raise NotLoweredError(f"no fused form for {name} with these arguments")
     return values
 
 
-def _is_idle(key: str, value: Value) -> bool:
-    """Whether a keyword changes nothing: off, or about memory only.
-
-    What is written in place is computed out of place; the proof finds the model for which that matters.
-    """
-    return key in ("inplace", "_stacklevel") or value.sample is None or value.sample is False
+def _row(
+    rule: BatchingRule, function: Callable[..., Any], *required: str, **defaults: object
+) -> LoweredFunction:
+    return LoweredFunction(rule, function, dict.fromkeys(required, _REQUIRED) | defaults)
 
 
-def _row(rule: Rule, function: Callable[..., Any], *required: str, **defaults: object) -> Row:
-    return Row(rule, function, dict.fromkeys(required, _REQUIRED) | defaults)
-
-
-def _gelu(x: Tensor, approximate: str) -> Tensor:
-    return F.gelu(x, approximate=approximate)
-
-
-def _unchanged(x: Tensor) -> Tensor:
-    return x
-
-
-def _unary(function: Callable[..., Any], **defaults: object) -> Row:
+def _unary(function: Callable[..., Any], **defaults: object) -> LoweredFunction:
     return _row(pointwise, function, "input", **defaults)
 
 
-def _binary(function: Callable[..., Any]) -> Row:
+def _binary(function: Callable[..., Any]) -> LoweredFunction:
     return _row(pointwise, function, "input", "other")
 
 
 _WINDOW = {"stride": None, "padding": 0}
 
-_TABLE: tuple[tuple[Row, tuple[object, ...]], ...] = (
+_TABLE: tuple[tuple[LoweredFunction, tuple[object, ...]], ...] = (
     (_unary(torch.relu), (torch.relu, F.relu, "relu", "relu_")),
     (_unary(torch.sigmoid), (torch.sigmoid, F.sigmoid, "sigmoid")),
     (_unary(torch.tanh), (torch.tanh, F.tanh, "tanh")),
     (_unary(F.leaky_relu, negative_slope=0.01), (F.leaky_relu,)),
     (_unary(F.elu, alpha=1.0), (F.elu,)),
     (_unary(F.selu), (F.selu, torch.selu)),
-    (_unary(_gelu, approximate="none"), (F.gelu,)),
+    (_unary(lambda x, mode: F.gelu(x, approximate=mode), approximate="none"), (F.gelu,)),
     (_unary(F.silu), (F.silu,)),
     (_unary(F.mish), (F.mish,)),
     (_unary(F.softplus, beta=1, threshold=20), (F.softplus,)),
@@ -150,7 +140,7 @@ _TABLE: tuple[tuple[Row, tuple[object, ...]], ...] = (
     (_unary(torch.cos), (torch.cos, "cos")),
     (_unary(torch.neg), (torch.neg, operator.neg, "neg")),
     (_unary(torch.clamp, min=None, max=None), (torch.clamp, "clamp")),
-    (_unary(_unchanged), ("contiguous",)),
+    (_unary(lambda x: x), ("contiguous",)),
     (_binary(operator.add), (operator.add, operator.iadd, torch.add, "add", "add_")),
     (_binary(operator.sub), (operator.sub, operator.isub, torch.sub, "sub")),
     (_binary(operator.mul), (operator.mul, operator.imul, torch.mul, "mul", "mul_")),
@@ -196,5 +186,7 @@ _TABLE: tuple[tuple[Row, tuple[object, ...]], ...] = (
     (_row(pooled(2), F.adaptive_avg_pool2d, "input", "output_size"), (F.adaptive_avg_pool2d,)),
 )
 
-ROWS: dict[object, Row] = {target: row for row, targets in _TABLE for target in targets}
-"""Function, or method by name -> how it is lowered."""
+LOWERED_FUNCTIONS: dict[object, LoweredFunction] = {
+    target: row for row, targets in _TABLE for target in targets
+}
+"""Function, or name of a method -> its lowering."""

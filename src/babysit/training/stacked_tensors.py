@@ -1,7 +1,7 @@
-"""Everything that a population knows of its members, as tensors with a leading axis of slots.
+"""Storage of a population: named tensors with a leading axis of slots, one slot per member.
 
-Members come and go at epoch boundaries and explosions. A member that leaves costs one copy: the last member
-moves into its slot, and nobody else is touched. A member that comes is written behind the last.
+Members leave when they explode, stop or are pruned: the last member then moves into the free slot, which
+copies one row of every tensor. A new member is written behind the last.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from torch import Tensor
 
 
-class Slots:
+class StackedTensors:
     """Named tensors [capacity, ...] of which the first ``size`` slots are in use.
 
     Args:
         tensors: name -> [P, ...]; used as they are, not copied.
 
     Attributes:
-        size: slots in use.
+        size: number of slots in use.
 
     Example:
         >>> import torch
-        >>> slots = Slots({"rate": torch.tensor([0.1, 0.2, 0.3, 0.4])})
-        >>> slots.release([1])
+        >>> tensors = StackedTensors({"rate": torch.tensor([0.1, 0.2, 0.3, 0.4])})
+        >>> tensors.release([1])
         [0, 3, 2]
-        >>> slots["rate"].tolist()
+        >>> tensors["rate"].tolist()
         [0.1..., 0.4..., 0.3...]
     """
 
@@ -34,22 +34,22 @@ class Slots:
         self.size = next(iter(self._storage.values())).shape[0]
 
     def __getitem__(self, name: str) -> Tensor:
-        """A view of the slots in use; valid until members come or go."""
+        """Returns a view of the slots in use; it is valid until members leave or join."""
         return self._storage[name][: self.size]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._storage)
 
     def add(self, tensors: Mapping[str, Tensor]) -> None:
-        """Adds tensors [size, ...] under new names; only while no slot was ever released."""
+        """Adds tensors [size, ...] under new names; allowed only before the first release."""
         self._storage |= tensors
 
     def under(self, prefix: str) -> dict[str, Tensor]:
-        """The views of all names that begin with ``prefix``, by the rest of their name."""
+        """Returns the views of all names that begin with ``prefix``, keyed by the rest of the name."""
         return {name.removeprefix(prefix): self[name] for name in self if name.startswith(prefix)}
 
     def release(self, leaving: Sequence[int]) -> list[int]:
-        """Frees slots; the last members move into the holes.
+        """Frees slots; the last members move into them.
 
         Returns:
             For each slot still in use, the slot its content was in before.
@@ -63,12 +63,15 @@ class Slots:
         moved = dict(zip(holes, movers, strict=True))
         return [moved.get(slot, slot) for slot in range(size)]
 
-    def admit(self, newcomers: Slots) -> None:
-        """Appends another population's members, in free slots as far as there are any."""
+    def admit(self, newcomers: StackedTensors) -> None:
+        """Appends another population's members, and enlarges the capacity where it is too small."""
         total = self.size + newcomers.size
         for name, value in self._storage.items():
-            self._storage[name] = value = _grown(value, total)
-            value[self.size : total] = newcomers[name]
+            if value.shape[0] < total:
+                larger = value.new_empty(total, *value.shape[1:])
+                larger[: value.shape[0]] = value
+                self._storage[name] = larger
+            self._storage[name][self.size : total] = newcomers[name]
         self.size = total
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
@@ -77,11 +80,3 @@ class Slots:
         for name in self:
             if name in tensors:
                 self[name].copy_(tensors[name])
-
-
-def _grown(value: Tensor, slots: int) -> Tensor:
-    if value.shape[0] >= slots:
-        return value
-    larger = value.new_empty(slots, *value.shape[1:])
-    larger[: value.shape[0]] = value
-    return larger

@@ -1,4 +1,4 @@
-"""Running a batch through a model to look at its layers one by one, and leaving no trace."""
+"""WeightedLayer-by-layer passes of a batch through a model, without side effects."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from babysit.errors import InputError
-from babysit.nn.layers import Layer, by_channel, preactivation
+from babysit.nn.layers import WeightedLayer, by_channel, preactivation
 from babysit.seeding import preserved_random_state
 
-Visit = Callable[[str, Layer, Callable[[], Tensor]], None]
-"""(name, layer, measure) -> nothing, and may set the layer.
+Visit = Callable[[str, WeightedLayer, Callable[[], Tensor]], None]
+"""(name, layer, measure) -> None; it may set the layer.
 
-``measure()`` gives the layer's pre-activations on the batch as they now are, [channels, everything else].
+``measure()`` computes the layer's present pre-activations on the batch, [channels, everything else].
 """
 
 
-def walk(model: nn.Module, layers: Mapping[str, Layer], batch: Tensor, visit: Visit) -> list[str]:
-    """Runs the batch through the model once, and visits each layer just before it is first used."""
+def walk(model: nn.Module, layers: Mapping[str, WeightedLayer], batch: Tensor, visit: Visit) -> list[str]:
+    """Runs the batch through the model and visits each layer before its first use; returns the order."""
     names = {id(layer.weight): name for name, layer in layers.items()}
     order: list[str] = []
 
-    def before_use(layer: Layer, inputs: tuple[Tensor, ...], options: dict[str, object]) -> None:
+    def before_use(layer: WeightedLayer, inputs: tuple[Tensor, ...], options: dict[str, object]) -> None:
         name = names[id(layer.weight)]
         if name not in order:
             order.append(name)
@@ -32,38 +32,34 @@ def walk(model: nn.Module, layers: Mapping[str, Layer], batch: Tensor, visit: Vi
 
     with ExitStack() as hooks, torch.no_grad():
         for module in model.modules():
-            if isinstance(module, Layer) and id(module.weight) in names:
+            if isinstance(module, WeightedLayer) and id(module.weight) in names:
                 handle = module.register_forward_pre_hook(before_use, with_kwargs=True)
                 hooks.callback(handle.remove)
         model(batch)
-    _require_all(layers, order)
+    unused = [name for name in layers if name not in order]
+    if unused:
+        raise InputError(
+            f"the model never runs layer {unused[0]!r} on the batch in evaluation mode",
+            fix="choose a scheme that needs no data, or pass the part of the model that runs",
+        )
     return order
 
 
-def _require_all(layers: Mapping[str, Layer], order: Sequence[str]) -> None:
-    silent = [name for name in layers if name not in order]
-    if silent:
-        raise InputError(
-            f"the model never runs layer {silent[0]!r} on the batch in evaluation mode",
-            fix="choose a scheme that needs no data, or pass the part of the model that runs",
-        )
-
-
-def snapshot(layers: Mapping[str, Layer]) -> list[tuple[Tensor, Tensor]]:
-    """The weights and biases of layers with a copy of each, for ``restore``."""
+def snapshot(layers: Mapping[str, WeightedLayer]) -> list[tuple[Tensor, Tensor]]:
+    """Pairs the weights and biases of layers with a copy of each, for ``restore``."""
     tensors = (tensor for layer in layers.values() for tensor in (layer.weight, layer.bias))
     return [(tensor.detach(), tensor.detach().clone()) for tensor in tensors if tensor is not None]
 
 
 def restore(kept: Sequence[tuple[Tensor, Tensor]]) -> None:
-    """Puts the copies back."""
+    """Writes the copies back into the tensors."""
     for tensor, value in kept:
         tensor.copy_(value)
 
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and gradients for all weights inside; everything but the weights as before outside."""
+    """Sets evaluation mode and gradients of all weights inside; restores all but the weights afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     buffers = [
         (module, name, buffer, buffer.clone())
@@ -90,4 +86,4 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(flag)
         for module, name, buffer, value in buffers:
             buffer.detach().copy_(value)
-            module._buffers[name] = buffer  # a forward() may have put another tensor in its place
+            module._buffers[name] = buffer  # a forward() may have replaced the tensor
