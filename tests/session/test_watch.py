@@ -1,4 +1,4 @@
-"""A loop of one's own with a store: the run is in it, and the loop is what it was."""
+"""Your own training loop with a store: the run is recorded, and the loop is not changed."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def train(store, steps=40, fail_at=0, forget=False):
 def test_the_run_is_in_the_store_as_it_was(tmp_path):
     path = str(tmp_path / "runs.db")
     losses, model = train(path)
-    same, twin = train(None)
+    same, other = train(None)
     assert losses == same
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
     with Reader(path) as reader:
         (study,) = queries.studies(reader)
         assert (study.name, study.kind, study.state) == ("mine <b>", "watch", State.COMPLETE)
@@ -125,7 +125,7 @@ def test_a_store_that_breaks_does_not_reach_the_loop(tmp_path, monkeypatch):
     assert watch.log().failures[1] == "StoreError: the disk is full"
 
 
-def test_a_store_that_cannot_be_made_is_told_at_once(tmp_path):
+def test_a_store_that_cannot_be_made_is_refused_at_once(tmp_path):
     (tmp_path / "runs.db").write_text("my notes, not a database\n" * 50)
     model = nn.Linear(2, 1)
     with pytest.raises(StoreError, match="not a babysit store"):

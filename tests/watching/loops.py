@@ -8,7 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from babysit.watching.watch import watch
+from babysit import watch
+
+SGD, Adam = torch.optim.SGD, torch.optim.Adam
 
 
 def points(count=512, features=8, classes=4, seed=0, spread=2.0):
@@ -163,3 +165,69 @@ def warm_up(steps):
 
 def cosine(steps):
     return lambda step: 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+
+
+def order():
+    return torch.Generator().manual_seed(1)
+
+
+def halves(data):
+    """Training and validation examples."""
+    x, y = data
+    cut = 3 * len(x) // 4
+    return (x[:cut], y[:cut]), (x[cut:], y[cut:])
+
+
+def score(model, data, criterion, mode=False):
+    """Accuracy and loss on held-out examples, batch by batch."""
+    model.train(mode)
+    right, total, loss = 0, 0, 0.0
+    with torch.no_grad():
+        for x, y in zip(data[0].split(32), data[1].split(32), strict=True):
+            output = model(x)
+            loss += criterion(output, y).item() * len(x)
+            right += (output.argmax(1) == y).sum().item() if y.dtype == torch.long else 0
+            total += len(x)
+    model.train()
+    return right / total, loss / total
+
+
+def train(
+    model,
+    data,
+    optimizer,
+    criterion=None,
+    *,
+    epochs=12,
+    size=32,
+    schedule=None,
+    after=None,
+    mode=False,
+    shuffle=True,
+    held_out=None,
+):
+    """A loop with a validation after every epoch; ``after`` is called when a step is done."""
+    criterion = criterion or nn.CrossEntropyLoss()
+    known, unknown = (data, held_out) if held_out is not None else halves(data)
+    generator = order()
+    with watch(model, optimizer, loss=criterion) as watching:
+        for _ in range(epochs):
+            pairs = (
+                batches(known, size, generator)
+                if shuffle
+                else zip(known[0].split(size), known[1].split(size), strict=True)
+            )
+            for x, y in pairs:
+                optimizer.zero_grad()
+                loss = criterion(model(x), y)
+                loss.backward()
+                optimizer.step()
+                if schedule is not None:
+                    schedule.step()
+                if after is not None:
+                    after(model)
+                watching.step(loss)
+            accuracy, val_loss = score(model, unknown, criterion, mode)
+            classes = unknown[1].dtype == torch.long
+            watching.epoch(val_loss=val_loss, **({"val_accuracy": accuracy} if classes else {}))
+    return watching.report()

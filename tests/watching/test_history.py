@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch import nn
 
+from babysit import watch
 from babysit.watching.history import MOST_SAMPLES, History, Losses
 from babysit.watching.measuring import Scalars
-from babysit.watching.pending import Taken
+from babysit.watching.pending import PendingSample
 from babysit.watching.schedule import next_sample
-from babysit.watching.watch import watch
 from watching.loops import mlp, points
 
 
 def sampled(steps, every=16):
     history, due = History(), 1
     while due <= steps:
-        history.keep(Taken(due, True, (), None, None, Scalars(), {}, 0), {})
+        history.keep(PendingSample(due, True, (), None, None, Scalars(), {}, 0), {})
         due = next_sample(due, every, history.stretch)
     return [sample.step for sample in history.samples()]
 
@@ -78,7 +78,7 @@ def run(zero, every=4, steps=120):
             loss.backward()
             optimizer.step()
             watching.step(loss)
-    return [sample.leftover for sample in watching.log().samples]
+    return [sample.stale for sample in watching.log().samples]
 
 
 def zero_data(model, _):

@@ -13,19 +13,19 @@ import pytest
 import torch
 from torch import multiprocessing, nn
 
+from babysit import watch
 from babysit.diagnosis.catalogue import CATALOGUE
-from babysit.diagnosis.tells import TELLS, told_apart
+from babysit.diagnosis.tie_breakers import TIE_BREAKERS, with_tie_breakers
 from babysit.loss_graph import LossGraph
 from babysit.verdicts import Cause, Finding, Health, Severity
-from babysit.watching.exceptions import explained, told
+from babysit.watching.exceptions import known_exception, one_line
 from babysit.watching.hooks import Hook, nothing
-from babysit.watching.leaks import telling_columns
+from babysit.watching.leaks import find_leaking_columns
 from babysit.watching.noise import NoiseProbe, NoiseStat, critical_batch, signal_share
 from babysit.watching.norms import NormProbe, NormStat
-from babysit.watching.passes import EpochPasses, Overlap, PassesSeen, fingerprints, overlap
-from babysit.watching.report import judge
-from babysit.watching.sample import Epoch, Log, OutputStat, Sample, Setup, TargetStat, TensorStat
-from babysit.watching.watch import watch
+from babysit.watching.passes import EpochPasses, ObservedPasses, Overlap, fingerprints, overlap
+from babysit.watching.report import report_on
+from babysit.watching.sample import Epoch, OutputStat, Sample, Setup, TargetStat, TensorStat, WatchLog
 from watching.loops import convnet, fit, mlp, points
 
 NAN = math.nan
@@ -47,7 +47,7 @@ def falling(steps=200, first=2.3, last=0.2):
 
 
 def named(log):
-    return {finding.rule for cause in judge(log).causes for finding in (cause.finding, *cause.symptoms)}
+    return {finding.rule for cause in report_on(log).causes for finding in (cause.finding, *cause.symptoms)}
 
 
 # Rows
@@ -123,24 +123,26 @@ def test_training_and_validation_scored_alike_is_no_leak():
     assert (seen.judged, seen.known) == (3, 2)
     epochs = tuple(Epoch(50 * n, NAN, 0.8, NAN) for n in range(1, 4))
     assert "validation_in_training" not in named(
-        Log(Setup(), falling(), epochs=epochs, passes=PassesSeen((), seen))
+        WatchLog(Setup(), falling(), epochs=epochs, passes=ObservedPasses((), seen))
     )
-    every = PassesSeen((), Overlap(3, 3, 1.0, 0.9, 500))
-    assert "validation_in_training" in named(Log(Setup(), falling(), epochs=epochs, passes=every))
-    assert "validation_in_training" not in named(Log(Setup(), falling(), passes=every))  # nobody validated
+    every = ObservedPasses((), Overlap(3, 3, 1.0, 0.9, 500))
+    assert "validation_in_training" in named(WatchLog(Setup(), falling(), epochs=epochs, passes=every))
+    assert "validation_in_training" not in named(WatchLog(Setup(), falling(), passes=every))  # not validated
 
 
 # The mode of validation
 
 
 @pytest.mark.parametrize(
-    ("loose", "evaluated", "moody", "expected"),
+    ("after_last_step", "evaluated", "mode_dependent", "expected"),
     [(3, 0, ("model",), True), (3, 1, ("model",), False), (0, 3, ("model",), False), (3, 0, (), False)],
 )
-def test_validation_in_training_mode_matters_where_layers_have_modes(loose, evaluated, moody, expected):
+def test_validation_in_training_mode_matters_where_layers_have_modes(
+    after_last_step, evaluated, mode_dependent, expected
+):
     epochs = tuple(Epoch(50 * n, NAN, 0.6, NAN) for n in range(1, 4))
-    passes = PassesSeen((EpochPasses(loose, evaluated, 100, 100),) * 3)
-    log = Log(Setup(moody=moody), falling(), epochs=epochs, passes=passes)
+    passes = ObservedPasses((EpochPasses(after_last_step, evaluated, 100, 100),) * 3)
+    log = WatchLog(Setup(mode_dependent=mode_dependent), falling(), epochs=epochs, passes=passes)
     assert ("validated_in_training_mode" in named(log)) is expected
 
 
@@ -160,8 +162,10 @@ def test_validation_in_training_mode_matters_where_layers_have_modes(loose, eval
 )
 def test_a_share_of_hits_is_a_whole_number_of_them(values, expected):
     epochs = tuple(Epoch(50 * n, NAN, value, NAN) for n, value in enumerate(values, 1))
-    passes = PassesSeen((EpochPasses(0, 1, 400, 100),) * len(values))
-    assert ("metric_not_reset" in named(Log(Setup(), falling(), epochs=epochs, passes=passes))) is expected
+    passes = ObservedPasses((EpochPasses(0, 1, 400, 100),) * len(values))
+    assert (
+        "metric_not_reset" in named(WatchLog(Setup(), falling(), epochs=epochs, passes=passes))
+    ) is expected
 
 
 @pytest.mark.parametrize(
@@ -175,7 +179,7 @@ def test_a_share_of_hits_is_a_whole_number_of_them(values, expected):
 )
 def test_a_loss_that_piles_up(values, expected):
     epochs = tuple(Epoch(50 * n, NAN, NAN, value) for n, value in enumerate(values, 1))
-    assert ("metric_not_reset" in named(Log(Setup(), falling(), epochs=epochs))) is expected
+    assert ("metric_not_reset" in named(WatchLog(Setup(), falling(), epochs=epochs))) is expected
 
 
 # Labels
@@ -199,7 +203,8 @@ def labelled(*shares):
 )
 def test_labels_that_are_constant_or_sorted(shares, expected):
     assert (
-        named(Log(Setup(), falling(), samples=labelled(*shares))) & {"constant_labels", "data_not_shuffled"}
+        named(WatchLog(Setup(), falling(), samples=labelled(*shares)))
+        & {"constant_labels", "data_not_shuffled"}
         == expected
     )
 
@@ -208,16 +213,16 @@ def test_the_label_is_found_among_the_inputs_and_nothing_else_is():
     x, y = points(64)
     constant = x.clone()
     constant[:, 0] = -4.88 / 6.02  # its mean is off by rounding
-    assert not telling_columns(constant, torch.zeros(64, 4), y).any()
+    assert not find_leaking_columns(constant, torch.zeros(64, 4), y).any()
     leaked = torch.cat([x, (y == 2).float()[:, None]], 1)
-    assert telling_columns(leaked, torch.zeros(64, 4), y).nonzero().flatten().tolist() == [8]
+    assert find_leaking_columns(leaked, torch.zeros(64, 4), y).nonzero().flatten().tolist() == [8]
     few = torch.arange(64) % 60  # nearly every example is alone in its class
-    assert not telling_columns(x, torch.zeros(64, 60), few).any()
+    assert not find_leaking_columns(x, torch.zeros(64, 60), few).any()
     target = x[:, 1:2] + x[:, 2:3]
-    assert not telling_columns(x, target, target).any()
-    assert telling_columns(x, target, 3 - 2 * x[:, 4:5]).nonzero().flatten().tolist() == [4]
-    assert telling_columns(x[:, :1], target, target) is None
-    assert telling_columns(x, x, x) is None
+    assert not find_leaking_columns(x, target, target).any()
+    assert find_leaking_columns(x, target, 3 - 2 * x[:, 4:5]).nonzero().flatten().tolist() == [4]
+    assert find_leaking_columns(x[:, :1], target, target) is None
+    assert find_leaking_columns(x, x, x) is None
 
 
 @pytest.mark.parametrize(("best", "expected"), [(0.3, True), (0.45, False)])
@@ -226,14 +231,14 @@ def test_learned_by_heart_is_at_chance_from_first_to_last(best, expected):
     graph = LossGraph(cut=False, kind="cross-entropy", alone=True)
     samples = labelled(*[(0.25,) * 4] * 6)
     assert (
-        "memorized_only" in named(Log(Setup(), falling(), samples=samples, epochs=epochs, graph=graph))
+        "memorized_only" in named(WatchLog(Setup(), falling(), samples=samples, epochs=epochs, graph=graph))
     ) is expected
 
 
 @pytest.mark.parametrize(("losses", "expected"), [((2.9, 2.6, 3.1), True), ((2.9, 1.6, 3.1), False)])
 def test_validation_losses_alone_tell_it_too(losses, expected):
     epochs = tuple(Epoch(60 * n, NAN, NAN, value) for n, value in enumerate(losses, 1))
-    assert ("memorized_only" in named(Log(Setup(), falling(), epochs=epochs))) is expected
+    assert ("memorized_only" in named(WatchLog(Setup(), falling(), epochs=epochs))) is expected
 
 
 # Gradient noise
@@ -288,7 +293,7 @@ def test_steps_of_noise_at_a_standstill_are_a_remark():
         for n in range(1, 20)
     )
     losses = (2.0,) * 20 + (1.5,) * 180
-    report = judge(Log(Setup(), losses, samples=samples))
+    report = report_on(WatchLog(Setup(), losses, samples=samples))
     (noisy,) = [cause for cause in report.causes if cause.rule == "gradient_noise"]
     assert not report.serious
     assert "3.2e+04 examples (now 32)" in noisy.finding.message
@@ -319,8 +324,10 @@ def test_a_mismatch_without_harm_is_none():
     samples = tuple(Sample(10 * n, True, norms=norms) for n in range(1, 20))
     fine = tuple(Epoch(60 * n, 0.9, 0.88, 0.3) for n in range(1, 4))
     bad = tuple(Epoch(60 * n, 0.95, 0.4, 3.0) for n in range(1, 4))
-    assert "norm_mismatch" not in named(Log(Setup(), falling(), samples=samples, epochs=fine))
-    assert judge(Log(Setup(), falling(), samples=samples, epochs=bad)).causes[0].rule == "norm_mismatch"
+    assert "norm_mismatch" not in named(WatchLog(Setup(), falling(), samples=samples, epochs=fine))
+    assert (
+        report_on(WatchLog(Setup(), falling(), samples=samples, epochs=bad)).causes[0].rule == "norm_mismatch"
+    )
 
 
 # The course of a run
@@ -330,15 +337,15 @@ def test_flat_and_then_falling_is_a_late_start_unless_the_rate_warms_up():
     losses = (2.3,) * 90 + falling(110)
     late = tuple(Sample(step, True, (0.1,)) for step in range(1, 200, 16))
     warm = tuple(Sample(step, True, (0.001 * step,)) for step in range(1, 200, 16))
-    assert "slow_start" in named(Log(Setup(), losses, samples=late))
-    assert "slow_start" not in named(Log(Setup(), losses, samples=warm))
-    assert "slow_start" not in named(Log(Setup(), falling(), samples=late))
+    assert "slow_start" in named(WatchLog(Setup(), losses, samples=late))
+    assert "slow_start" not in named(WatchLog(Setup(), losses, samples=warm))
+    assert "slow_start" not in named(WatchLog(Setup(), falling(), samples=late))
 
 
 def test_a_run_cut_off_in_full_progress_should_go_on():
     losses = falling(last=1.3)
     epochs = tuple(Epoch(50 * n, NAN, 0.4 + 0.05 * n, NAN) for n in range(1, 5))
-    report = judge(Log(Setup(), losses, epochs=epochs))
+    report = report_on(WatchLog(Setup(), losses, epochs=epochs))
     assert "still_improving" in {finding.rule for finding in report.findings}
     assert not report.serious
 
@@ -355,8 +362,8 @@ def test_a_run_cut_off_in_full_progress_should_go_on():
         (RuntimeError("element 0 of tensors does not require grad"), "no graph"),
     ],
 )
-def test_what_pytorch_says_is_told_as_a_fix(error, meaning):
-    assert meaning in explained(told(type(error), error)).meaning
+def test_known_exceptions_of_pytorch_get_a_fix(error, meaning):
+    assert meaning in known_exception(one_line(type(error), error)).meaning
 
 
 def test_an_exception_is_reported_and_one_that_ends_on_purpose_is_not():
@@ -384,13 +391,13 @@ def cause(rule, sure):
     return Cause(Finding(rule, Severity.WARNING, "", 1, "", (), "", "", confidence=sure))
 
 
-def test_two_close_causes_are_told_apart_and_two_distant_ones_are_not():
-    close, _ = told_apart([cause("overfitting", 0.75), cause("norm_mismatch", 0.7)])
+def test_two_close_causes_are_distinguished_and_two_distant_ones_are_not():
+    close, _ = with_tie_breakers([cause("overfitting", 0.75), cause("norm_mismatch", 0.7)])
     assert "eval mode" in close.distinguish
     assert close.as_data()["distinguish"] == close.distinguish
-    sure, _ = told_apart([cause("overfitting", 0.95), cause("norm_mismatch", 0.3)])
+    sure, _ = with_tie_breakers([cause("overfitting", 0.95), cause("norm_mismatch", 0.3)])
     assert not sure.distinguish
-    assert set().union(*TELLS) <= set(CATALOGUE)
+    assert set().union(*TIE_BREAKERS) <= set(CATALOGUE)
 
 
 # Hooks

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from babysit import watch
 from babysit.data.batches import Batches
 from babysit.data.sources import digits
 from babysit.nn.networks import two_layer
@@ -21,9 +22,8 @@ from babysit.training.schedules import SCHEDULES
 from babysit.training.trainer import Candidate, Plan, Trainer
 from babysit.training.updates import UPDATES
 from babysit.watching.observer import PopulationObserver
-from babysit.watching.shadow import Twin
-from babysit.watching.trace import Trace
-from babysit.watching.watch import watch
+from babysit.watching.shadow import ShadowModel
+from babysit.watching.trace import MemberTrace
 
 WAYS = ("fused", "vmap", "serial")
 
@@ -79,8 +79,8 @@ def test_weights_costs_and_random_state_are_bit_identical(data, way, detailed):
             assert len(observer.take()[0]) > 3
     (plain, plain_costs, plain_state), (observed, costs, state) = ends
     assert plain.lowering.kind == way
-    for name in plain.population.slots:
-        assert torch.equal(plain.population.slots[name], observed.population.slots[name]), name
+    for name in plain.population.tensors:
+        assert torch.equal(plain.population.tensors[name], observed.population.tensors[name]), name
     assert all(np.array_equal(a, b) for a, b in zip(plain_costs, costs, strict=True))
     assert [run.readings for run in plain.runs()] == [run.readings for run in observed.runs()]
     assert torch.equal(plain_state, state)
@@ -158,7 +158,7 @@ def test_dead_units_are_found_in_the_member_that_has_them(data):
     list(trainer_of(data, members, observer=observer, epochs=1).epochs())
     shares = []
     for looks in observer.take().values():
-        trace = Trace("momentum")
+        trace = MemberTrace("momentum")
         details = trace.add(looks)
         units = trace.log([2.3] * 15, ()).units
         assert units["2"].units == 20  # the ReLU speaks for the layer that feeds it
@@ -209,7 +209,7 @@ def test_what_goes_wrong_inside_reaches_nobody(data, monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr(Twin, "look", broken)
+    monkeypatch.setattr(ShadowModel, "observe", broken)
     observer = PopulationObserver()
     trainer = trainer_of(data, candidates(lambda: two_layer(64, 20), [1e-2]), observer=observer)
     list(trainer.epochs())
@@ -248,7 +248,7 @@ def test_details_are_histograms_and_the_first_layer(data):
 def test_a_series_has_no_point_where_there_is_no_number(data):
     observer = PopulationObserver(4)
     list(trainer_of(data, candidates(with_everything, [1e-2]), observer=observer, epochs=1).epochs())
-    details = Trace("momentum").add(observer.take()[0])
+    details = MemberTrace("momentum").add(observer.take()[0])
     assert {name for name in details.series if name.startswith("layers/6/")} == {
         "layers/6/mean",
         "layers/6/std",

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from babysit.watching.ranks import RankNote
-from babysit.watching.report import judge
-from babysit.watching.sample import Log, Setup
+from babysit.watching.report import report_on
+from babysit.watching.sample import Setup, WatchLog
 from together import said_in, trained_together
 
 TESTS = Path(__file__).parents[1]
@@ -127,7 +127,8 @@ NAN = float("nan")
 def test_who_was_first_is_told(own, others, message):
     notes = tuple(RankNote(rank, step, loss, bad, NAN) for rank, (step, loss, bad) in enumerate(others, 1))
     found = {
-        cause.finding.rule: cause.finding.message for cause in judge(Log(Setup(), own, ranks=notes)).causes
+        cause.finding.rule: cause.finding.message
+        for cause in report_on(WatchLog(Setup(), own, ranks=notes)).causes
     }
     assert found.get("other_process_not_finite") == message
 
@@ -137,7 +138,7 @@ def test_a_rank_that_only_misses_another_is_not_blamed():
         RankNote(1, 9, 1.0, ending="RuntimeError: Connection closed by peer [127.0.0.1]:4711"),
         RankNote(2, 9, 1.0, ending="ValueError: Target 4 is out of bounds."),
     )
-    log = Log(Setup(), (1.0,) * 9, ending="RuntimeError: Connection closed by peer", ranks=notes)
-    cause = judge(log).causes[0]
+    log = WatchLog(Setup(), (1.0,) * 9, ending="RuntimeError: Connection closed by peer", ranks=notes)
+    cause = report_on(log).causes[0]
     assert (cause.finding.rule, cause.finding.where) == ("other_process_raised", "rank 2")
     assert [symptom.rule for symptom in cause.symptoms] == ["loop_raised"]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from babysit import watch
 from babysit.errors import InputError
 from babysit.verdicts import Health
-from babysit.watching.watch import watch
 from watching.loops import Recurrent, convnet, fit, mlp, pictures, points, waves
 
 SGD, Adam = torch.optim.SGD, torch.optim.Adam
@@ -97,16 +97,16 @@ def test_steps_after_the_context_set_no_hooks():
     assert watching.log().steps == 101
 
 
-def test_an_error_of_the_watch_is_swallowed_counted_and_told_once(monkeypatch):
+def test_an_error_of_the_watch_is_swallowed_counted_and_reported_once(monkeypatch):
     def broken(*_):
         raise RuntimeError("a broken statistic")
 
     monkeypatch.setattr("babysit.watching.capture.layer_scalars", broken)
     report, losses = fit(mlp(), points(), nn.CrossEntropyLoss(), SGD(mlp().parameters(), 0.1), epochs=2)
-    told = [finding for finding in report.findings if finding.rule == "watch_failed"]
+    found = [finding for finding in report.findings if finding.rule == "watch_failed"]
     assert len(losses) == 32
-    assert len(told) == 1
-    assert "a broken statistic" in told[0].message
+    assert len(found) == 1
+    assert "a broken statistic" in found[0].message
 
 
 def test_a_log_that_breaks_does_not_end_the_job_either(monkeypatch):
@@ -155,7 +155,7 @@ def test_accumulated_gradients_are_measured_at_the_optimizers_steps():
     assert len(log.samples) <= log.updates <= 20
     assert len(log.samples) >= 5
     assert all(sample.stepped for sample in log.samples[:-1])
-    assert not [sample for sample in log.samples if sample.leftover]
+    assert not [sample for sample in log.samples if sample.stale]
 
 
 def test_several_optimizers():
@@ -206,7 +206,7 @@ def test_a_compiled_model_is_watched_from_outside():
     assert log.setup.compiled
     assert not log.samples[-1].layers
     assert log.samples[-1].tensors
-    assert log.samples[-1].leftover is False
+    assert log.samples[-1].stale is False
 
 
 def test_the_update_ratio_is_the_actual_change():

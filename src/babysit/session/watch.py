@@ -1,4 +1,4 @@
-"""``babysit.watch`` with a store: a loop of one's own, recorded as a study that the views can show."""
+"""``babysit.watch``: your own training loop, watched and, with a store, recorded as a study."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,28 +17,25 @@ from babysit.diagnosis.report import Report
 from babysit.errors import InputError, StopRequested
 from babysit.records import CommandKind, Details, Reading, Result, Run, State, Touch, Trial
 from babysit.session.jobs.environment import environment
-from babysit.training.requests import Request
-from babysit.tuning.engines.events import told_of_stop
+from babysit.training.requests import MemberRequest
+from babysit.tuning.engines.events import with_stop_message
 from babysit.watching.ranks import processes, rank
-from babysit.watching.sample import Log
+from babysit.watching.sample import WatchLog
 from babysit.watching.scaled_rates import ScaledRates
 from babysit.watching.trace import CHANCE, quantities
 from babysit.watching.watch import EVERY, Watch
-from babysit.watching.watch import watch as watch_only
-from babysit.watching.watcher import Watcher
 
 if TYPE_CHECKING:  # loaded only where a store is asked for
-    from babysit.session.commands.handler import RunDesk
-    from babysit.store.writer import Writer
+    from babysit.session.commands.handler import RunCommandHandler
 
 FLAG, RAISE = "flag", "raise"
-"""How a loop wants to hear that it should stop."""
+"""Ways in which a loop learns that it should stop."""
 
 _SHARE = 100
-"""Writing may take one part in so many of the loop's time."""
+"""Writing may take one hundredth of the loop's time."""
 _SECONDS = 1.0
 _PATIENCE_SECONDS = 30.0
-"""How long the end of somebody's loop may be held up by a database server that is away."""
+"""Longest time for which an unreachable database server delays the end of the loop."""
 
 
 def watch(
@@ -54,35 +50,35 @@ def watch(
     dashboard: bool = False,
     before: Report | None = None,
 ) -> Watch:
-    """Watches a training loop: weights, losses and random numbers are the same with it and without.
+    """Watches a training loop. Weights, losses and random numbers are the same with it and without.
 
-    Nothing that goes wrong inside the watch reaches the loop; it is counted and told in the report.
+    An exception inside the watch never reaches the loop. It is counted and shown in the report.
 
     Args:
         model: the module that the loop calls.
         optimizer: the optimizer, or several of them.
-        loss: the criterion; as a module it lets the watch see predictions beside targets.
-        name: what to call the run in its report; by default the model's class.
-        every: steps from sample to sample in the beginning. The first eight steps are sampled more often;
-            after the 64th samples become rarer, until they are sixteen times as far apart.
-        store: a path or a database's URL; the run is recorded there as a study of kind "watch", of several
-            processes by the first only. With it the run can be touched while it trains, from the command
-            line or the dashboard: its learning rate multiplied, or the run stopped. Default: no store, and
-            then nothing is ever touched.
-        stop: what becomes of a request to stop: with "flag", the default, ``watch.should_stop`` turns true,
-            and it is for the loop to ask; with "raise", ``watch.step`` raises
-            :class:`babysit.StopRequested`, which ends the loop and is caught as the context is left.
+        loss: the criterion. As a module it lets the watch see predictions beside targets.
+        name: the run's name in its report. Default: the model's class.
+        every: steps from sample to sample at first. The first eight steps are sampled more often. After step
+            64 samples become rarer, until they are sixteen times as far apart.
+        store: a path or a database's URL. The run is recorded there as a study of kind "watch"; of several
+            processes only the first records. With a store the run can be changed while it trains, from the
+            command line or the dashboard: its learning rate multiplied, or the run stopped. Default: no
+            store, and the run cannot be changed.
+        stop: what a request to stop does. With "flag" ``watch.should_stop`` turns true, and the loop has to
+            ask for it. With "raise" ``watch.step`` raises :class:`babysit.StopRequested`, which ends the
+            loop and is caught as the context is left. Default: "flag".
         dashboard: show the store in a browser meanwhile, from a process of its own; its address is printed
-            on standard error. Needs a store, and the extra ``dashboard``. Default False.
+            on standard error. Needs a store, and the extra ``dashboard``. Default: False.
         before: the report of ``babysit.check`` on the same program. The watch's report reasons over both: a
-            symptom that is seen live is put under the cause found before. Default: None.
+            symptom of the run is listed under the cause that the check found. Default: None.
 
     Returns:
         A context manager; its hooks live while the context is open.
 
     Raises:
-        InputError: the model is no module, ``every`` is below 1, ``stop`` is neither of the two, or there is
-            nothing to show or to show it with.
+        InputError: the model is not a module, ``every`` is below 1, ``before`` is not a report, ``stop`` is
+            neither of the two, or there is no store or no extra to show it with.
         StoreError: the store cannot be made or opened.
 
     Example:
@@ -103,50 +99,43 @@ def watch(
         raise InputError(f"watch(stop={stop!r}): there is no such way to stop", fix=f"{FLAG!r} or {RAISE!r}")
     if dashboard and store is None:
         raise InputError("watch(dashboard=True) has nothing to show", fix="give a store, store='runs.sqlite'")
-    plain = watch_only(model, optimizer, loss=loss, name=name, every=every, before=before)
+    watched = {"loss": loss, "name": name, "every": every, "before": before}
     if store is None or rank() != 0:
-        return plain
-    from babysit.session.dashboard import dashboard_beside
-    from babysit.store.writer import Writer
-
-    beside = dashboard_beside(store, _tell, wanted=dashboard)
-    writer = Writer(store, patience_seconds=_PATIENCE_SECONDS)
-    return RecordedWatch(plain._watcher, plain.name, writer, store, stop, beside, before)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+        return Watch(model, optimizer, **watched)
+    return RecordedWatch(model, optimizer, store=store, stop=stop, dashboard=dashboard, **watched)
 
 
 class RecordedWatch(Watch):
-    """A watched run that is written down while it goes on; ``watch`` makes it.
+    """A watched run that is recorded in a store while it trains; :func:`babysit.watch` makes it.
 
     Args:
-        watcher: what collects.
-        name: what to call the run.
-        writer: of the store; closed with the context.
-        url: of the store.
-        stop: "flag" or "raise".
-        beside: open as long as the context is; default nothing.
-        before: what was found before it trained. Default: None.
+        model, optimizer, store, stop, dashboard: as for :func:`babysit.watch`.
+        watched: the other arguments of :class:`Watch`.
     """
 
     def __init__(
         self,
-        watcher: Watcher,
-        name: str,
-        writer: Writer,
-        url: str,
+        model: torch.nn.Module,
+        optimizer: Any,
+        *,
+        store: str,
         stop: str = FLAG,
-        beside: AbstractContextManager[None] | None = None,
-        before: Report | None = None,
+        dashboard: bool = False,
+        **watched: Any,
     ) -> None:
-        super().__init__(watcher, name, before)
-        self._beside = beside or nullcontext()
-        self._writer, self._url, self._stop = writer, url, stop
-        self._scaled = ScaledRates(watcher.optimizers)
-        self._desk: RunDesk | None = None
-        self._stopping: Request | None = None
+        super().__init__(model, optimizer, **watched)
+        from babysit.session.dashboard import dashboard_beside
+        from babysit.store.writer import Writer
+
+        self._beside = dashboard_beside(
+            store, lambda line: print(line, file=sys.stderr, flush=True), wanted=dashboard
+        )
+        self._writer = Writer(store, patience_seconds=_PATIENCE_SECONDS)
+        self._url, self._stop = store, stop
+        optimizers = self._watcher.optimizers
+        self._scaled = ScaledRates(optimizers)
+        self._handler: RunCommandHandler | None = None
+        self._stopping: MemberRequest | None = None
         self._raised: StopRequested | None = None
         self._touches: list[Touch] = []
         self._study = -1
@@ -154,9 +143,9 @@ class RecordedWatch(Watch):
         self._written_losses = self._written_step = 0
         self._started = time.monotonic()
         self._due = self._started + _SECONDS
-        rates = {float(group.get("lr", 0.0)) for each in watcher.optimizers for group in each.param_groups}
-        optimizers = ", ".join(type(each).__name__ for each in watcher.optimizers)
-        self._trial = Trial(0, 0, {"learning_rate": max(rates, default=0.0), "optimizer": optimizers})
+        rates = {float(group.get("lr", 0.0)) for each in optimizers for group in each.param_groups}
+        names = ", ".join(type(each).__name__ for each in optimizers)
+        self._trial = Trial(0, 0, {"learning_rate": max(rates, default=0.0), "optimizer": names})
 
     def __enter__(self) -> RecordedWatch:
         self._watcher.guard(self._begin)
@@ -175,12 +164,12 @@ class RecordedWatch(Watch):
             settings={"environment": environment()},
         )
         self._writer.begin_trials(self._study, [self._trial])
-        from babysit.session.commands.handler import RunDesk
+        from babysit.session.commands.handler import RunCommandHandler
 
-        self._desk = RunDesk(self._url, self._study, self._refusal()).__enter__()
+        self._handler = RunCommandHandler(self._url, self._study, self._refusal()).__enter__()
 
     def _refusal(self) -> str:
-        """Why nothing can be done to the run; empty if it can."""
+        """Returns the reason why the run cannot be changed; empty if it can."""
         together = processes()
         if together > 1:
             return f"{together} processes train this model together, and one alone must not change or end"
@@ -189,62 +178,61 @@ class RecordedWatch(Watch):
         return ""
 
     def step(self, loss: Tensor | float) -> None:
-        """One step of the loop is done; now and then what is new is written down."""
+        """Records one step of the loop, and now and then writes what is new to the store."""
         super().step(loss)
         if time.monotonic() >= self._due:
             self._watcher.guard(self._write)
-        if self._desk is not None and not self._desk.inbox.is_empty:
-            self._watcher.guard(self._heed, self._desk)
+        if self._handler is not None and not self._handler.inbox.is_empty:
+            self._watcher.guard(self._apply_requests, self._handler)
         if self._stopping is not None and self._stop == RAISE:
-            self._watcher.guard(self._stopped)
-            self._raised = StopRequested("somebody asked this run to stop")
+            self._watcher.guard(self._answer_stop)
+            self._raised = StopRequested("this run was asked to stop")
             raise self._raised
 
-    def _heed(self, desk: RunDesk) -> None:
-        """Does what was asked since the last step."""
-        for request in desk.requests([0]):
+    def _apply_requests(self, handler: RunCommandHandler) -> None:
+        """Applies the requests that arrived since the last step."""
+        for request in handler.requests([0]):
             if request.touch.kind is CommandKind.STOP:
                 self._stopping = self._stopping or request
             else:
                 self._scaled.factor *= request.touch.argument
-                self._done(request)
+                self._answer(request)
 
-    def _done(self, request: Request) -> None:
+    def _answer(self, request: MemberRequest) -> None:
         step = self._watcher.steps
         self._touches.append(replace(request.touch, step=step))
         request.done(step)
 
-    def _stopped(self) -> None:
+    def _answer_stop(self) -> None:
         if self._stopping is not None and not any(one.kind is CommandKind.STOP for one in self._touches):
-            self._done(self._stopping)
+            self._answer(self._stopping)
 
     @property
     def should_stop(self) -> bool:
-        """Whether somebody asked the run to stop; the request counts as applied once the loop has asked."""
-        self._watcher.guard(self._stopped)
+        """True once the user has asked the run to stop. Reading it marks the request as applied."""
+        self._watcher.guard(self._answer_stop)
         return self._stopping is not None
 
     @property
     def learning_rate_factor(self) -> float:
-        """What every learning rate is multiplied with while an optimizer steps: 1 unless somebody asked."""
+        """The factor on every learning rate while an optimizer steps. Default: 1."""
         return self._scaled.factor
 
-    def _epoch(self, *values: float) -> None:
-        super()._epoch(*values)
+    def _epoch(self, train_accuracy: float, val_accuracy: float, val_loss: float) -> None:
+        super()._epoch(train_accuracy, val_accuracy, val_loss)
         self._write()
 
     def _write(self) -> None:
         started = time.monotonic()
-        self._write_news(self._watcher.log())  # let go before the report makes one of its own
+        log = self._watcher.log()
+        self._write_layers(log)
+        self._write_losses(log)
+        del log  # frees the losses before the report makes its own log
         self._writer.verdict(self._study, self._trial, self.report())
         now = time.monotonic()
         self._due = now + max(_SECONDS, _SHARE * (now - started))
 
-    def _write_news(self, log: Log) -> None:
-        self._write_layers(log)
-        self._write_losses(log)
-
-    def _write_layers(self, log: Log) -> None:
+    def _write_layers(self, log: WatchLog) -> None:
         series: dict[str, tuple[list[int], list[float]]] = {}
         fresh = [sample for sample in log.samples if sample.step > self._written_step]
         points = [(sample.step, *point) for sample in fresh for point in quantities(sample)]
@@ -261,8 +249,8 @@ class RecordedWatch(Watch):
             values.append(value)
         self._writer.details(self._study, self._trial, Details(series))
 
-    def _write_losses(self, log: Log) -> None:
-        """The losses since the last time, and the reading of each epoch among them."""
+    def _write_losses(self, log: WatchLog) -> None:
+        """Writes the losses since the last call, and the reading of each epoch among them."""
         for epoch in log.epochs[len(self._readings) :]:
             rate = next((rate for sample in log.samples[-1:] for rate in sample.rates), float("nan"))
             accuracies = (epoch.train_accuracy, epoch.val_accuracy)
@@ -271,29 +259,34 @@ class RecordedWatch(Watch):
             self._writer.epoch(self._study, self._trial, self._readings[-1], *self._losses(log, epoch.step))
         self._writer.costs(self._study, self._trial, *self._losses(log, log.steps))
 
-    def _losses(self, log: Log, last: int) -> tuple[range, Sequence[float]]:
+    def _losses(self, log: WatchLog, last: int) -> tuple[range, Sequence[float]]:
         first, self._written_losses = self._written_losses, max(last, self._written_losses)
         return range(first + 1, self._written_losses + 1), log.losses[first : self._written_losses]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        ours = error is not None and error is self._raised
-        kind, error = (None, None) if ours else (kind, error)
+        is_own_stop = error is not None and error is self._raised
+        kind, error = (None, None) if is_own_stop else (kind, error)
         super().__exit__(kind, error, trace)
         self._watcher.guard(self._scaled.stop)
         self._watcher.guard(self._write)
-        if self._desk is not None:
-            self._watcher.guard(self._desk.__exit__, kind, error, trace)
+        if self._handler is not None:
+            self._watcher.guard(self._handler.__exit__, kind, error, trace)
         self._watcher.guard(self._finish, error)
         self._watcher.guard(self._writer.close)
         self._watcher.guard(self._beside.__exit__, None, None, None)
-        return ours
+        return is_own_stop
 
     def _finish(self, error: BaseException | None) -> None:
         log = self._watcher.log()
+        is_stopped = any(touch.kind is CommandKind.STOP for touch in self._touches)
+        if error is None:
+            state = State.STOPPED if is_stopped else State.COMPLETE
+        else:
+            state = State.STOPPED if isinstance(error, KeyboardInterrupt) else State.FAILED
         run = Run(
-            self._state(error),
+            state,
             tuple(self._readings),
             log.losses[0] if log.losses else float("nan"),
             seconds=time.monotonic() - self._started,
@@ -301,13 +294,7 @@ class RecordedWatch(Watch):
             message="" if error is None else f"{type(error).__name__}: {error}",
             touches=tuple(self._touches),
         )
-        run = told_of_stop(run) if run.was_stopped_by_hand and error is None else run
+        run = with_stop_message(run) if is_stopped and error is None else run
         verdicts = {self._trial.key: self.report()}
         self._writer.finish_trials(self._study, [Result(self._trial, run)], verdicts)
         self._writer.finish_study(self._study, run.state, {})
-
-    def _state(self, error: BaseException | None) -> State:
-        if error is None:
-            by_hand = any(touch.kind is CommandKind.STOP for touch in self._touches)
-            return State.STOPPED if by_hand else State.COMPLETE
-        return State.STOPPED if isinstance(error, KeyboardInterrupt) else State.FAILED

@@ -1,0 +1,1 @@
+"""Door 2: a training loop that runs, sampled without disturbing it."""

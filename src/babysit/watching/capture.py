@@ -1,7 +1,8 @@
-"""Hooks that cannot disturb: they look, return nothing, never raise, and are gone when their step is over.
+"""Forward and backward hooks of one sampled step that do not disturb the model.
 
-A forward hook only keeps a reference. Statistics are computed when the backward pass begins, so that a
-validation batch that happens to come between is never taken for a training batch.
+They return nothing, never raise, and are removed after their step. A forward hook only keeps a reference.
+Statistics are computed when the backward pass starts, so that a validation batch in between is never taken
+for a training batch.
 """
 
 from __future__ import annotations
@@ -28,27 +29,28 @@ from babysit.watching.measuring import (
 RELUS = (nn.ReLU, nn.ReLU6)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-MOODY = (*NORMS, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
-"""Layers that behave otherwise in eval mode."""
+MODE_DEPENDENT = (*NORMS, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+"""Layers that behave differently in eval mode."""
 _SQUASHING = (nn.Sigmoid, nn.Tanh)
 _MOST_OUTPUTS = 8
+_MOST_CLASSES = 1000
 _SMALL = 4096
-"""So many numbers are copied in less time than a few statistics of them take."""
+"""Copying this many numbers takes less time than computing a few statistics of them."""
 
 
 class Removable(Protocol):
-    """What PyTorch returns for a hook."""
+    """Handle of a hook, as PyTorch returns it."""
 
     def remove(self) -> None:
-        """Takes the hook away."""
+        """Removes the hook."""
 
 
-class Guard:
+class ExceptionGuard:
     """Swallows every exception, counts them and remembers the first.
 
     Attributes:
-        failures: how many.
-        first: the first in words.
+        failures: number of exceptions.
+        first: the first of them, as text.
     """
 
     def __init__(self) -> None:
@@ -56,10 +58,10 @@ class Guard:
         self.first = ""
 
     def __call__(self, function: Callable[..., object], *args: object) -> None:
-        """Calls the function; whatever it returns or raises goes no further.
+        """Calls the function; ignores what it returns and counts what it raises.
 
         Example:
-            >>> guard = Guard()
+            >>> guard = ExceptionGuard()
             >>> guard(int, "no number")
             >>> guard.failures
             1
@@ -76,21 +78,27 @@ class Guard:
 
 
 def is_compiled(model: nn.Module) -> bool:
-    """Whether torch.compile made the module, or was told to compile its call: hooks inside are of no use."""
+    """Tells whether torch.compile made the module or compiles its call, so that hooks inside do not work."""
     return hasattr(model, "_orig_mod") or getattr(model, "_compiled_call_impl", None) is not None
 
 
 def watched_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """The layers whose outputs are measured: those with parameters of their own, and activations.
+    """Finds the layers whose outputs are measured: those with parameters of their own, and activations.
 
     Args:
-        model: any module; compiled and scripted parts of it are left alone.
+        model: any module; compiled and scripted parts of it are skipped.
 
     Example:
         >>> list(watched_layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Dropout())))
         ['0', '1']
     """
-    return {name or "model": layer for name, layer in _leaves("", model) if _is_telling(layer)}
+    found = {}
+    for name, layer in _leaves("", model):
+        has_parameters = any(True for _ in layer.parameters(recurse=False))
+        is_activation = isinstance(layer, (*RELUS, *_SQUASHING)) or "activation" in type(layer).__module__
+        if has_parameters or is_activation:
+            found[name or "model"] = layer
+    return found
 
 
 def _leaves(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -103,13 +111,8 @@ def _leaves(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         yield from _leaves(f"{name}.{child}" if name else child, inner)
 
 
-def _is_telling(layer: nn.Module) -> bool:
-    own = any(True for _ in layer.parameters(recurse=False))
-    return own or isinstance(layer, (*RELUS, *_SQUASHING)) or "activation" in type(layer).__module__
-
-
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """The tensors in an output: a tensor, or any nest of tuples, lists and mappings of them.
+    """Yields the tensors in an output: a tensor, or nested tuples, lists and mappings of tensors.
 
     Example:
         >>> [tensor.shape[0] for tensor in tensors_in((torch.ones(1), {"h": [torch.ones(2), None]}))]
@@ -124,14 +127,11 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 def first_float(value: Any) -> Tensor | None:
-    """The first tensor of floating-point numbers with a batch dimension in an output."""
-    if isinstance(value, Tensor):
-        return value if _is_telling_tensor(value) else None
-    return next(filter(_is_telling_tensor, tensors_in(value)), None)
-
-
-def _is_telling_tensor(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() and tensor.dim() > 0 and tensor.numel() > 0
+    """Returns the first floating-point tensor with a batch dimension in an output; None without one."""
+    for tensor in tensors_in(value):
+        if tensor.is_floating_point() and tensor.dim() > 0 and tensor.numel() > 0:
+            return tensor
+    return None
 
 
 class Capture:
@@ -141,13 +141,28 @@ class Capture:
         model: the module that the user calls.
         criterion: the loss, if it is a module.
         guard: swallows what goes wrong.
-        began: called when the backward pass of a batch begins.
+        on_backward: called when the backward pass of a batch starts.
+
+    Attributes:
+        layers: the layers that are measured, by name.
+        kept: outputs of the layers in the newest forward pass.
+        given: its first floating-point input.
+        entered: its first input of any type.
+        output: its first floating-point output.
+        single: whether it returned one number for the batch.
+        training: whether the model was in training mode.
+        judged: predictions and targets, as the criterion received them.
+        loss: what the criterion returned.
     """
 
     def __init__(
-        self, model: nn.Module, criterion: nn.Module | None, guard: Guard, began: Callable[[], None]
+        self,
+        model: nn.Module,
+        criterion: nn.Module | None,
+        guard: ExceptionGuard,
+        on_backward: Callable[[], None],
     ) -> None:
-        self.model, self.criterion, self.guard, self.began = model, criterion, guard, began
+        self.model, self.criterion, self.guard, self.on_backward = model, criterion, guard, on_backward
         self.layers = watched_layers(model)
         self._on_layers = [
             (layer, self._guarded(self._on_layer(name)))
@@ -158,9 +173,9 @@ class Capture:
         self.forget()
 
     def forget(self) -> None:
-        """Lets go of everything that was kept."""
+        """Drops everything that was kept."""
         self.kept: dict[str, Tensor] = {}
-        self._fed: dict[str, str] = {}
+        self._feeders: dict[str, str] = {}
         self._newest: tuple[str, object] = ("", None)
         self.given: Tensor | None = None
         self.entered: Tensor | None = None
@@ -175,7 +190,7 @@ class Capture:
         """Sets the hooks.
 
         Args:
-            inside: also those on the layers; without, only the model's own output is waited for.
+            inside: also on the layers and the criterion; otherwise only on the model itself.
         """
         self.disarm()
         self.forget()
@@ -202,40 +217,34 @@ class Capture:
     def _on_layer(self, name: str) -> Callable[..., None]:
         def keep(layer: nn.Module, inputs: Any, output: Any) -> None:
             found = first_float(output)
-            if found is not None:
-                self.kept[name] = found
-                if isinstance(layer, (*NORMS, *RELUS)):
-                    self._note_feeder(name, inputs)
-                self._newest = (name, output)
+            if found is None:
+                return
+            self.kept[name] = found
+            if isinstance(layer, (*NORMS, *RELUS)):
+                # Its feeder is the layer whose output goes straight into it; none if it is called again.
+                feeder, fed = self._newest
+                is_fed = name not in self._feeders and bool(inputs) and inputs[0] is fed
+                self._feeders[name] = feeder if is_fed else ""
+            self._newest = (name, output)
 
         return keep
 
-    def _note_feeder(self, name: str, inputs: Any) -> None:
-        """Which layer's output goes straight into this one; none if the layer is called more than once."""
-        feeder, output = self._newest
-        once = name not in self._fed and bool(inputs) and inputs[0] is output
-        self._fed[name] = feeder if once else ""
-
     def _on_model(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        asking = [tensor for tensor in tensors_in(output) if tensor.requires_grad][:_MOST_OUTPUTS]
+        outputs = [tensor for tensor in tensors_in(output) if tensor.requires_grad][:_MOST_OUTPUTS]
         self.training, self.given, self.output = module.training, first_float(inputs), first_float(output)
         self.entered = next(tensors_in(inputs), None)
         self.single = isinstance(output, Tensor) and output.dim() == 0
         if len(self.layers) == 1 and self.model in self.layers.values() and self.output is not None:
             self.kept[next(iter(self.layers))] = self.output
         self._current = token = object()
-        for tensor in asking:
-            tensor.register_hook(self._on_backward(token))  # type: ignore[no-untyped-call]
 
-    def _on_backward(self, token: object) -> Callable[[Tensor], None]:
-        """Only the newest forward's backward counts, and of its outputs only the first to be reached."""
-
-        def began(_: Tensor) -> None:
+        def started(_: Tensor) -> None:  # once, for the newest forward pass only
             if self._current is token:
                 self._current = None
-                self.guard(self.began)
+                self.guard(self.on_backward)
 
-        return began
+        for tensor in outputs:
+            tensor.register_hook(started)  # type: ignore[no-untyped-call]
 
     def _on_criterion(self, _: nn.Module, inputs: Any, output: Any) -> None:
         given = list(tensors_in(inputs))[:2]
@@ -245,13 +254,13 @@ class Capture:
 
     @torch.no_grad()
     def measure(self, scalars: Scalars) -> dict[str, Tensor]:
-        """Statistics of what was kept.
+        """Computes statistics of what was kept, and drops it.
 
         Args:
-            scalars: where they go.
+            scalars: where they are added.
 
         Returns:
-            Which units were active, by layer; for layers without units of that kind nothing.
+            Which units were active, by layer; layers without such units are missing.
         """
         names = list(self.kept)
         values = [first_examples(output) for output in self.kept.values()]
@@ -260,45 +269,50 @@ class Capture:
             scalars.add(("layer", name), measured, each.numel())
         if self.output is not None and self.output.dim() > 0:
             rows = self.output if self.output.dim() > 1 else self.output[:, None]
-            self._measure_output(scalars, output_part(rows))
-        if self.judged is not None and _comparable(*self.judged):
+            entered = self.entered
+            is_plain = entered is not None and entered.layout is torch.strided and not entered.is_complex()
+            given = _input_scalars(entered) if entered is not None and is_plain else []
+            _measure_soon(
+                scalars, ("output",), output_part(rows), lambda kept: [*output_scalars(kept), *given]
+            )
+        if self.judged is not None:
             _measure_targets(scalars, *self.judged)
         active = self._active(dict(zip(names, values, strict=True)))
-        # No longer than the backward pass itself would keep them.
+        # Kept no longer than the backward pass itself would keep them.
         self.kept, self._newest, self.given, self.output, self.judged = {}, ("", None), None, None, None
         self.entered = None
         return active
 
-    def _measure_output(self, scalars: Scalars, values: Tensor) -> None:
-        entered = self.entered
-        plain = entered is not None and entered.layout is torch.strided and not entered.is_complex()
-        given = _input_scalars(entered) if entered is not None and plain else []
-        _soon(scalars, ("output",), values, lambda kept: [*output_scalars(kept), *given])
-
     def _active(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Where a layer goes straight into a norm or ReLU, that one tells which units are active."""
-        feeders = set(self._fed.values())
+        """Finds the active units of each layer.
+
+        A layer that feeds a norm or ReLU is skipped: the units of that one count.
+        """
+        feeders = set(self._feeders.values())
         active, maps = {}, False
         for name, each in values.items():
             layer = self.layers[name]
             if isinstance(layer, (nn.Linear, *CONVOLUTIONS, *NORMS)):
                 maps = not isinstance(layer, nn.Linear)
-            telling = isinstance(layer, (nn.Linear, *CONVOLUTIONS, *NORMS, *RELUS))
-            if telling and each.dim() > 1 and name not in feeders:
+            has_units = isinstance(layer, (nn.Linear, *CONVOLUTIONS, *NORMS, *RELUS))
+            if has_units and each.dim() > 1 and name not in feeders:
                 active[name] = active_units(each, maps)
         return active
 
 
 def _measure_targets(scalars: Scalars, output: Tensor, targets: Tensor) -> None:
-    kind = "moments" if targets.is_floating_point() else "classes"
-    classes = output.shape[1] if kind == "classes" else 0
-    _soon(scalars, (kind,), targets, lambda kept: target_scalars(kept, classes))
+    """Adds the moments of targets that are numbers, or the shares of targets that are class numbers."""
+    if targets.is_floating_point():
+        _measure_soon(scalars, ("moments",), targets, lambda kept: target_scalars(kept, 0))
+    elif output.dim() == 2 and targets.dim() == 1 and output.shape[1] <= _MOST_CLASSES:
+        classes = output.shape[1]
+        _measure_soon(scalars, ("classes",), targets, lambda kept: target_scalars(kept, classes))
 
 
-def _soon(
+def _measure_soon(
     scalars: Scalars, name: Hashable, values: Tensor, compute: Callable[[Tensor], list[Tensor]]
 ) -> None:
-    """Computed from a copy when all is read if that copy is small, else at once."""
+    """Computes at once, or of few values later: from a copy, when all samples are read."""
     if values.numel() > _SMALL:
         scalars.add(name, compute(values), values.numel())
         return
@@ -306,16 +320,9 @@ def _soon(
     scalars.later(name, lambda: compute(kept), values.numel())
 
 
-def _comparable(output: Tensor, targets: Tensor) -> bool:
-    """Class numbers beside one score a class, or numbers beside numbers."""
-    if targets.is_floating_point():
-        return True
-    return output.dim() == 2 and targets.dim() == 1 and output.shape[1] <= 1000
-
-
 def _input_scalars(given: Tensor) -> list[Tensor]:
-    """Returns the sum of an input, which tells whether it is finite, its root mean square, and whether some
-    first examples of it differ.
+    """Returns an input's sum, which shows NaN and infinity, its root mean square, and whether its first
+    examples differ.
     """
     few = given[:EXAMPLES] if given.dim() > 0 else given
     differ = (few != few[:1]).any().float() if given.dim() > 0 else few.new_zeros((), dtype=torch.float32)

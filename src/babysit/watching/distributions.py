@@ -1,4 +1,4 @@
-"""Histograms of activations and gradients, and the first layer's weights as they may be drawn."""
+"""Histograms of activations and gradients, and the first layer's weights for drawing."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from babysit.records import Histogram, Snapshot
 
 BINS = 40
 _NUMBERS = 1 << 15
-"""At most so many numbers, evenly spaced, are counted."""
+"""At most this many numbers, evenly spaced, are counted."""
 UNITS = 25
-"""So many units of the first layer are kept: five rows of five images."""
+"""Units of the first layer that are kept: five rows of five images."""
 _MOST_WEIGHTS = 1 << 17
 
 
 def histogram(name: str, step: int, values: Tensor) -> Histogram | None:
-    """The spread of some numbers between the lowest and the highest of them.
+    """Counts numbers in bins of equal width, from the lowest to the highest of them.
 
     Args:
-        name: what they are.
-        step: when.
-        values: any shape; beyond 32,768 numbers, evenly spaced ones count.
+        name: the name of the numbers.
+        step: their step.
+        values: any shape; of more than 32,768 numbers, evenly spaced ones count.
 
     Returns:
         The histogram; None where a number is not finite, or there is none.
@@ -51,12 +51,12 @@ def histogram(name: str, step: int, values: Tensor) -> Histogram | None:
 
 
 def first_layer(parameters: Mapping[str, Tensor], step: int, shape: tuple[int, ...]) -> Snapshot | None:
-    """The weights of the first layer, at most 25 units of it.
+    """Keeps the weights of the first layer, at most 25 units of it.
 
     Args:
-        parameters: one model's, in its order.
-        step: when.
-        shape: of one example; a unit that sees all of it gets this shape.
+        parameters: those of one model, in its order.
+        step: their step.
+        shape: of one example; a unit that is connected to all of it gets this shape.
 
     Returns:
         The snapshot; None where the model has no weight tensor, or its units are too large to draw.

@@ -1,29 +1,29 @@
-"""What a run leaves behind in bounded memory: eight bytes a step for its loss, and at most 512 samples."""
+"""Losses and samples of a run in bounded memory: eight bytes a step for the loss, at most 512 samples."""
 
 from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from babysit.watching.pending import Taken, samples_of
+from babysit.watching.pending import PendingSample, read_samples
 from babysit.watching.sample import Sample, Units
 
 MOST_SAMPLES = 512
-"""When there are so many, every other one is dropped and new ones come half as often."""
-_BATCHES = 16
-"""A unit is dead if silent in the last so many sampled batches."""
+"""Beyond this number every other sample is dropped, and new ones come half as often."""
+UNIT_BATCHES = 16
+"""A unit is dead if it was silent in each of this many newest sampled batches."""
 _MOST_WAITING = 512
 _MOST_UNREAD = 16
 MOST_PACES = 1024
-"""So many of the newest paces count."""
+"""Number of newest paces that count."""
 
 
 class Losses:
-    """One number a step; those on a device are read in bulk, for reading one would wait for it.
+    """One number a step. Those on a device are read in bulk, as reading one would wait for it.
 
     Example:
         >>> losses = Losses()
@@ -41,7 +41,7 @@ class Losses:
         return len(self._values)
 
     def add(self, loss: Tensor | float) -> None:
-        """The next step's loss: a number, or a tensor, of which the mean counts."""
+        """Adds the next step's loss: a number, or a tensor, of which the mean counts."""
         if not isinstance(loss, Tensor):
             self._values.append(float(loss))
             return
@@ -58,7 +58,7 @@ class Losses:
             self.flush()
 
     def flush(self) -> None:
-        """Reads what waits on a device."""
+        """Reads the losses that wait on a device."""
         if self._waiting:
             numbers = torch.stack([value for _, value in self._waiting]).tolist()
             for (index, _), number in zip(self._waiting, numbers, strict=True):
@@ -66,36 +66,36 @@ class Losses:
             self._waiting = []
 
     def read(self) -> array[float]:
-        """All of them, as a copy: of a long run a tuple of numbers would take four times its memory."""
+        """Returns all losses as a copy; a tuple of them would take four times the memory."""
         self.flush()
         return self._values[:]
 
 
 class History:
-    """The samples of a run, spread evenly over it however long it is.
+    """The samples of a run, spread evenly over its whole length.
 
     Attributes:
-        stretch: how many times rarer samples have become.
-        paces: seconds a step.
+        stretch: factor by which samples have become rarer.
+        paces: seconds per step.
     """
 
     def __init__(self) -> None:
         self.stretch = 1
         self.paces: deque[float] = deque(maxlen=MOST_PACES)
         self._samples: list[Sample] = []
-        self._unread: list[Taken] = []
+        self._unread: list[PendingSample] = []
         self._active: dict[str, deque[tuple[int, Tensor]]] = {}
 
-    def keep(self, taken: Taken, active: Mapping[str, Tensor]) -> None:
-        """Puts a sample to the others.
+    def keep(self, sample: PendingSample, active: Mapping[str, Tensor]) -> None:
+        """Adds a sample.
 
         Args:
-            taken: the newest.
-            active: which units were active or learning, by layer.
+            sample: the newest.
+            active: which units were active or got a gradient, by layer.
         """
         for name, units in active.items():
-            self._active.setdefault(name, deque(maxlen=_BATCHES)).append((taken.step, units))
-        self._unread.append(taken)
+            self._active.setdefault(name, deque(maxlen=UNIT_BATCHES)).append((sample.step, units))
+        self._unread.append(sample)
         if len(self._unread) >= _MOST_UNREAD:
             self._read()
         if len(self._samples) + len(self._unread) > MOST_SAMPLES:
@@ -103,19 +103,18 @@ class History:
             self.stretch *= 2
 
     def samples(self) -> list[Sample]:
-        """All that are kept, oldest first."""
+        """Returns the kept samples, oldest first."""
         self._read()
         return self._samples
 
     def _read(self) -> None:
-        self._samples += samples_of(self._unread)
+        self._samples += read_samples(self._unread)
         self._unread = []
 
     def units(self) -> dict[str, Units]:
-        """Dead units by layer."""
-        return {name: _count(batches) for name, batches in self._active.items()}
-
-
-def _count(batches: Sequence[tuple[int, Tensor]]) -> Units:
-    ever = torch.stack([active for _, active in batches]).any(0)
-    return Units(int((~ever).sum()), ever.numel(), len(batches), batches[0][0])
+        """Counts the dead units of each layer."""
+        found = {}
+        for name, batches in self._active.items():
+            ever = torch.stack([active for _, active in batches]).any(0)
+            found[name] = Units(int((~ever).sum()), ever.numel(), len(batches), batches[0][0])
+        return found

@@ -1,4 +1,4 @@
-"""A hook that stays with its own model: a copy or a pickle of that model carries one that does nothing."""
+"""Hooks that stay with their own model: in a copy or a pickle of it they do nothing."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 
 def nothing(*_: Any) -> None:
-    """What a copied hook does."""
+    """Ignores its arguments: the body of a copied hook."""
 
 
 class Hook:
     """A hook on a module.
 
-    People copy the model in the middle of training (the best weights, a moving average) or save it whole. A
-    closure cannot be pickled, and a copied hook would report another model's batches.
+    Models are copied in the middle of training (the best weights, a moving average) or saved whole. A closure
+    cannot be pickled, and a copied hook would report another model's batches.
 
     Args:
-        function: what the hook calls.
+        function: called by the hook.
 
     Example:
         >>> import copy

@@ -1,7 +1,7 @@
-"""What is computed on the device in a sample: as few operations as it takes, read with one transfer.
+"""Statistics of a sample on the device: few operations, read with one transfer.
 
-On a CPU a small operation costs its dispatch, whatever it computes: norms of many tensors are one call, sums
-become means after the transfer, and of a large tensor a part stands for all.
+On a CPU a small operation costs its dispatch, whatever it computes. So norms of many tensors are one call,
+sums become means after the transfer, and a part of a large tensor stands for all of it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 EXAMPLES, NUMBERS, FEWEST = 64, 1 << 15, 8
-"""A batch's first examples enter a layer's statistics: at most 64 of them, and not many more numbers than
-32,768 unless eight examples have more: enough for a mean, cheap on any batch."""
+"""The first examples of a batch enter a layer's statistics: at most 64, and about 32,768 numbers unless eight
+examples have more. That is enough for a mean, and cheap on any batch."""
 SATURATED = 0.97
 """A tanh beyond this, or a sigmoid as close to its ends, passes on less than 6% of its gradient."""
 PART, BLOCK = 1 << 13, 1 << 6
-"""Of a tensor with more numbers than this, blocks of 64 spread over it enter its norms: from 8,192 numbers a
-norm is known to 1%, and memory is read in stretches."""
+"""Blocks of 64 numbers, 8,192 in all, enter the norm of a larger tensor. They give the norm to
+1%, and blocks are read fast."""
 _GOLDEN = 0.6180339887498949
 
 
@@ -28,7 +28,7 @@ class Scalars:
     """Small tensors under names, read with one transfer.
 
     Attributes:
-        sizes: of how many numbers those under a name were made, where that was told.
+        sizes: the number of values that the scalars under a name were computed from; 0 if not given.
 
     Example:
         >>> scalars = Scalars()
@@ -44,37 +44,37 @@ class Scalars:
         self._waiting: dict[Hashable, Callable[[], list[Tensor]]] = {}
 
     def add(self, name: Hashable, values: list[Tensor], size: int = 0) -> None:
-        """Puts scalars, or vectors, under a name, in place of those already there."""
+        """Stores scalars, or vectors, under a name, in place of those already there."""
         self._values[name], self.sizes[name] = values, size
 
     def later(self, name: Hashable, compute: Callable[[], list[Tensor]], size: int = 0) -> None:
-        """Puts under a name what is computed only when all are read.
+        """Stores under a name scalars that are computed only when all are read.
 
         Args:
             name: as for :meth:`add`.
-            compute: gives the scalars; what it holds must be small, and its own.
+            compute: returns the scalars; the tensors that it holds must be small copies.
             size: as for :meth:`add`.
         """
         self._waiting[name], self.sizes[name] = compute, size
 
     def drop(self, name: Hashable) -> None:
-        """Takes away what is under a name."""
+        """Removes the scalars under a name."""
         self._values.pop(name, None)
 
     @torch.no_grad()
     def settled(self) -> dict[Hashable, list[Tensor]]:
-        """All by name, nothing left to compute."""
+        """Computes what is left to compute, and returns all scalars by name."""
         self._values |= {name: compute() for name, compute in self._waiting.items()}
         self._waiting = {}
         return self._values
 
     def read(self) -> dict[Any, list[float]]:
-        """All as numbers, by name."""
+        """Reads all scalars as numbers, by name."""
         return read_together([self])[0]
 
 
 def read_together(several: Iterable[Scalars]) -> list[dict[Any, list[float]]]:
-    """What each of several holds, as numbers by name: one transfer for all.
+    """Reads the numbers of several sets of scalars, by name, with one transfer for all.
 
     Example:
         >>> first, second = Scalars(), Scalars()
@@ -90,18 +90,19 @@ def read_together(several: Iterable[Scalars]) -> list[dict[Any, list[float]]]:
     ones, others = iter(numbers[: len(single)]), iter(numbers[len(single) :])
     return [
         {
-            name: [number for value in values for number in _next_of(value, ones, others)]
+            name: [
+                number
+                for value in values
+                for number in (islice(others, value.numel()) if value.dim() else islice(ones, 1))
+            ]
             for name, values in named.items()
         }
         for named in settled
     ]
 
 
-def _next_of(value: Tensor, ones: Iterable[float], others: Iterable[float]) -> Iterable[float]:
-    return islice(others, value.numel()) if value.dim() else islice(ones, 1)
-
-
 def _numbers(single: list[Tensor], wide: list[Tensor]) -> list[float]:
+    """Reads scalars, then vectors, as one list; moves them to one device where they are on several."""
     if not single and not wide:
         return []
     device = (single or wide)[0].device
@@ -113,7 +114,7 @@ def _numbers(single: list[Tensor], wide: list[Tensor]) -> list[float]:
 
 
 def first_examples(output: Tensor) -> Tensor:
-    """The examples that enter statistics.
+    """Returns the examples of a batch that enter statistics.
 
     Args:
         output: of a layer, one example a row.
@@ -128,13 +129,13 @@ def first_examples(output: Tensor) -> Tensor:
 
 
 def layer_scalars(kinds: Sequence[type[nn.Module]], outputs: Sequence[Tensor]) -> list[list[Tensor]]:
-    """Sum, norm and, of a sigmoid or tanh, saturated share of each layer's output.
+    """Computes sum, norm and, of a sigmoid or tanh, saturated share of each layer's output.
 
     ``torch.std_mean`` takes ten times as long on a CPU.
 
     Args:
         kinds: the layers' classes.
-        outputs: what they returned, or the part of it that counts.
+        outputs: their outputs, or the part of each that counts.
 
     Example:
         >>> [[total, norm]] = layer_scalars([nn.Linear], [torch.tensor([[3.0, 4.0]])])
@@ -142,33 +143,27 @@ def layer_scalars(kinds: Sequence[type[nn.Module]], outputs: Sequence[Tensor]) -
         (7.0, 5.0)
     """
     values = [output.float() for output in outputs]
-    norms = _norms(values)
-    return [
-        [each.sum(), norm, *_saturated(kind, each)]
-        for kind, each, norm in zip(kinds, values, norms, strict=True)
-    ]
-
-
-def _norms(values: list[Tensor]) -> Sequence[Tensor]:
-    if any(map(torch._C._functorch.is_batchedtensor, values)):  # vmap knows no norm of several at once
-        return [torch.linalg.vector_norm(value) for value in values]
-    return torch._foreach_norm(values) if values else ()
-
-
-def _saturated(kind: type[nn.Module], values: Tensor) -> list[Tensor]:
-    if issubclass(kind, nn.Tanh):
-        return [(values.abs() > SATURATED).float().mean()]
-    if issubclass(kind, nn.Sigmoid):
-        return [((2 * values - 1).abs() > SATURATED).float().mean()]
-    return []
+    if any(map(torch._C._functorch.is_batchedtensor, values)):  # vmap has no norm of several tensors at once
+        norms = [torch.linalg.vector_norm(value) for value in values]
+    else:
+        norms = list(torch._foreach_norm(values)) if values else []
+    found = []
+    for kind, each, norm in zip(kinds, values, norms, strict=True):
+        scalars = [each.sum(), norm]
+        if issubclass(kind, nn.Tanh):
+            scalars.append((each.abs() > SATURATED).float().mean())
+        elif issubclass(kind, nn.Sigmoid):
+            scalars.append(((2 * each - 1).abs() > SATURATED).float().mean())
+        found.append(scalars)
+    return found
 
 
 def active_units(values: Tensor, units_first: bool) -> Tensor:
-    """Which units gave anything above zero for any example.
+    """Finds the units that are above zero for any example.
 
     Args:
         values: (examples, units), (examples, channels, ...) or (examples, ..., units).
-        units_first: the units lie in dimension 1 (convolutions) rather than in the last.
+        units_first: units are dimension 1, as in convolutions, and not the last.
 
     Example:
         >>> active_units(torch.tensor([[0.0, 1.0], [0.0, 0.0]]), units_first=True).tolist()
@@ -179,7 +174,7 @@ def active_units(values: Tensor, units_first: bool) -> Tensor:
 
 
 def output_part(output: Tensor) -> Tensor:
-    """What counts of the model's output: first examples, and of very wide ones every so many-th number.
+    """Returns the part of the model's output that counts: the first examples, and every n-th of many numbers.
 
     Args:
         output: one example a row.
@@ -194,17 +189,17 @@ def output_part(output: Tensor) -> Tensor:
 
 
 def output_scalars(values: Tensor) -> list[Tensor]:
-    """Sum and norm of the model's output, and its spread over examples.
+    """Computes sum and norm of the model's output, and its spread over examples.
 
     Args:
-        values: what counts of it, (examples, outputs).
+        values: the part of it that counts, (examples, outputs).
     """
     total, norm = layer_scalars([nn.Module], [values])[0]
     return [total, norm, spread_over_examples(values)]
 
 
 def spread_over_examples(values: Tensor) -> Tensor:
-    """The mean over outputs of the standard deviation over examples.
+    """Computes the standard deviation over examples, and its mean over outputs.
 
     Example:
         >>> spread_over_examples(torch.tensor([[1.0, 5.0], [3.0, 5.0]])).item()
@@ -214,11 +209,11 @@ def spread_over_examples(values: Tensor) -> Tensor:
 
 
 def target_scalars(targets: Tensor, classes: int) -> list[Tensor]:
-    """Class shares where the targets are class numbers, else mean, mean square and the share below zero.
+    """Computes shares of class numbers, or mean, mean square and share below zero of other targets.
 
     Args:
-        targets: what the criterion was given second.
-        classes: how many there are; it counts for class numbers only.
+        targets: the criterion's second input.
+        classes: number of classes; only used for class numbers.
     """
     if targets.is_floating_point():
         x = targets.float()
@@ -228,7 +223,7 @@ def target_scalars(targets: Tensor, classes: int) -> list[Tensor]:
 
 
 class Parts:
-    """The parts of tensors that enter norms: the same places of a tensor every time.
+    """The parts of tensors that enter norms: the same places of a tensor at every call.
 
     Example:
         >>> parts = Parts()
@@ -240,25 +235,20 @@ class Parts:
         self._places: dict[tuple[int, torch.device], Tensor] = {}
 
     def __call__(self, value: Tensor) -> Tensor:
-        """The tensor itself if it is small, else a copy of blocks spread over it."""
+        """Returns the tensor itself if it is small, else a copy of blocks spread over it."""
         count = value.numel()
         if count <= PART:
             return value
         rest = count % BLOCK
         blocks = (value.reshape(-1)[:-rest] if rest else value).reshape(-1, BLOCK)
-        return blocks.index_select(0, self._at(len(blocks), value.device))
+        key = (len(blocks), value.device)
+        if key not in self._places:
+            # One place in each of 128 equal parts; golden steps do not resonate with rows of any width.
+            places = PART // BLOCK
+            spread = [int((at + at * _GOLDEN % 1) * len(blocks) / places) for at in range(places)]
+            self._places[key] = torch.tensor(spread, device=value.device)
+        return blocks.index_select(0, self._places[key])
 
     def copy(self, value: Tensor) -> Tensor:
-        """The same, always as a copy."""
+        """Returns the same part, always as a copy."""
         return value.clone() if value.numel() <= PART else self(value)
-
-    def _at(self, blocks: int, device: torch.device) -> Tensor:
-        key = (blocks, device)
-        if key not in self._places:
-            self._places[key] = torch.tensor(_spread(blocks, PART // BLOCK), device=device)
-        return self._places[key]
-
-
-def _spread(total: int, count: int) -> list[int]:
-    """One place in each of ``count`` equal stretches; golden steps keep rows of any width from resonating."""
-    return [int((at + at * _GOLDEN % 1) * total / count) for at in range(count)]

@@ -1,10 +1,10 @@
-"""How much of a gradient is signal: the gradients of two successive batches, compared.
+"""Gradient noise: the gradients of two successive batches, compared.
 
 Between two steps the weights hardly change, so that two successive mini-batch gradients are two draws of
 one gradient G with noise of variance tr(S) / B. Their product estimates |G|^2, their mean square
 |G|^2 + tr(S) / B (McCandlish, Kaplan and Amodei, "An Empirical Model of Large-Batch Training", 2018:
 B_simple = tr(S) / |G|^2).
-It costs a copy of a few gradients at a sampled step, and no backward pass.
+The comparison costs a copy of a few gradients at a sampled step, and no backward pass.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from torch import Tensor
 _TENSORS, _PART = 3, 4096
 
 
-class Takes(Protocol):
-    """What gathers scalars to be read with one transfer."""
+class ScalarSink(Protocol):
+    """Collector of scalars that are read with one transfer."""
 
     def add(self, name: Any, values: list[Tensor]) -> None:
-        """Puts scalars under a name."""
+        """Stores scalars under a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseStat:
-    """Two successive gradients.
+    """Comparison of two successive gradients.
 
     Attributes:
         product: their scalar product, an estimate of |G|^2.
@@ -47,7 +47,7 @@ class NoiseProbe:
         self._kept: list[tuple[Tensor, Tensor]] = []
 
     def forget(self) -> None:
-        """Lets go of what was kept."""
+        """Drops what was kept."""
         self._kept = []
 
     @torch.no_grad()
@@ -58,8 +58,8 @@ class NoiseProbe:
         self._kept = [(value, _part(value.grad).clone()) for value in known[:_TENSORS]]
 
     @torch.no_grad()
-    def compare(self, scalars: Takes) -> None:
-        """Sets them beside the next step's; called once."""
+    def compare(self, scalars: ScalarSink) -> None:
+        """Compares them with the gradients of the next step, and drops them."""
         kept, self._kept = self._kept, []
         if not kept or any(value.grad is None for value, _ in kept):
             return
@@ -74,10 +74,10 @@ def _part(gradient: Any) -> Tensor:
 
 
 def signal_share(stats: Sequence[NoiseStat]) -> float:
-    """|G|^2 over a mini-batch gradient's mean square: 1 without noise, 0 if it is all noise; NaN if unknown.
+    """Computes |G|^2 over a gradient's mean square: 1 without noise, 0 for noise alone, NaN if unknown.
 
     Args:
-        stats: of several pairs; one alone says little.
+        stats: of several pairs of gradients; a single pair says little.
 
     Example:
         >>> signal_share([NoiseStat(1.0, 2.0), NoiseStat(0.0, 2.0)])
@@ -89,11 +89,11 @@ def signal_share(stats: Sequence[NoiseStat]) -> float:
 
 
 def critical_batch(share: float, examples: int) -> float:
-    """The batch in which signal and noise are equal: tr(S) / |G|^2; infinite if no signal was seen.
+    """Computes the batch size at which signal and noise are equal: tr(S) / |G|^2; infinite without signal.
 
     Args:
-        share: of the signal in a batch's gradient.
-        examples: in that batch.
+        share: the share of signal in a batch's gradient.
+        examples: the size of that batch.
 
     Example:
         >>> critical_batch(0.25, 32)

@@ -1,4 +1,4 @@
-"""Do a batch norm's running statistics describe its batches? In eval mode it uses nothing else.
+"""Batch norm's running statistics against its batches: in eval mode it uses nothing else.
 
 The batch's own moments need no pass over its activations: the layer has just mixed them into its running
 statistics, ``new = (1 - m) old + m batch``, so that ``batch = old + (new - old) / m``.
@@ -13,18 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from babysit.watching.noise import Takes
-
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+from babysit.watching.capture import NORMS
+from babysit.watching.noise import ScalarSink
 
 
 @dataclass(frozen=True, slots=True)
 class NormStat:
-    """A batch norm's running statistics against a batch.
+    """Distance of a batch norm's running statistics from those of a batch.
 
     Attributes:
         shift: the distance of the means in running standard deviations, a mean over channels.
-        stretch: how many times the variance differs, as a logarithm without sign, a mean over channels.
+        stretch: the absolute logarithm of the ratio of the variances, a mean over channels.
     """
 
     shift: float
@@ -35,17 +34,21 @@ class NormProbe:
     """Compares the first and the last batch norm of a model with sampled batches.
 
     Args:
-        model: any module; layers without running statistics or with a cumulative average are left alone.
+        model: any module; layers without running statistics or with a cumulative average are skipped.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        found = [(name, part) for name, part in model.named_modules() if _averages(part)]
+        found = [
+            (name, part)
+            for name, part in model.named_modules()
+            if isinstance(part, NORMS) and part.track_running_stats and part.momentum
+        ]
         self.layers: dict[str, Any] = dict([*found[:1], *found[-1:]])
         self._old: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
 
     @torch.no_grad()
     def open(self) -> None:
-        """A sampled step begins: copies the running statistics."""
+        """Copies the running statistics at the start of a sampled step."""
         self._old = {
             name: (part.running_mean.clone(), part.running_var.clone(), part.num_batches_tracked.clone())
             for name, part in self.layers.items()
@@ -53,11 +56,11 @@ class NormProbe:
         }
 
     @torch.no_grad()
-    def measure(self, scalars: Takes) -> None:
-        """Its forward pass is done.
+    def measure(self, scalars: ScalarSink) -> None:
+        """Compares them with the running statistics after the forward pass.
 
         Args:
-            scalars: where the comparisons go.
+            scalars: where the comparisons are added.
         """
         for name, (mean, variance, batches) in self._old.items():
             part = self.layers[name]
@@ -69,12 +72,8 @@ class NormProbe:
         self._old = {}
 
 
-def _averages(part: nn.Module) -> bool:
-    return isinstance(part, _NORMS) and part.track_running_stats and bool(part.momentum)
-
-
 def norm_stat(shift: float, stretch: float, batches: float) -> NormStat:
-    """What was read; unknown if more or less than one batch went through since the step began.
+    """Makes a comparison of what was read; NaN unless exactly one batch went through in the step.
 
     Example:
         >>> norm_stat(0.1, 0.2, 1.0)

@@ -1,7 +1,7 @@
-"""In distributed training one process reports, and eight reports would be noise; the others leave it a note.
+"""Notes between the processes of distributed training: rank 0 reports, and the others leave it a note.
 
-Notes go through the store that the processes met at: writing and reading one waits for nobody. A collective
-would: where one process fails, or looks at another step, all others would hang in it.
+Notes go through the store of the process group, where writing and reading do not wait. In a collective all
+processes would hang where one of them fails or is at another step.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor
 from babysit.watching.schedule import next_sample
 
 _MOST_WAITING = 64
-"""So many losses wait on a device before they are read."""
+"""Most losses that wait on a device before they are read."""
 
 
 def rank() -> int:
-    """This process's place among those that train together; 0 if it is alone.
+    """Returns this process's rank among those that train together; 0 if it is alone.
 
     Example:
         >>> rank()
@@ -31,12 +31,12 @@ def rank() -> int:
     distributed = torch.distributed
     if distributed.is_available() and distributed.is_initialized():
         return int(distributed.get_rank())
-    told = os.environ.get("RANK", "0")
-    return int(told) if told.isdigit() and "WORLD_SIZE" in os.environ else 0
+    value = os.environ.get("RANK", "0")
+    return int(value) if value.isdigit() and "WORLD_SIZE" in os.environ else 0
 
 
 def processes() -> int:
-    """How many processes train together; 1 for one alone.
+    """Returns the number of processes that train together; 1 for one alone.
 
     Example:
         >>> processes()
@@ -45,18 +45,18 @@ def processes() -> int:
     distributed = torch.distributed
     if distributed.is_available() and distributed.is_initialized():
         return int(distributed.get_world_size())
-    told = os.environ.get("WORLD_SIZE", "1")
-    return int(told) if told.isdigit() and "RANK" in os.environ else 1
+    value = os.environ.get("WORLD_SIZE", "1")
+    return int(value) if value.isdigit() and "RANK" in os.environ else 1
 
 
 class RankNote(NamedTuple):
-    """What one process says of itself.
+    """Note of one process about itself.
 
     Attributes:
-        rank: its place.
-        step: the step that it speaks of.
+        rank: its rank.
+        step: the newest step in the note.
         loss: its loss at that step.
-        bad_step: the first step whose loss was no number; 0 if there was none.
+        bad_step: the first step whose loss was NaN or infinite; 0 if there was none.
         bad_loss: that loss.
         ending: the exception that ended its loop, in one line.
     """
@@ -70,11 +70,11 @@ class RankNote(NamedTuple):
 
 
 class RankReporter:
-    """Leaves the notes of a process that does not report.
+    """Writes the notes of a process that does not report.
 
     Args:
-        rank: its place.
-        watch: which watch of the program, counted from 1.
+        rank: its rank.
+        watch: the number of the watch in the program, counted from 1.
         every: steps from note to note in the beginning.
     """
 
@@ -84,27 +84,30 @@ class RankReporter:
         self._steps, self._due = 0, 1
 
     def step(self, loss: Tensor | float) -> None:
-        """One step is done: its loss is kept, and now and then told; what is no number is told at once."""
+        """Keeps the loss of a step and writes a note now and then; at once where it is NaN or infinite."""
         self._steps += 1
         value = loss.detach().float().mean() if isinstance(loss, Tensor) else float(loss)
         self._waiting.append(value)
         here = not isinstance(value, Tensor) or value.is_cpu
         is_bad = here and not math.isfinite(value) and not self._note.bad_step
         if self._steps >= self._due or is_bad or len(self._waiting) >= _MOST_WAITING:
-            self._tell("")
+            self._publish("")
 
     def end(self, ending: str) -> None:
-        """The loop is over.
+        """Writes the last note.
 
         Args:
             ending: the exception that ended it, in one line; empty if there was none.
         """
-        self._tell(ending)
+        self._publish(ending)
 
-    def _tell(self, ending: str) -> None:
+    def _publish(self, ending: str) -> None:
         if self._steps >= self._due:
             self._due = next_sample(self._steps, self._every)
-        losses = _read(self._waiting)
+        # All numbers with one transfer.
+        tensors = [value for value in self._waiting if isinstance(value, Tensor)]
+        numbers = iter(torch.stack(tensors).tolist() if tensors else ())
+        losses = [next(numbers) if isinstance(value, Tensor) else value for value in self._waiting]
         self._waiting = []
         first = self._steps - len(losses) + 1
         bad = next(((step, one) for step, one in enumerate(losses, first) if not math.isfinite(one)), None)
@@ -119,10 +122,10 @@ class RankReporter:
 
 
 def notes(watch: int) -> tuple[RankNote, ...]:
-    """The newest note of every other process that has left one; waits for none.
+    """Reads the newest note of every other process that has written one, without waiting.
 
     Args:
-        watch: which watch of the program, counted from 1.
+        watch: the number of the watch in the program, counted from 1.
     """
     store = _store()
     if store is None:
@@ -131,19 +134,12 @@ def notes(watch: int) -> tuple[RankNote, ...]:
     return tuple(RankNote(*json.loads(store.get(key))) for key in keys if store.check([key]))
 
 
-def _read(values: list[Tensor | float]) -> list[float]:
-    """All numbers with one transfer from each device."""
-    tensors = [value for value in values if isinstance(value, Tensor)]
-    numbers = iter(torch.stack(tensors).tolist() if tensors else ())
-    return [next(numbers) if isinstance(value, Tensor) else value for value in values]
-
-
 def _key(watch: int, rank: int) -> str:
     return f"babysit/watch/{watch}/{rank}"
 
 
 def _store() -> Any:
-    """Where the processes met; None where they have not, or have parted."""
+    """Returns the store of the process group; None without a group."""
     distributed = torch.distributed
     if not (distributed.is_available() and distributed.is_initialized()):
         return None

@@ -1,31 +1,31 @@
-"""The verdict on a watched run: what its detectors found, with what was found before it trained."""
+"""The report of a watched run: findings of its detectors, and of the check before it trained."""
 
 from __future__ import annotations
 
-from babysit.diagnosis.asking import ask
+from babysit.diagnosis.detection import run_detectors
 from babysit.diagnosis.reasoning import diagnose
 from babysit.diagnosis.report import Report
 from babysit.watching.detect.processes import over_ranks
-from babysit.watching.detect.shared import late, stepped, typical_ratio
+from babysit.watching.detect.shared import newer_half, stepped, typical_ratio
 from babysit.watching.detectors import DETECTORS
 from babysit.watching.noise import signal_share
-from babysit.watching.sample import Log
+from babysit.watching.sample import WatchLog
 
 
-def judge(log: Log, name: str = "run", before: Report | None = None) -> Report:
+def report_on(log: WatchLog, name: str = "run", before: Report | None = None) -> Report:
     """Makes the report of a watched run.
 
     Args:
         log: what was measured.
         name: what to call the run.
-        before: what ``babysit.check`` found; a symptom that is seen now is put under the cause found then.
+        before: the report of ``babysit.check``; a symptom of the run is listed under a cause found there.
 
     Example:
         >>> from babysit.watching.sample import Setup
-        >>> judge(Log(Setup())).health.value
+        >>> report_on(WatchLog(Setup())).health.value
         'undecided'
     """
-    findings, questions = ask(DETECTORS, log, unit="step")
+    findings, questions = run_detectors(DETECTORS, log, unit="step")
     if before is not None:
         findings, questions = (*before.findings, *findings), (*before.questions, *questions)
     known = before.facts if before is not None else ()
@@ -33,8 +33,8 @@ def judge(log: Log, name: str = "run", before: Report | None = None) -> Report:
     return diagnose(findings, questions, name=name, when=when, steps=log.steps, facts=(*known, *facts(log)))
 
 
-def facts(log: Log) -> tuple[str, ...]:
-    """Says what was measured, in a few words.
+def facts(log: WatchLog) -> tuple[str, ...]:
+    """Lists the main measurements, as short texts.
 
     Args:
         log: what was measured.
@@ -43,7 +43,9 @@ def facts(log: Log) -> tuple[str, ...]:
     ratio = typical_ratio(stepped(log))
     if ratio == ratio:
         lines.append(f"update ratio {ratio:.1e} (about 1e-3 is usual)")
-    share = signal_share([sample.noise for sample in late(list(log.samples)) if sample.noise is not None])
+    share = signal_share(
+        [sample.noise for sample in newer_half(list(log.samples)) if sample.noise is not None]
+    )
     if share == share:
         lines.append(f"signal in a gradient {max(share, 0):.1%} (what two successive ones share)")
     if log.seconds == log.seconds:

@@ -1,4 +1,4 @@
-"""The statistics of a watched run: the frozen values that rules read."""
+"""The statistics of a watched run: frozen values for the detectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statistics import fmean, median
 from babysit.loss_graph import LossGraph
 from babysit.watching.noise import NoiseStat
 from babysit.watching.norms import NormStat
-from babysit.watching.passes import PassesSeen
+from babysit.watching.passes import ObservedPasses
 from babysit.watching.ranks import RankNote
 
 
@@ -36,7 +36,7 @@ class TensorStat:
         weight: its norm before the step.
         gradient: the norm of the gradient that the optimizer used; NaN if it had none.
         update: the norm of the actual change, momentum and decay included; NaN if no step was seen.
-        size: how many of its numbers were looked at.
+        size: how many of its numbers were measured.
         dims: its number of dimensions.
     """
 
@@ -48,7 +48,7 @@ class TensorStat:
 
     @property
     def ratio(self) -> float:
-        """|change of W| / |W|; NaN for biases, gains, single units and tensors that are (nearly) zero.
+        """Norm of the change over the norm of W; NaN for biases, gains, single units and (nearly) zero W.
 
         Example:
             >>> TensorStat(weight=10.0, gradient=1.0, update=0.01, size=100, dims=2).ratio
@@ -70,10 +70,10 @@ class OutputStat:
     Attributes:
         examples: the batch's size.
         mean, std: over everything.
-        spread: the mean over outputs of the standard deviation over examples; zero if all get one answer.
-        input_finite, finite: whether what went in, and what came out, holds no NaN and no infinity.
-        input_scale: the root mean square of the input; NaN if it was not seen.
-        inputs_differ: whether some of the batch's inputs differ, or were not seen.
+        spread: the mean over outputs of the standard deviation over examples; zero if all outputs are equal.
+        input_finite, finite: whether input and output are free of NaN and infinity.
+        input_scale: the root mean square of the input; NaN if unknown.
+        inputs_differ: whether some of the batch's inputs differ; True if unknown.
     """
 
     examples: int
@@ -88,7 +88,7 @@ class OutputStat:
 
 @dataclass(frozen=True, slots=True)
 class TargetStat:
-    """The targets of one batch as the criterion saw them.
+    """The targets of one batch, as the criterion received them.
 
     Attributes:
         shares: the share of each class; empty for other targets.
@@ -104,33 +104,33 @@ class TargetStat:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was measured around one step.
+    """Measurements around one step.
 
     Attributes:
         step: the step, counted from 1 by ``watch.step``.
         stepped: an optimizer made a step.
         rates: the learning rate of every parameter group.
-        training: whether the model was in training mode when this batch went forward; None if not seen.
-        leftover: the last step's gradients were still there when the next backward began; None if not seen.
+        training: whether the model was in training mode in the forward pass; None if unknown.
+        stale: the last step's gradients were still there in the next backward pass; None if unknown.
         layers, tensors: by name, in forward order and in the model's order.
-        output, targets: of the batch; None if not seen.
-        noise: this step's gradient beside the next one's; None if not seen.
+        output, targets: of the batch; None if unknown.
+        noise: this step's gradient against the next one's; None if unknown.
         norms: batch norms' running statistics against this batch, by name.
-        telling: input columns that give the target away; None if they were not looked for.
+        leaking_columns: input columns that give the target away; None if they were not searched.
     """
 
     step: int
     stepped: bool
     rates: tuple[float, ...] = ()
     training: bool | None = None
-    leftover: bool | None = None
+    stale: bool | None = None
     layers: Mapping[str, LayerStat] = field(default_factory=dict)
     tensors: Mapping[str, TensorStat] = field(default_factory=dict)
     output: OutputStat | None = None
     targets: TargetStat | None = None
     noise: NoiseStat | None = None
     norms: Mapping[str, NormStat] = field(default_factory=dict)
-    telling: tuple[int, ...] | None = None
+    leaking_columns: tuple[int, ...] | None = None
 
     @property
     def ratio(self) -> float:
@@ -140,12 +140,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """How many units of a layer were silent in every sampled batch.
+    """Units of a layer that were silent in every sampled batch.
 
     Attributes:
         dead: silent in all of them.
         units: all units.
-        batches: how many batches.
+        batches: number of batches.
         since: the first of their steps.
     """
 
@@ -162,7 +162,7 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What the user reported at the end of an epoch; NaN where nothing was."""
+    """Report of the user at the end of an epoch; NaN for what was not reported."""
 
     step: int
     train_accuracy: float = math.nan
@@ -172,14 +172,14 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What was so before the first step.
+    """Model and optimizers before the first step.
 
     Attributes:
         optimizers: class names.
         trainable: names of the parameters that ask for gradients.
         left_out: those of them that no optimizer holds.
-        foreign: how many tensors the optimizers hold that are not the model's.
-        moody: names of the trainable parts whose layers behave otherwise in eval mode.
+        foreign: number of tensors in the optimizers that are not the model's.
+        mode_dependent: names of the trainable parts with layers that behave differently in eval mode.
         lookups: names of embedding tables: most of their rows get no gradient in a batch.
         maximize: an optimizer climbs instead of descending.
         compiled: activations cannot be seen.
@@ -190,7 +190,7 @@ class Setup:
     trainable: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     foreign: int = 0
-    moody: tuple[str, ...] = ()
+    mode_dependent: tuple[str, ...] = ()
     lookups: tuple[str, ...] = ()
     maximize: bool = False
     compiled: bool = False
@@ -198,23 +198,23 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
-    """Everything that the rules may read about a watched run.
+class WatchLog:
+    """Everything that the detectors may read about a watched run.
 
     Attributes:
-        setup: what was so before the first step.
+        setup: model and optimizers before the first step.
         losses: one a step.
         updates: optimizer steps seen: the first, and those of sampled steps.
         samples: the sampled steps, oldest first.
-        epochs: what was reported, oldest first.
+        epochs: the reported ones, oldest first.
         units: dead units by layer.
-        graph: what the loss's graph said; None if no loss with a graph was seen.
-        failures: exceptions inside the watch, and the first one in words.
+        graph: the loss's graph; None if no loss with a graph was seen.
+        failures: number of exceptions inside the watch, and the text of the first.
         seconds: per step, the median over the sampled stretches.
         passes: forward passes by mode, and whether validation rows were trained on.
         ending: the exception that ended the loop, in one line.
-        ranks: what the other processes say that train the same model.
-        single_output: the model returns one number for a batch, its loss say.
+        ranks: notes of the other processes that train the same model.
+        single_output: the model returns one number for a batch, for example its loss.
     """
 
     setup: Setup
@@ -226,7 +226,7 @@ class Log:
     graph: LossGraph | None = None
     failures: tuple[int, str] = (0, "")
     seconds: float = math.nan
-    passes: PassesSeen = field(default_factory=PassesSeen)
+    passes: ObservedPasses = field(default_factory=ObservedPasses)
     ending: str = ""
     ranks: tuple[RankNote, ...] = ()
     single_output: bool = False
@@ -238,9 +238,9 @@ class Log:
 
     @property
     def first(self) -> float:
-        """The loss at the start: a mean over steps, for one batch may be an odd one.
+        """The loss at the start: a mean over steps, as one batch may be an odd one.
 
-        Where the first step changed the weights by half of themselves, only what came before it counts.
+        Where the first step changed the weights by half of themselves, only the first loss counts.
         """
         violent = any(sample.ratio > 0.5 for sample in self.samples[:1])
         count = 1 if violent else max(3, self.window // 2)
@@ -253,12 +253,12 @@ class Log:
 
     @property
     def window(self) -> int:
-        """How many steps make one smoothed loss."""
+        """Number of steps of one smoothed loss."""
         return max(1, min(50, self.steps // 10))
 
     @property
     def fall(self) -> float:
-        """The share of itself that the loss lost: 1 is all of it, below zero it rose."""
+        """The share by which the loss fell: 1 is all of it, below zero it rose."""
         return (self.first - self.last) / abs(self.first) if self.first else math.nan
 
     @property
@@ -267,12 +267,13 @@ class Log:
         return self.chance_in(self.samples)
 
     def chance_in(self, samples: Sequence[Sample]) -> float:
-        """The same for the targets of some samples.
+        """Computes the loss of the best constant answer to the targets of some samples.
 
-        For classes, two or more, it is the entropy of their shares, for squared errors the targets' variance.
+        For two or more classes it is the entropy of their shares, for squared errors the targets' variance.
+        It is NaN for other losses, and for a binary loss with weights: its first value is not ln 2.
 
         Args:
-            samples: those that count.
+            samples: the samples whose targets count.
         """
         seen = [sample.targets for sample in samples if sample.targets is not None]
         if not seen or self.graph is None or not self.graph.alone:
@@ -282,17 +283,14 @@ class Log:
         if self.graph.kind == "squared error":
             return fmean(stat.square for stat in seen) - fmean(stat.mean for stat in seen) ** 2
         if self.graph.kind == "binary cross-entropy":
-            return self._binary_chance(fmean(stat.mean for stat in seen))
+            share = fmean(stat.mean for stat in seen)
+            is_unweighted = 0.55 < self.first < 0.9
+            return _entropy([share, 1 - share]) if is_unweighted and 0.05 < share < 0.95 else math.nan
         return math.nan
-
-    def _binary_chance(self, share: float) -> float:
-        """NaN where the first loss is not the ln 2 of a network that knows nothing: it has weights in it."""
-        weighted = not 0.55 < self.first < 0.9
-        return math.nan if weighted or not 0.05 < share < 0.95 else _entropy([share, 1 - share])
 
 
 def middle(values: Iterable[float]) -> float:
-    """The median of the numbers among the values; NaN if there are none.
+    """Computes the median of the finite values; NaN if there are none.
 
     Example:
         >>> middle([1.0, math.nan, 3.0])
@@ -307,7 +305,7 @@ def _entropy(shares: Sequence[float]) -> float:
 
 
 def spread_of(mean: float, root_mean_square: float) -> float:
-    """The standard deviation.
+    """Computes a standard deviation from mean and root mean square.
 
     Example:
         >>> spread_of(3.0, 5.0)
@@ -318,10 +316,10 @@ def spread_of(mean: float, root_mean_square: float) -> float:
 
 
 def layer_stat(size: int, total: float, norm: float, saturated: float = math.nan) -> LayerStat:
-    """A layer's output, from what was computed on the device.
+    """Makes the statistics of a layer's output from what was computed on the device.
 
     Args:
-        size: how many numbers entered.
+        size: number of values.
         total, norm: their sum and their norm.
         saturated: the share at the ends of a sigmoid or tanh; NaN for other layers.
 
@@ -333,13 +331,25 @@ def layer_stat(size: int, total: float, norm: float, saturated: float = math.nan
     return LayerStat(mean, spread_of(mean, norm / math.sqrt(size)), saturated)
 
 
+def tensor_stat(norms: Sequence[float], size: int, dims: int) -> TensorStat:
+    """Makes the statistics of a parameter tensor from what was computed on the device.
+
+    Args:
+        norms: those of weight, gradient and update.
+        size: number of values.
+        dims: number of dimensions of the tensor.
+    """
+    weight, gradient, update = norms
+    return TensorStat(weight, gradient, update, size, dims)
+
+
 def output_stat(values: Sequence[float] | None, size: int, examples: int) -> OutputStat | None:
-    """The model's output, from what was computed on the device; None if nothing was.
+    """Makes the statistics of the model's output from what was computed on the device; None without values.
 
     Args:
         values: sum, norm and spread over examples; then, if seen, the input's sum, its root mean square, and
             1 if its examples differ.
-        size: how many numbers of the output entered.
+        size: number of values of the output.
         examples: the batch's size.
     """
     if values is None:

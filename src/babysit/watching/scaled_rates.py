@@ -1,8 +1,8 @@
-"""Learning rates multiplied by hand, in a loop of one's own, whatever schedule it has.
+"""Learning rates multiplied by the user in their own training loop, with any schedule.
 
-The factor is there during an optimizer's step and at no other time. A scheduler, known or not, sees and sets
-the rates that it would have without it, so no schedule undoes the factor and none applies it twice, and what
-the loop saves as the optimizer's or the scheduler's state is its own.
+The factor applies only during an optimizer's step. A scheduler sees and sets the rates that it would have
+without it. So no schedule undoes the factor or applies it twice, and the saved state of the optimizer and the
+scheduler does not contain it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from babysit.watching.capture import Removable
 
 
 class ScaledRates:
-    """Multiplies the learning rate of every parameter group of some optimizers, for the time of their steps.
+    """Factor on the learning rate of every parameter group of some optimizers, during their steps.
 
     Args:
         optimizers: those of the loop.
 
     Attributes:
-        factor: 1 leaves everything as it is.
+        factor: 1 changes nothing.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.zeros(1))
@@ -46,11 +46,11 @@ class ScaledRates:
 
     @property
     def possible(self) -> bool:
-        """Whether all of the optimizers have hooks round their steps, as torch's have."""
+        """True if all optimizers have hooks before and after their steps, as those of PyTorch."""
         return all(hasattr(one, "register_step_pre_hook") for one in self._optimizers)
 
     def start(self) -> None:
-        """Sets the hooks. Whoever reads rates in a hook that is set later sees the ones that count."""
+        """Sets the hooks. A hook that is set later reads the multiplied rates."""
         for optimizer in self._optimizers if self.possible else ():
             self._hooks.append(optimizer.register_step_pre_hook(self._scale))
             self._hooks.append(optimizer.register_step_post_hook(self._restore))
@@ -68,7 +68,8 @@ class ScaledRates:
             return
         self._restore(optimizer)  # a step that raised left them scaled
         groups = optimizer.param_groups
-        self._own[id(optimizer)] = [_copied(group["lr"]) for group in groups]
+        rates = [group["lr"] for group in groups]
+        self._own[id(optimizer)] = [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
         for group in groups:
             _set(group, group["lr"] * self.factor)
 
@@ -77,13 +78,9 @@ class ScaledRates:
             _set(group, rate)
 
 
-def _copied(rate: Any) -> Any:
-    return rate.clone() if isinstance(rate, Tensor) else rate
-
-
 @torch.no_grad()
 def _set(group: dict[str, Any], rate: Any) -> None:
-    if isinstance(group["lr"], Tensor):  # in its place: a captured graph reads that memory
+    if isinstance(group["lr"], Tensor):  # in place: a captured graph reads that memory
         group["lr"].copy_(rate)
     else:
         group["lr"] = rate

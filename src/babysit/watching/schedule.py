@@ -1,22 +1,22 @@
-"""When the watch looks: often at first, then ever more rarely."""
+"""Schedule of samples: often at first, then ever more rarely."""
 
 from __future__ import annotations
 
 _EARLY, _GROWTH, _RAREST = 8, 32, 16
-"""The first steps show most faults. What comes later changes the more slowly the longer a run lasts: about
-four samples for every doubling of the steps, until they are sixteen times as far apart as at first."""
+"""The first steps show most faults, and later steps change more slowly. So there are about four samples for
+every doubling of the steps, until they are sixteen times as far apart as at first."""
 _TRUSTED, _RECHECK = 5, 2
-"""Whether gradients are zeroed is looked at in the first five samples, then in every second: it takes one
-more step, and a loop hardly changes its habits."""
+"""The first five samples check whether gradients are zeroed, then every second one. The check takes one more
+step, and a loop rarely changes there."""
 
 
 def next_sample(done: int, every: int, stretch: int = 1) -> int:
-    """The step to be sampled after another one.
+    """Returns the step of the next sample.
 
     Args:
         done: the step that was sampled last; 0 before the first.
         every: steps from sample to sample in the beginning.
-        stretch: how many times rarer, since samples fill the memory that they may take.
+        stretch: factor by which samples are rarer, as those kept have filled their memory.
 
     Example:
         >>> steps = [1]
@@ -30,14 +30,14 @@ def next_sample(done: int, every: int, stretch: int = 1) -> int:
     return done + every * stretch * min(max(done // _GROWTH, 1), _RAREST)
 
 
-def looks_for_leftovers(samples: int) -> bool:
-    """Whether a sample waits for the next backward pass, to see if its gradients are still there.
+def checks_stale_gradients(samples: int) -> bool:
+    """Tells whether a sample waits for the next backward pass, to see if its gradients are still there.
 
     Args:
-        samples: those before it.
+        samples: the number of samples before it.
 
     Example:
-        >>> [number for number in range(20) if looks_for_leftovers(number)]
+        >>> [number for number in range(20) if checks_stale_gradients(number)]
         [0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18]
     """
     return samples < _TRUSTED or samples % _RECHECK == 0

@@ -1,4 +1,4 @@
-"""What the looks at one member add up to: the series that are drawn, and the log that the rules read."""
+"""Series and log of one member, made of its samples: for drawing and for the detectors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from babysit.records import Details, Reading
-from babysit.watching.history import MOST_PACES, MOST_SAMPLES
-from babysit.watching.observer import Look
-from babysit.watching.sample import Epoch, Log, Sample, Setup, Units, middle
+from babysit.watching.history import MOST_PACES, MOST_SAMPLES, UNIT_BATCHES
+from babysit.watching.observer import MemberSample
+from babysit.watching.sample import Epoch, Sample, Setup, Units, WatchLog, middle
 
 CHANCE = "chance_loss"
-"""The series of the best constant answer's loss, as far as the targets seen so far tell it."""
-_MEMORY = 16
-"""A unit is dead if silent in the last so many looks, as in the live watch."""
+"""Name of the series of the best constant answer's loss, computed from the targets seen so far."""
 _TORCH_NAMES = {
     "sgd": "SGD",
     "momentum": "SGD",
@@ -30,10 +28,10 @@ _TORCH_NAMES = {
 
 
 def quantities(sample: Sample) -> Iterator[tuple[str, float]]:
-    """The series that a sample adds a point to, and the point's value; what does not apply is left out.
+    """Yields the names of the series that a sample adds a point to, and the values of the points.
 
     Args:
-        sample: of any run.
+        sample: of any run; values that it does not have are left out.
 
     Example:
         >>> from babysit.watching.sample import TensorStat
@@ -55,7 +53,7 @@ def quantities(sample: Sample) -> Iterator[tuple[str, float]]:
 
 
 def joined(pieces: Sequence[Details]) -> Details:
-    """What a run recorded piece by piece, as one.
+    """Joins the details that a run recorded piece by piece.
 
     Args:
         pieces: oldest first.
@@ -77,16 +75,16 @@ def joined(pieces: Sequence[Details]) -> Details:
     )
 
 
-class Trace:
-    """The looks at one member, in the order of their steps, in memory that does not grow with the run.
+class MemberTrace:
+    """The samples of one member, in the order of their steps, in bounded memory.
 
     Args:
         update: the update rule, by name.
 
     Example:
-        >>> trace = Trace("adam")
-        >>> look = Look(Sample(1, True, (0.1,)), {"0": np.array([True, False])})
-        >>> trace.add([look]).series["layers/0/dead"]
+        >>> trace = MemberTrace("adam")
+        >>> sample = MemberSample(Sample(1, True, (0.1,)), {"0": np.array([True, False])})
+        >>> trace.add([sample]).series["layers/0/dead"]
         ([1], [0.5])
     """
 
@@ -94,70 +92,64 @@ class Trace:
         self._update = update
         self._kept: list[Sample] = []
         self._newest: Sample | None = None
-        self._taken, self._stride = 0, 1
+        self._count, self._stride = 0, 1
         self._active: dict[str, deque[tuple[int, np.ndarray]]] = {}
         self._lookups: tuple[str, ...] = ()
         self._seconds: deque[float] = deque(maxlen=MOST_PACES)
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """The samples of some looks, spread evenly over the run however long it is; the newest among them."""
+        """The kept samples, spread evenly over the whole run, and the newest one."""
         missing = self._newest is not None and self._kept[-1] is not self._newest
         return (*self._kept, self._newest) if missing and self._newest else tuple(self._kept)
 
-    def add(self, looks: Sequence[Look]) -> Details:
-        """Takes in looks; returns what they add to the run's details."""
+    def add(self, samples: Sequence[MemberSample]) -> Details:
+        """Adds samples, and returns what they add to the details of the run."""
         series: dict[str, tuple[list[int], list[float]]] = {}
-        for look in looks:
-            self._take(look)
-            for name, value in self._quantities(look):
+        for each in samples:
+            self._keep(each.sample)
+            self._lookups = each.lookups
+            points = list(quantities(each.sample))
+            if each.seconds == each.seconds:
+                self._seconds.append(each.seconds)
+                points.append(("step_seconds", each.seconds))
+            for name, active in each.active.items():
+                batches = self._active.setdefault(name, deque(maxlen=UNIT_BATCHES))
+                batches.append((each.sample.step, active))
+                points.append((f"layers/{name}/dead", self._units(name).share))
+            for name, value in points:
                 steps, values = series.setdefault(name, ([], []))
-                steps.append(look.sample.step)
+                steps.append(each.sample.step)
                 values.append(value)
         return Details(
             series,
-            [histogram for look in looks for histogram in look.histograms],
-            [snapshot for look in looks for snapshot in look.snapshots],
+            [histogram for each in samples for histogram in each.histograms],
+            [snapshot for each in samples for snapshot in each.snapshots],
         )
 
-    def _take(self, look: Look) -> None:
-        self._keep(look.sample)
-        self._lookups = look.lookups
-        if look.seconds == look.seconds:
-            self._seconds.append(look.seconds)
-        for name, active in look.active.items():
-            self._active.setdefault(name, deque(maxlen=_MEMORY)).append((look.sample.step, active))
-
     def _keep(self, sample: Sample) -> None:
-        """As the live watch does: when there are too many, every other one goes, and half as many come."""
-        if self._taken % self._stride == 0:
+        """Keeps a sample. Of too many every other one is dropped, and new ones are kept half as often."""
+        if self._count % self._stride == 0:
             self._kept.append(sample)
         if len(self._kept) > MOST_SAMPLES:
             self._kept, self._stride = self._kept[::2], 2 * self._stride
-        self._taken, self._newest = self._taken + 1, sample
-
-    def _quantities(self, look: Look) -> Iterator[tuple[str, float]]:
-        yield from quantities(look.sample)
-        if look.seconds == look.seconds:
-            yield "step_seconds", look.seconds
-        for name in look.active:
-            yield f"layers/{name}/dead", self._units(name).share
+        self._count, self._newest = self._count + 1, sample
 
     def _units(self, name: str) -> Units:
         batches = self._active[name]
         ever = np.logical_or.reduce([active for _, active in batches])
         return Units(int((~ever).sum()), ever.size, len(batches), batches[0][0])
 
-    def log(self, losses: Iterable[float], readings: Sequence[Reading]) -> Log:
-        """The log that the rules of the live watch read.
+    def log(self, losses: Iterable[float], readings: Sequence[Reading]) -> WatchLog:
+        """Makes the log that the detectors of the live watch read.
 
         Args:
-            losses: the cost of every step; an array is taken as it is, so that nobody may change it.
+            losses: the cost of every step; an array is not copied, and must not change afterwards.
             readings: one per epoch.
         """
         every = losses if isinstance(losses, array) else array("d", losses)
         trainable = () if self._newest is None else tuple(self._newest.tensors)
-        return Log(
+        return WatchLog(
             setup=Setup((_TORCH_NAMES.get(self._update, self._update),), trainable, lookups=self._lookups),
             losses=every,
             updates=len(every),

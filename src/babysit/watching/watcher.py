@@ -1,7 +1,7 @@
-"""The watcher: when to look, what to keep, and the log that comes of it.
+"""The watcher: it samples steps of a training loop and makes the log of the run.
 
-It looks at a step from its forward pass to its optimizer step, and waits for the next backward pass to see
-whether the gradients were zeroed. Between samples none of its hooks stays in an optimizer that has stepped.
+A sample lasts from a forward pass to the optimizer step, and waits for the next backward pass to see whether
+the gradients were zeroed. Between samples no hook stays in an optimizer that has stepped.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any
 from torch import Tensor, nn
 
 from babysit.loss_graph import LossGraph, read_loss
-from babysit.watching.capture import Capture, Guard, Removable
+from babysit.watching.capture import Capture, ExceptionGuard, Removable
 from babysit.watching.history import History, Losses
 from babysit.watching.instruments import Instruments
 from babysit.watching.measuring import Scalars
-from babysit.watching.pending import Taken
-from babysit.watching.sample import Epoch, Log, Setup, middle
-from babysit.watching.schedule import looks_for_leftovers, next_sample
+from babysit.watching.pending import PendingSample
+from babysit.watching.sample import Epoch, Setup, WatchLog, middle
+from babysit.watching.schedule import checks_stale_gradients, next_sample
 from babysit.watching.setup import set_up
 from babysit.watching.updates import Updates, reached
 
 _PATIENCE = 64
-"""So many steps a sample waits for an optimizer step: gradients may be accumulated."""
+"""Most steps that a sample waits for an optimizer step: gradients may be accumulated."""
 _GRAPHS = 3
-"""So many losses have their graph read; a graph does not change from step to step."""
+"""Number of losses whose graph is read; a graph does not change from step to step."""
 
 
 class _Phase(Enum):
@@ -38,7 +38,7 @@ class _Phase(Enum):
 
 
 class Watcher:
-    """Collects a run's log.
+    """Collector of a run's log.
 
     Args:
         model: the module being trained; it is never changed.
@@ -53,12 +53,12 @@ class Watcher:
     def __init__(
         self, model: nn.Module, optimizers: Sequence[Any], criterion: nn.Module | None, every: int
     ) -> None:
-        self.guard = Guard()
+        self.guard = ExceptionGuard()
         self.model, self.optimizers, self.every = model, optimizers, every
         self.setup = Setup()
         self.guard(self._set_up)
         seen = nn.Identity() if self.setup.compiled and not hasattr(model, "_orig_mod") else model
-        self.capture = Capture(seen, criterion, self.guard, self._began)
+        self.capture = Capture(seen, criterion, self.guard, self._on_backward)
         self.instruments = Instruments(seen, self.guard)
         self.ending = ""
         self.updates = 0
@@ -70,7 +70,7 @@ class Watcher:
         self._hooks: list[Removable] = []
         self._hooked: list[Any] = []
         self._step_hooks: list[Removable] = []
-        self._taken = 0
+        self._samples = 0
         self._phase = _Phase.IDLE
         self._marked = (0, time.perf_counter())
         self._opened, self._at = 0, 0
@@ -81,12 +81,12 @@ class Watcher:
 
     def _reset(self) -> None:
         self._scalars = Scalars()
-        self._now: dict[str, Tensor] = {}
+        self._active: dict[str, Tensor] = {}
         self._changes.forget()
         self._stepped, self._measured = False, False
         self._examples, self._single = 0, False
         self._training: bool | None = None
-        self._leftover: bool | None = None
+        self._stale: bool | None = None
         self._rates: tuple[float, ...] = ()
 
     def _set_up(self) -> None:
@@ -113,10 +113,10 @@ class Watcher:
         self.guard(self._finish)
         self._phase, self._due = _Phase.IDLE, math.inf
 
-    # One step after another.
+    # Steps and epochs.
 
     def step(self, loss: Tensor | float) -> None:
-        """One step is done.
+        """Records a step.
 
         Args:
             loss: its loss: the tensor that backward was called on, or a number.
@@ -127,14 +127,16 @@ class Watcher:
             self._attend(loss)
 
     def _attend(self, loss: Tensor | float) -> None:
-        """What only some steps need: those of a sample, and those that passes are counted in."""
+        """Handles a step of a sample, or one whose passes are counted."""
         self.instruments.passes.stepped(self.steps)
         if self._phase is _Phase.SAMPLING:
             self._sampled(loss)
         elif self._phase is _Phase.TRAILING or self.steps + 1 >= self._due:
             self._finish()
             if self.steps + 1 >= self._due:
-                self._mark()
+                marked, then = self._marked
+                if self.steps > marked:
+                    self._history.paces.append((time.perf_counter() - then) / (self.steps - marked))
                 self._open()
         self._wait()
 
@@ -143,15 +145,10 @@ class Watcher:
         self._attend_at = min(self._due - 1, self.instruments.passes.due) if idle else 0
 
     def epoch(self, train_accuracy: float, val_accuracy: float, val_loss: float) -> None:
-        """One epoch is done, with what the user tells of it."""
+        """Records an epoch, with what the user reports of it."""
         self.instruments.passes.epoch(self.steps)
         self.epochs.append(Epoch(self.steps, train_accuracy, val_accuracy, val_loss))
         self._wait()
-
-    def _mark(self) -> None:
-        step, then = self._marked
-        if self.steps > step:
-            self._history.paces.append((time.perf_counter() - then) / (self.steps - step))
 
     def _open(self) -> None:
         self._reset()
@@ -167,7 +164,7 @@ class Watcher:
             self._step_hooks += [each.register_step_post_hook(self._after_step) for each in self._hooked]
 
     def _close(self) -> None:
-        """Removes the hooks of a sample; with the first update those that waited for it, too."""
+        """Removes the hooks of a sample, and after the first update also those that waited for it."""
         for hook in [*self._step_hooks, *(self._hooks if self.updates else [])]:
             hook.remove()
         self._step_hooks, self._hooks = [], [] if self.updates else self._hooks
@@ -175,56 +172,52 @@ class Watcher:
         self.capture.forget()
 
     def _sampled(self, loss: Tensor | float) -> None:
-        self._read_graph(loss)
-        if self._stepped or self.steps - self._opened >= _PATIENCE:
-            self._rates = self._rates or _rates(self.optimizers)
-            self._phase = _Phase.TRAILING
-            self._at = self.steps
-            self._close()
-            if looks_for_leftovers(self._taken):
-                self.capture.arm(inside=False)
-                self._hook_steps()
-            else:
-                self._finish()
-
-    def _read_graph(self, loss: Tensor | float) -> None:
         seen = loss if isinstance(loss, Tensor) and loss.requires_grad else self.capture.loss
         if self._graphs < _GRAPHS and seen is not None:
             self._graphs += 1
             graph = read_loss(seen)
             self.graph = graph if self.graph is None or self.graph.cut else self.graph
+        if self._stepped or self.steps - self._opened >= _PATIENCE:
+            self._rates = self._rates or _rates(self.optimizers)
+            self._phase = _Phase.TRAILING
+            self._at = self.steps
+            self._close()
+            if checks_stale_gradients(self._samples):
+                self.capture.arm(inside=False)
+                self._hook_steps()
+            else:
+                self._finish()
 
     def _finish(self) -> None:
         """Ends the sample, if there is one."""
-        if self._phase is _Phase.TRAILING:
-            self._close()
-            self._phase = _Phase.IDLE
-            self._taken += 1
-            self._history.keep(self._what_was_taken(), self._now)
-            self._due = next_sample(self._at, self.every, self._history.stretch)
-            self._reset()
-            self._losses.flush()
-            self._marked = (self.steps, time.perf_counter())
-
-    def _what_was_taken(self) -> Taken:
-        return Taken(
+        if self._phase is not _Phase.TRAILING:
+            return
+        self._close()
+        self._phase = _Phase.IDLE
+        self._samples += 1
+        sample = PendingSample(
             step=self._at,
             stepped=self._stepped,
             rates=self._rates,
             training=self._training,
-            leftover=self._leftover,
+            stale=self._stale,
             scalars=self._scalars,
             dims=self._changes.dims,
             examples=self._examples,
         )
+        self._history.keep(sample, self._active)
+        self._due = next_sample(self._at, self.every, self._history.stretch)
+        self._reset()
+        self._losses.flush()
+        self._marked = (self.steps, time.perf_counter())
 
-    # What the hooks call.
+    # Called by the hooks.
 
-    def _began(self) -> None:
-        """A backward pass begins."""
+    def _on_backward(self) -> None:
+        """Measures the batch when its backward pass starts; after a sample looks for stale gradients."""
         if self._phase is _Phase.TRAILING:
-            found = self._changes.look_for_leftovers(self._scalars)
-            self._leftover = self._leftover if found is None else found
+            found = self._changes.find_stale_gradients(self._scalars)
+            self._stale = self._stale if found is None else found
         else:
             self._measure()
 
@@ -233,40 +226,40 @@ class Watcher:
         output = self.capture.output
         self._single = self.capture.single
         self._examples = output.shape[0] if output is not None else 0
-        given, judged = self.capture.given, self.capture.judged  # measuring lets go of them
-        self._now = self.capture.measure(self._scalars)
+        given, judged = self.capture.given, self.capture.judged  # measuring drops them
+        self._active = self.capture.measure(self._scalars)
         self.instruments.measure(self._scalars, given, judged)
 
     def _before_step(self, optimizer: Any, *_: object) -> None:
         if self._phase is _Phase.SAMPLING:
-            self.guard(self._look_before, optimizer)
+            self.guard(self._measure_before, optimizer)
         elif self._phase is _Phase.TRAILING:
             self.guard(self.instruments.noise.compare, self._scalars)
 
     def _after_step(self, optimizer: Any, *_: object) -> None:
         self.updates += 1
         if self._phase is _Phase.SAMPLING:
-            self.guard(self._look_after, optimizer)
+            self.guard(self._measure_after, optimizer)
 
-    def _look_before(self, optimizer: Any) -> None:
+    def _measure_before(self, optimizer: Any) -> None:
         if not self._measured:
             self._measure()
         self._rates = _rates(self.optimizers)
         self._changes.before(optimizer)
-        self._now = reached(self.capture.layers, self._now)
+        self._active = reached(self.capture.layers, self._active)
 
-    def _look_after(self, optimizer: Any) -> None:
+    def _measure_after(self, optimizer: Any) -> None:
         changed = self._changes.after(optimizer, self._scalars)
-        if changed and looks_for_leftovers(self._taken):  # only then is the next step looked at, too
+        if changed and checks_stale_gradients(self._samples):  # only then the next step is measured too
             self._changes.probe(changed)
             self.instruments.remember(changed)
         self._stepped = True
 
-    # What comes of it.
+    # The log.
 
-    def log(self) -> Log:
-        """Everything so far, frozen."""
-        return Log(
+    def log(self) -> WatchLog:
+        """Returns everything measured so far, frozen."""
+        return WatchLog(
             setup=self.setup,
             losses=self._losses.read(),
             updates=self.updates,
@@ -276,7 +269,7 @@ class Watcher:
             graph=self.graph,
             failures=(self.guard.failures, self.guard.first),
             seconds=middle(self._history.paces),
-            passes=self.instruments.passes.seen(),
+            passes=self.instruments.passes.observed(),
             ending=self.ending,
             single_output=self._single,
         )

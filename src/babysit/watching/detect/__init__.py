@@ -1,0 +1,1 @@
+"""Detectors of the watch, one module a subject."""

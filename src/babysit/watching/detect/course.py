@@ -1,4 +1,4 @@
-"""The course of a run as a whole: a late start, an early end, decay that eats the weights, and noise."""
+"""Detectors of a run's course: a late start, an early end, strong weight decay, and noise."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from babysit.watching.detect.shared import (
     ENOUGH,
     STEPPED,
     VALIDATION,
-    fares_well,
-    late,
+    learns_well,
+    newer_half,
     stepped,
     steps,
     weights,
 )
-from babysit.watching.exceptions import explained
+from babysit.watching.exceptions import known_exception
 from babysit.watching.noise import critical_batch, signal_share
-from babysit.watching.sample import Log, middle
+from babysit.watching.sample import WatchLog, middle
 
 _PARTS = 20
 
 
-@detects(LOOP_RAISED, reason="what PyTorch says of shapes, types and devices names a tensor, not the fix")
-def loop_raised(log: Log) -> Detection | None:
-    """An exception left the watched loop, other than one that ends runs on purpose."""
+@detects(LOOP_RAISED, reason="PyTorch's messages about shapes, types and devices name a tensor, not the fix")
+def loop_raised(log: WatchLog) -> Detection | None:
+    """Finds an exception that left the watched loop, other than one that ends runs on purpose."""
     if not log.ending:
         return None
-    known = explained(log.ending)
+    known = known_exception(log.ending)
     return Detection(
         problem=known.problem if known else None,
         where="loop",
@@ -50,11 +50,14 @@ def loop_raised(log: Log) -> Detection | None:
     reason="decay shrinks weights by (1 - rate x decay) a step; the data's gradient holds what it needs",
     needs=(STEPPED,),
 )
-def regularization_too_strong(log: Log) -> Detection | None:
-    """Weights at a tenth of their first size, half of it lost early, nothing learned."""
+def regularization_too_strong(log: WatchLog) -> Detection | None:
+    """Finds weights at a tenth of their first size, half of it lost early, with nothing learned."""
     samples = stepped(log)
-    idle = not fares_well(log) and (log.last > 0.9 * log.chance or log.fall < 0.3)
-    if len(samples) < ENOUGH or not (idle or _answers_shrank(log)):
+    idle = not learns_well(log) and (log.last > 0.9 * log.chance or log.fall < 0.3)
+    # With a penalty in it the loss falls even so: then all examples get the same answer, unlike at the start.
+    spreads = [sample.output.spread for sample in log.samples if sample.output is not None]
+    shrunk = len(spreads) >= 2 * ENOUGH and middle(spreads[len(spreads) // 2 :]) < 0.01 * spreads[0]
+    if len(samples) < ENOUGH or not (idle or shrunk):
         return None
     first, last = weights(log, samples[0]), weights(log, samples[-1])
     left = middle(
@@ -76,14 +79,8 @@ def regularization_too_strong(log: Log) -> Detection | None:
     )
 
 
-def _answers_shrank(log: Log) -> bool:
-    """All examples get the same answer, unlike at the start; with a penalty in it the loss falls even so."""
-    spreads = [sample.output.spread for sample in log.samples if sample.output is not None]
-    return len(spreads) >= 2 * ENOUGH and middle(spreads[len(spreads) // 2 :]) < 0.01 * spreads[0]
-
-
-def _course(log: Log) -> list[float]:
-    """The loss in 20 means of equal length; none if a loss is no number."""
+def _course(log: WatchLog) -> list[float]:
+    """Computes 20 means of the loss, of equal length; none if a loss is NaN or infinite."""
     size = log.steps // _PARTS
     if size < 5 or not all(map(math.isfinite, log.losses)):
         return []
@@ -92,20 +89,23 @@ def _course(log: Log) -> list[float]:
 
 @detects(
     SLOW_START,
-    reason="a good start falls at once; the run itself is well, so a remark only",
+    reason="a good start falls at once; the run itself is well, so this is info only",
     severity=Severity.INFO,
     needs=(steps(100),),
 )
-def slow_start(log: Log) -> Detection | None:
-    """The loss within 3% of its start for 30% of the run or more, then 30% lower, without a warm-up."""
+def slow_start(log: WatchLog) -> Detection | None:
+    """Finds a loss within 3% of its start for 30% of the run or more, then 30% lower, without a warm-up."""
     course = _course(log)
     if not course or not course[0] > 0:
         return None
     flat = next((at for at, mean in enumerate(course) if mean < 0.97 * course[0]), _PARTS)
-    warm = _warms_up(log, flat * log.steps // _PARTS)
+    early = [
+        max(one.rates, default=math.nan) for one in stepped(log) if one.step <= flat * log.steps // _PARTS
+    ]
+    warms_up = len(early) >= 2 and early[-1] > 2 * early[0]
     if (
         not 6 <= flat < _PARTS
-        or warm
+        or warms_up
         or not course[-1] < 0.7 * course[0]
         or max(course[:flat]) > 1.05 * course[0]
     ):
@@ -119,16 +119,11 @@ def slow_start(log: Log) -> Detection | None:
     )
 
 
-def _warms_up(log: Log, steps: int) -> bool:
-    early = [max(sample.rates, default=math.nan) for sample in stepped(log) if sample.step <= steps]
-    return len(early) >= 2 and early[-1] > 2 * early[0]
-
-
-@detects(STILL_IMPROVING, reason="a remark: nothing is wrong but the time", needs=(VALIDATION,))
-def still_improving(log: Log) -> Detection | None:
-    """The loss fell 5% in the last tenth of the run, validation is at its best and below 0.9."""
+@detects(STILL_IMPROVING, reason="info: only the training time is wrong", needs=(VALIDATION,))
+def still_improving(log: WatchLog) -> Detection | None:
+    """Finds a loss that fell 5% in the last tenth of the run, with validation at its best and below 0.9."""
     course, epochs = _course(log), log.epochs
-    if not course or len(epochs) < ENOUGH or fares_well(log):
+    if not course or len(epochs) < ENOUGH or learns_well(log):
         return None
     falling = course[-1] < 0.95 * course[-3] and course[-2] < course[-4]
     losses = [epoch.val_loss for epoch in epochs if math.isfinite(epoch.val_loss)]
@@ -146,12 +141,17 @@ def still_improving(log: Log) -> Detection | None:
     )
 
 
-@detects(GRADIENT_NOISE, reason="at a floor the signal is gone too: a remark only", needs=(steps(100),))
-def gradient_noise(log: Log) -> Detection | None:
-    """Less than 2% of a gradient is in the next one, over 6 pairs late, and the loss stands still."""
-    samples = late([sample for sample in log.samples if sample.noise is not None])
+@detects(
+    GRADIENT_NOISE, reason="at a floor the signal is gone too, so this is info only", needs=(steps(100),)
+)
+def gradient_noise(log: WatchLog) -> Detection | None:
+    """Finds less than 2% of a gradient in the next one, over 6 late pairs, and a loss that stands still."""
+    samples = newer_half([sample for sample in log.samples if sample.noise is not None])
     share = signal_share([sample.noise for sample in samples if sample.noise is not None])
-    if len(samples) < 6 or not share < 0.02 or fares_well(log) or not log.fall > 0.02 or not _stands(log):
+    if len(samples) < 6 or not share < 0.02 or learns_well(log) or not log.fall > 0.02:
+        return None
+    course = _course(log)
+    if not course or not abs(fmean(course[10:15]) - fmean(course[15:])) < 0.01 * abs(fmean(course[10:])):
         return None
     examples = round(middle(sample.output.examples for sample in samples if sample.output is not None) or 0)
     batch = critical_batch(share, examples)
@@ -159,13 +159,7 @@ def gradient_noise(log: Log) -> Detection | None:
     return Detection(
         where="gradients",
         message=f"steps are noise: {max(share, 0):.1%} of a gradient is in the next one; signal and "
-        f"noise would be "
-        f"equal in a batch of {enough} (now {examples})",
+        f"noise would be equal in a batch of {enough} (now {examples})",
         evidence=evidence("signal in a gradient", share, "above 0.02", "successive gradients should agree"),
         since=samples[0].step,
     )
-
-
-def _stands(log: Log) -> bool:
-    course = _course(log)
-    return bool(course) and abs(fmean(course[10:15]) - fmean(course[15:])) < 0.01 * abs(fmean(course[10:]))

@@ -1,4 +1,4 @@
-"""The data of a watched run: inputs, and labels that are constant, sorted or not those of their inputs."""
+"""Detectors of faults in the data of a watched run: inputs, targets and labels."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from babysit.diagnosis.problems.data import (
 )
 from babysit.verdicts import Evidence, Severity
 from babysit.watching.detect.shared import ENOUGH, LABELS, MANY_OUTPUTS, OUTPUT, TARGETS, VALIDATION
-from babysit.watching.sample import Log, Sample, middle
+from babysit.watching.sample import Sample, WatchLog, middle
 
 
-def _with_bad_input(log: Log) -> list[Sample]:
+def _with_bad_input(log: WatchLog) -> list[Sample]:
     return [sample for sample in log.samples if sample.output is not None and not sample.output.input_finite]
 
 
-INPUT = Need[Log](lambda log: bool(_with_bad_input(log)) or OUTPUT.met(log), OUTPUT.reason)
+INPUT = Need[WatchLog](lambda log: bool(_with_bad_input(log)) or OUTPUT.met(log), OUTPUT.reason)
 
 
 @detects(
@@ -33,8 +33,8 @@ INPUT = Need[Log](lambda log: bool(_with_bad_input(log)) or OUTPUT.met(log), OUT
     reason="one of them poisons every weight at its first step",
     needs=(MANY_OUTPUTS, INPUT),
 )
-def inputs_not_finite(log: Log) -> Detection | None:
-    """NaN or infinity in the model's input in a sampled step."""
+def inputs_not_finite(log: WatchLog) -> Detection | None:
+    """Finds NaN or infinity in the model's input in a sampled step."""
     bad = _with_bad_input(log)
     if not bad:
         return None
@@ -52,8 +52,8 @@ def inputs_not_finite(log: Log) -> Detection | None:
     severity=Severity.INFO,
     needs=(MANY_OUTPUTS, OUTPUT),
 )
-def inputs_constant(log: Log) -> Detection | None:
-    """All inputs of a batch are equal, in all sampled batches of 4 or more."""
+def inputs_constant(log: WatchLog) -> Detection | None:
+    """Finds that all inputs of a batch are equal, in all sampled batches of 4 or more."""
     batches = [each.output for each in log.samples if each.output is not None and each.output.examples >= 4]
     if len(batches) < ENOUGH or any(batch.inputs_differ for batch in batches):
         return None
@@ -66,8 +66,8 @@ def inputs_constant(log: Log) -> Detection | None:
 
 
 @detects(TARGETS_NOT_FINITE, reason="the loss passes them on", needs=(TARGETS,))
-def targets_not_finite(log: Log) -> Detection | None:
-    """NaN or infinity in the targets of a sampled step."""
+def targets_not_finite(log: WatchLog) -> Detection | None:
+    """Finds NaN or infinity in the targets of a sampled step."""
     numbers = [each for each in log.samples if each.targets is not None and not each.targets.shares]
     bad = [each for each in numbers if each.targets is not None and not math.isfinite(each.targets.mean)]
     if not bad:
@@ -81,9 +81,9 @@ def targets_not_finite(log: Log) -> Detection | None:
 
 
 _LARGE = 10.0
-"""Root mean square from which inputs count as large, as before training."""
+"""Root mean square from which inputs count as large, as in ``babysit.check``."""
 _HIGH_START = 3.0
-"""Times chance; where the first loss is no higher, the initial weights suit the inputs' scale."""
+"""Times chance. Where the first loss is below that, the initial weights fit the scale of the inputs."""
 
 
 @detects(
@@ -92,8 +92,8 @@ _HIGH_START = 3.0
     severity=Severity.INFO,
     needs=(MANY_OUTPUTS, OUTPUT),
 )
-def inputs_not_scaled(log: Log) -> Detection | None:
-    """Inputs with a root mean square above 10, and a first loss above 3 x chance; a fault only where
+def inputs_not_scaled(log: WatchLog) -> Detection | None:
+    """Finds inputs with a root mean square above 10, and a first loss above 3 x chance; a fault only where
     something else goes wrong.
     """
     scale = middle(sample.output.input_scale for sample in log.samples if sample.output is not None)
@@ -111,10 +111,10 @@ def inputs_not_scaled(log: Log) -> Detection | None:
 
 
 _MANY = 64
-"""So many labels alike are no accident where there are several classes."""
+"""This many equal labels are no accident where there are several classes."""
 
 
-def _labelled(log: Log) -> list[Sample]:
+def _labelled(log: WatchLog) -> list[Sample]:
     return [sample for sample in log.samples if sample.targets is not None and sample.targets.shares]
 
 
@@ -127,13 +127,13 @@ def _examples(samples: list[Sample]) -> int:
 
 
 @detects(CONSTANT_LABELS, reason="with two equal classes that happens once in 2^63 runs", needs=(LABELS,))
-def constant_labels(log: Log) -> Detection | None:
-    """One class in all of 3 or more sampled batches, 64 examples or more."""
+def constant_labels(log: WatchLog) -> Detection | None:
+    """Finds one class in all of 3 or more sampled batches, 64 examples or more."""
     samples = _labelled(log)
     if len(samples) < ENOUGH or _examples(samples) < _MANY:
         return None
     label = max(range(len(_shares(samples[0]))), key=_shares(samples[0]).__getitem__)
-    # Which of several pairs is the true one may well be told by a constant: the first.
+    # In a contrastive loss the label may be constant on purpose: the first of several pairs is the true one.
     if any(_shares(sample)[label] < 1 for sample in samples) or (
         log.graph is not None and log.graph.compared
     ):
@@ -154,8 +154,8 @@ def constant_labels(log: Log) -> Detection | None:
     reason="a shuffled batch of 8 from two equal classes is pure once in 128",
     needs=(LABELS,),
 )
-def data_not_shuffled(log: Log) -> Detection | None:
-    """Three quarters of the sampled batches of 8 or more examples hold one class, not always the same."""
+def data_not_shuffled(log: WatchLog) -> Detection | None:
+    """Finds one class in three quarters of the sampled batches of 8 or more examples, not always the same."""
     # A loader that shuffles gives such a batch of 8 once in 2^7 batches, even with two classes.
     samples = [
         sample for sample in _labelled(log) if sample.output is not None and sample.output.examples >= 8
@@ -178,17 +178,19 @@ def data_not_shuffled(log: Log) -> Detection | None:
 @detects(
     LABEL_IN_INPUTS, reason="16 examples or more beyond the first of each class must agree", needs=(TARGETS,)
 )
-def label_in_inputs(log: Log) -> Detection | None:
-    """An input column is constant within each class, or a multiple of the target, in 3 or more batches."""
-    looked = [set(sample.telling) for sample in log.samples if sample.telling is not None]
-    columns = set.intersection(*looked) if len(looked) >= ENOUGH else set()
+def label_in_inputs(log: WatchLog) -> Detection | None:
+    """Finds an input column that is constant within each class, or a multiple of the target, in 3 or more
+    batches.
+    """
+    found = [set(sample.leaking_columns) for sample in log.samples if sample.leaking_columns is not None]
+    columns = set.intersection(*found) if len(found) >= ENOUGH else set()
     if not columns:
         return None
     return Detection(
         where=f"input column {min(columns)}",
         message=f"input column {min(columns)} gives the label away: it is constant within each class "
-        f"(or a multiple of the target) in all of {len(looked)} batches",
-        evidence=evidence("telling columns", len(columns), "0", "what is known need not be learned"),
+        f"(or a multiple of the target) in all of {len(found)} batches",
+        evidence=evidence("leaking columns", len(columns), "0", "what is known need not be learned"),
         since=1,
     )
 
@@ -196,8 +198,8 @@ def label_in_inputs(log: Log) -> Detection | None:
 @detects(
     MEMORIZED_ONLY, reason="overfitting generalizes at first; random labels never do", needs=(VALIDATION,)
 )
-def memorized_only(log: Log) -> Detection | None:
-    """Loss below half of chance's, and validation accuracy never a tenth of the way up from chance."""
+def memorized_only(log: WatchLog) -> Detection | None:
+    """Finds a loss below half of chance, and validation accuracy never a tenth of the way up from chance."""
     known = [epoch.val_accuracy for epoch in log.epochs if epoch.val_accuracy == epoch.val_accuracy]
     samples = _labelled(log)
     if len(known) < ENOUGH or not samples:
@@ -208,22 +210,22 @@ def memorized_only(log: Log) -> Detection | None:
     if chance > 0.8 or not learned or max(known) > chance + 0.1 * (1 - chance):
         return _loss_never_below_chance(log)
     best = Evidence("best validation accuracy", max(known), f"above {chance:.3g}", "the commonest class's")
-    return _by_heart(log, "at chance", best)
+    return _memorized(log, "at chance", best)
 
 
-def _loss_never_below_chance(log: Log) -> Detection | None:
-    """The same, told by losses alone."""
+def _loss_never_below_chance(log: WatchLog) -> Detection | None:
+    """Finds the same by losses alone: a low training loss, and a validation loss never below chance."""
     losses = [epoch.val_loss for epoch in log.epochs if math.isfinite(epoch.val_loss)]
     level = min((value for value in (log.first, log.chance) if value == value), default=math.nan)
     accurate = any(epoch.val_accuracy > 0.5 for epoch in log.epochs)
-    # Wrong answers given too surely cost more than chance though others are right: then twice of it.
+    # Confident wrong answers cost more than chance even if others are right: then the limit is twice chance.
     if len(losses) < ENOUGH or not log.last < 0.5 * level or not min(losses) > (2 if accurate else 1) * level:
         return None
     worse = Evidence("lowest validation loss", min(losses), f"below {level:.4g}", "a constant answer's")
-    return _by_heart(log, "worse than chance", worse)
+    return _memorized(log, "worse than chance", worse)
 
 
-def _by_heart(log: Log, how: str, evidence: Evidence) -> Detection:
+def _memorized(log: WatchLog, how: str, evidence: Evidence) -> Detection:
     return Detection(
         where="labels",
         message=f"the training examples are learned, and the others were {how} from first to last",
@@ -234,12 +236,12 @@ def _by_heart(log: Log, how: str, evidence: Evidence) -> Detection:
 
 @detects(
     SUSPICIOUSLY_GOOD,
-    reason="easy tasks are so too: a remark only",
+    reason="easy tasks are like that too, so this is info only",
     severity=Severity.INFO,
     needs=(VALIDATION,),
 )
-def suspiciously_good(log: Log) -> Detection | None:
-    """Every validation example right at the first telling, within 200 steps."""
+def suspiciously_good(log: WatchLog) -> Detection | None:
+    """Finds every validation example right at the first reported epoch, within 200 steps."""
     if not log.epochs or log.epochs[0].step > 200:
         return None
     first, samples = log.epochs[0].val_accuracy, _labelled(log)

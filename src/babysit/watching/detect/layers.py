@@ -1,4 +1,4 @@
-"""What activations and gradients tell: only where a run does not learn are they more than a remark."""
+"""Detectors of odd activations and gradients; in a run that learns they are info at most."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from babysit.watching.detect.shared import (
     SAMPLED,
     STEPPED,
     VISIBLE,
-    fares_well,
-    late,
+    learns_well,
+    newer_half,
     stepped,
     weights,
 )
-from babysit.watching.sample import Log, Sample, middle
+from babysit.watching.sample import WatchLog, middle
 
 _LARGE_GAIN = 20.0
-"""Times the size of its input that the first layer's first output may have; He and Xavier give 1 to 1.5."""
+"""Limit of the first layer's first output over its input; He and Xavier give 1 to 1.5."""
 
 
 @detects(
@@ -36,9 +36,9 @@ _LARGE_GAIN = 20.0
     severity=Severity.INFO,
     needs=(VISIBLE, SAMPLED),
 )
-def weights_too_large(log: Log) -> Detection | None:
-    """The first layer's output is 20 times as large as its input at the first step; a fault only where
-    something else goes wrong.
+def weights_too_large(log: WatchLog) -> Detection | None:
+    """Finds a first layer whose output is 20 times as large as its input at the first step; a fault only
+    where something else goes wrong.
     """
     first = log.samples[0] if log.samples else None
     if first is None or first.step > 1 or first.output is None or not first.layers:
@@ -61,8 +61,8 @@ def weights_too_large(log: Log) -> Detection | None:
     severity=Severity.WARNING,
     needs=(VISIBLE, SAMPLED),
 )
-def dead_units(log: Log) -> Detection | None:
-    """Half of a layer's units silent in all of 5 or more batches; a remark where the run learns."""
+def dead_units(log: WatchLog) -> Detection | None:
+    """Finds half of a layer's units silent in all of 5 or more batches; info where the run learns."""
     # Half of a layer: SageMaker's and torchmortem's share, but of units dead over 5 batches, not of zeros.
     dead = {name: each for name, each in log.units.items() if each.batches >= 5 and each.units >= 4}
     worst = max(dead, key=lambda name: dead[name].share, default="")
@@ -72,10 +72,9 @@ def dead_units(log: Log) -> Detection | None:
     return Detection(
         where=worst,
         message=f"{units.dead} of {units.units} units of {worst} were silent in each of "
-        f"{units.batches} batches: "
-        "they get no gradient any more",
+        f"{units.batches} batches: they get no gradient any more",
         evidence=evidence("dead units", units.share, "below 0.5", "a dead ReLU never comes back by itself"),
-        severity=Severity.INFO if fares_well(log) else Severity.WARNING,
+        severity=Severity.INFO if learns_well(log) else Severity.WARNING,
         since=units.since,
     )
 
@@ -85,15 +84,18 @@ def dead_units(log: Log) -> Detection | None:
     reason="beyond |tanh| = 0.97 less than 6% of the gradient passes",
     needs=(VISIBLE, SAMPLED),
 )
-def saturated_units(log: Log) -> Detection | None:
-    """Half of a hidden sigmoid's or tanh's outputs at its ends, no progress."""
-    samples = late(list(log.samples))
+def saturated_units(log: WatchLog) -> Detection | None:
+    """Finds half of a hidden sigmoid's or tanh's outputs at its ends, and no progress."""
+    samples = newer_half(log.samples)
     names = list(samples[-1].layers)[:-1] if samples else []
-    shares = {name: _saturated(samples, name) for name in names}
+    shares = {
+        name: middle(sample.layers[name].saturated for sample in samples if name in sample.layers)
+        for name in names
+    }
     worst = max(
         (name for name in names if shares[name] == shares[name]), key=lambda name: shares[name], default=""
     )
-    if len(samples) < ENOUGH or not worst or shares[worst] < 0.5 or fares_well(log):
+    if len(samples) < ENOUGH or not worst or shares[worst] < 0.5 or learns_well(log):
         return None
     return Detection(
         where=worst,
@@ -104,10 +106,6 @@ def saturated_units(log: Log) -> Detection | None:
     )
 
 
-def _saturated(samples: list[Sample], name: str) -> float:
-    return middle(sample.layers[name].saturated for sample in samples if name in sample.layers)
-
-
 _DEPTH = 1e-3
 
 
@@ -116,10 +114,12 @@ _DEPTH = 1e-3
     reason="healthy nets lie between 0.01 and 100 in our own measurements",
     needs=(STEPPED,),
 )
-def vanishing_gradients(log: Log) -> Detection | None:
-    """Rms gradient of the first weight tensor below 1e-3 of the last's, 4 or more of them, no progress."""
+def vanishing_gradients(log: WatchLog) -> Detection | None:
+    """Finds an rms gradient of the first weight tensor below 1e-3 of the last one's, among 4 or more, and no
+    progress.
+    """
     share = _first_to_last(log)
-    if not share < _DEPTH or fares_well(log):
+    if not share < _DEPTH or learns_well(log):
         return None
     return Detection(
         where=log.setup.trainable[0],
@@ -133,10 +133,10 @@ def vanishing_gradients(log: Log) -> Detection | None:
 
 
 @detects(EXPLODING_GRADIENTS, reason="the mirror of the vanishing gradient", needs=(STEPPED,))
-def exploding_gradients(log: Log) -> Detection | None:
-    """The same ratio above 1e3, no progress."""
+def exploding_gradients(log: WatchLog) -> Detection | None:
+    """Finds an rms gradient of the first weight tensor above 1e3 times the last one's, and no progress."""
     share = _first_to_last(log)
-    if not share > 1 / _DEPTH or fares_well(log):
+    if not share > 1 / _DEPTH or learns_well(log):
         return None
     return Detection(
         where=log.setup.trainable[0],
@@ -149,8 +149,8 @@ def exploding_gradients(log: Log) -> Detection | None:
     )
 
 
-def _first_to_last(log: Log) -> float:
-    """A typical weight's gradient in the first weight tensor over that in the last; NaN if shallow."""
+def _first_to_last(log: WatchLog) -> float:
+    """Computes the rms gradient of the first weight tensor over the last one's; NaN with fewer than 4."""
     shares = []
     for sample in stepped(log):
         gradients = [

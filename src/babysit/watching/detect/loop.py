@@ -1,4 +1,4 @@
-"""Faults of the loop and its wiring: graph, gradients, optimizer, mode."""
+"""Detectors of faults in the loop and its wiring: graph, gradients, optimizer, mode."""
 
 from __future__ import annotations
 
@@ -23,28 +23,30 @@ from babysit.diagnosis.problems.wiring import (
 from babysit.diagnosis.wording import named
 from babysit.verdicts import Severity
 from babysit.watching.detect.layers import dead_units, saturated_units
-from babysit.watching.detect.shared import BEGAN, ENOUGH, GRAPH, STEPPED, fares_well, stepped
-from babysit.watching.sample import Log, Sample
+from babysit.watching.detect.shared import BEGAN, ENOUGH, GRAPH, STEPPED, learns_well, stepped
+from babysit.watching.sample import Sample, WatchLog
 
-LEADS_BACK = Need[Log](
+LEADS_BACK = Need[WatchLog](
     lambda log: log.graph is not None or STEPPED.met(log),
     "neither a loss with a graph nor enough optimizer steps were seen",
 )
 
 
 @detects(LOSS_NOT_CONNECTED, reason="without a path there is nothing to learn from", needs=(LEADS_BACK,))
-def loss_not_connected(log: Log) -> Detection | None:
-    """The loss has no graph, or in 3 sampled steps no gradient, or only zeros behind a round()."""
+def loss_not_connected(log: WatchLog) -> Detection | None:
+    """Finds a loss without a graph, no gradient in 3 sampled steps, or only zeros behind a round()."""
     samples = [sample for sample in stepped(log) if sample.tensors]
     dry = len(samples) >= ENOUGH and all(_without_gradient(sample) for sample in samples)
     flat = log.graph.flat if log.graph is not None and len(samples) >= ENOUGH else ""
     flat = flat if all(stat.gradient == 0 for sample in samples for stat in sample.tensors.values()) else ""
     if not dry and not flat and not (log.graph is not None and log.graph.cut):
         return None
-    what = (
-        "the loss comes from no operation" if log.graph and log.graph.cut else "no parameter gets a gradient"
-    )
-    what = f"every gradient is exactly 0 behind {flat}(), which has no slope" if flat else what
+    if flat:
+        what = f"every gradient is exactly 0 behind {flat}(), which has no slope"
+    elif log.graph and log.graph.cut:
+        what = "the loss comes from no operation"
+    else:
+        what = "no parameter gets a gradient"
     return Detection(
         where="loss",
         message=f"the graph is cut between the parameters and the loss: {what}",
@@ -55,16 +57,16 @@ def loss_not_connected(log: Log) -> Detection | None:
 
 @detects(
     GRADIENTS_DISCARDED,
-    reason="what backward() makes is there at the step, unless it was zeroed in between",
+    reason="gradients of backward() are there at the step, unless they were zeroed in between",
     needs=(STEPPED, GRAPH),
 )
-def gradients_discarded(log: Log) -> Detection | None:
-    """In 3 sampled steps or more no parameter has a gradient, though the loss's graph leads to them."""
+def gradients_discarded(log: WatchLog) -> Detection | None:
+    """Finds no gradient of any parameter in 3 sampled steps, though the loss's graph leads to them."""
     samples = [sample for sample in stepped(log) if sample.tensors]
     reaches = log.graph is not None and bool(log.graph.leaves & log.setup.stepped)
     if (
         not reaches
-        or fares_well(log)
+        or learns_well(log)
         or len(samples) < ENOUGH
         or not all(_without_gradient(sample) for sample in samples)
     ):
@@ -83,7 +85,7 @@ def _without_gradient(sample: Sample) -> bool:
     return all(math.isnan(stat.gradient) and not stat.update for stat in sample.tensors.values())
 
 
-def _never_reached(log: Log) -> list[str]:
+def _never_reached(log: WatchLog) -> list[str]:
     """Lists the parameters that have no gradient in any sample, where others have one.
 
     A gradient that is NaN looks like none, so only steps with a finite loss count.
@@ -93,10 +95,14 @@ def _never_reached(log: Log) -> list[str]:
     ]
     if len(samples) < ENOUGH or all(_without_gradient(sample) for sample in samples):
         return []
-    return [name for name in samples[-1].tensors if all(_dry(sample, name) for sample in samples)]
+    return [
+        name
+        for name in samples[-1].tensors
+        if all(name in one.tensors and math.isnan(one.tensors[name].gradient) for one in samples)
+    ]
 
 
-def _ran(log: Log, name: str) -> bool:
+def _ran(log: WatchLog, name: str) -> bool:
     return any(name.rpartition(".")[0] in sample.layers for sample in stepped(log))
 
 
@@ -106,8 +112,8 @@ def _ran(log: Log, name: str) -> bool:
     severity=Severity.WARNING,
     needs=(STEPPED,),
 )
-def layers_without_gradient(log: Log) -> Detection | None:
-    """No gradient in any sample for a layer that ran, or one of exactly 0 that no dead unit explains."""
+def layers_without_gradient(log: WatchLog) -> Detection | None:
+    """Finds a layer that ran and has no gradient in any sample, or one of exactly 0 without dead units."""
     ran = [name for name in _never_reached(log) if _ran(log, name)]
     if ran:
         return Detection(
@@ -117,7 +123,7 @@ def layers_without_gradient(log: Log) -> Detection | None:
             since=stepped(log)[0].step,
         )
     samples = [sample for sample in stepped(log) if sample.tensors]
-    still = [] if _never_reached(log) or _at_zero(samples) else _unweighed(log, samples)
+    still = [] if _never_reached(log) or _at_zero(samples) else _without_effect(log, samples)
     if not still:
         return None
     return Detection(
@@ -133,8 +139,8 @@ def layers_without_gradient(log: Log) -> Detection | None:
 @detects(
     UNUSED_PARAMETERS, reason="a layer that runs has an output", severity=Severity.INFO, needs=(STEPPED,)
 )
-def unused_parameters(log: Log) -> Detection | None:
-    """No gradient in any sample for a layer that never ran."""
+def unused_parameters(log: WatchLog) -> Detection | None:
+    """Finds a layer that never ran and has no gradient in any sample."""
     unused = [name for name in _never_reached(log) if not _ran(log, name)]
     if not unused or len(unused) < len(_never_reached(log)):
         return None
@@ -152,8 +158,8 @@ def unused_parameters(log: Log) -> Detection | None:
     severity=Severity.WARNING,
     needs=(STEPPED,),
 )
-def symmetric_units(log: Log) -> Detection | None:
-    """Weights that are all zero in every sample, with a gradient of exactly 0."""
+def symmetric_units(log: WatchLog) -> Detection | None:
+    """Finds weights that are all zero in every sample, with a gradient of exactly 0."""
     samples = [sample for sample in stepped(log) if sample.tensors]
     zeros = _at_zero(samples)
     if not zeros or _never_reached(log):
@@ -175,12 +181,12 @@ def _at_zero(samples: list[Sample]) -> list[str]:
     return [
         name
         for name, stat in samples[-1].tensors.items()
-        if stat.dims >= 2 and all(_still(sample, name) and not _size(sample, name) for sample in samples)
+        if stat.dims >= 2 and all(_still(one, name) and not one.tensors[name].weight for one in samples)
     ]
 
 
-def _unweighed(log: Log, samples: list[Sample]) -> list[str]:
-    """Lists layers whose gradient is exactly zero, always, with no dead or saturated unit to blame for it."""
+def _without_effect(log: WatchLog, samples: list[Sample]) -> list[str]:
+    """Lists parameters of layers whose gradient is always exactly 0, without dead or saturated units."""
     if len(samples) < ENOUGH or all(_without_gradient(sample) for sample in samples):
         return []
     if dead_units(log) is not None or saturated_units(log) is not None:
@@ -197,16 +203,8 @@ def _still(sample: Sample, name: str) -> bool:
     return stat is not None and stat.gradient == 0 and not stat.update
 
 
-def _size(sample: Sample, name: str) -> float:
-    return sample.tensors[name].weight
-
-
-def _dry(sample: Sample, name: str) -> bool:
-    return name in sample.tensors and math.isnan(sample.tensors[name].gradient)
-
-
-BEGAN_OR_ENDED = Need[Log](lambda log: log.steps >= 1 or bool(log.ending), "no step was seen")
-STEP_OR_TIME = Need[Log](
+BEGAN_OR_ENDED = Need[WatchLog](lambda log: log.steps >= 1 or bool(log.ending), "no step was seen")
+STEP_OR_TIME = Need[WatchLog](
     lambda log: bool(log.updates) or log.steps >= 200 or (log.steps >= 20 and bool(log.epochs)),
     "no optimizer step was seen in fewer than 200 steps",
 )
@@ -215,10 +213,10 @@ STEP_OR_TIME = Need[Log](
 @detects(
     OPTIMIZER_NEVER_STEPS, reason="gradients are not accumulated over more than that", needs=(STEP_OR_TIME,)
 )
-def optimizer_never_steps(log: Log) -> Detection | None:
-    """No optimizer step in 20 steps and an epoch, or in 200 steps."""
+def optimizer_never_steps(log: WatchLog) -> Detection | None:
+    """Finds no optimizer step in 20 steps and an epoch, or in 200 steps."""
     # Gradients may be accumulated over many batches; not over more than an epoch or 200 batches.
-    # A loss that falls well says that something else makes the steps.
+    # Where the loss falls well, something else makes the steps.
     seen = log.setup.optimizers and not log.failures[0] and not log.fall > 0.5
     if log.updates or not seen or log.steps < 20 or not (log.epochs or log.steps >= 200):
         return None
@@ -233,8 +231,8 @@ def optimizer_never_steps(log: Log) -> Detection | None:
 @detects(
     OPTIMIZER_HOLDS_OTHER_MODEL, reason="steps on other tensors leave the model as it is", needs=(BEGAN,)
 )
-def optimizer_holds_other_model(log: Log) -> Detection | None:
-    """The optimizers hold none of the model's parameters, or others in the place of its last layer's."""
+def optimizer_holds_other_model(log: WatchLog) -> Detection | None:
+    """Finds optimizers with none of the model's parameters, or with others in place of its last layer's."""
     setup = log.setup
     # A head that was replaced after the optimizer was made: as many tensors are missing as are foreign.
     replaced = 0 < setup.foreign == len(setup.left_out) and setup.trainable[-1] in setup.left_out
@@ -253,8 +251,8 @@ def optimizer_holds_other_model(log: Log) -> Detection | None:
 
 
 @detects(NOTHING_TO_TRAIN, reason="an optimizer leaves such parameters as they are", needs=(BEGAN_OR_ENDED,))
-def nothing_to_train(log: Log) -> Detection | None:
-    """No parameter of the model requires a gradient."""
+def nothing_to_train(log: WatchLog) -> Detection | None:
+    """Finds a model of which no parameter requires a gradient."""
     if log.setup.trainable or not log.setup.optimizers:
         return None
     return Detection(
@@ -270,12 +268,16 @@ def nothing_to_train(log: Log) -> Detection | None:
     reason="leaving out the first layers is a common way to freeze them",
     needs=(BEGAN,),
 )
-def parameters_not_in_optimizer(log: Log) -> Detection | None:
-    """Trainable parameters in no optimizer; a warning if the last layer is among them."""
+def parameters_not_in_optimizer(log: WatchLog) -> Detection | None:
+    """Finds trainable parameters in no optimizer; a warning if the last layer is among them."""
     setup = log.setup
     if not setup.left_out or set(setup.left_out) == set(setup.trainable):
         return None
-    head = setup.trainable[-1] in setup.left_out and not _is_opponent(log)
+    # A generator that is trained to fool a critic has one constant target, and the critic stays as it is.
+    targets = [sample.targets for sample in log.samples if sample.targets is not None]
+    is_constant = all(abs(each.square - each.mean**2) < 1e-9 for each in targets)
+    is_critic = len(targets) >= ENOUGH and is_constant
+    head = setup.trainable[-1] in setup.left_out and not is_critic
     return Detection(
         where=setup.left_out[0],
         message=f"{named(setup.left_out)} asks for gradients, but no optimizer holds it",
@@ -285,31 +287,27 @@ def parameters_not_in_optimizer(log: Log) -> Detection | None:
     )
 
 
-def _is_opponent(log: Log) -> bool:
-    """Whether the one answer is always wanted: a generator is trained to fool a critic, which stays."""
-    targets = [sample.targets for sample in log.samples if sample.targets is not None]
-    return len(targets) >= ENOUGH and all(abs(each.square - each.mean**2) < 1e-9 for each in targets)
-
-
-BACKWARDS = Need[Log](
-    lambda log: sum(sample.leftover is not None for sample in log.samples) >= ENOUGH,
-    f"fewer than {ENOUGH} backward passes were seen to begin",
+BACKWARDS = Need[WatchLog](
+    lambda log: sum(sample.stale is not None for sample in log.samples) >= ENOUGH,
+    f"the start of fewer than {ENOUGH} backward passes was seen",
 )
-MODES = Need[Log](
-    lambda log: not log.setup.moody or sum(sample.training is not None for sample in log.samples) >= ENOUGH,
+MODES = Need[WatchLog](
+    lambda log: (
+        not log.setup.mode_dependent or sum(sample.training is not None for sample in log.samples) >= ENOUGH
+    ),
     f"fewer than {ENOUGH} forward passes were seen",
 )
 
 
 @detects(
     GRADIENTS_NOT_ZEROED,
-    reason="looked at when backward begins, zero_grad anywhere before is seen; accumulation is no step",
+    reason="tested when backward starts, so zero_grad anywhere before counts; accumulation is no step",
     needs=(BACKWARDS,),
 )
-def gradients_not_zeroed(log: Log) -> Detection | None:
-    """The gradients of the last step are unchanged when the next backward begins, in 3 samples and 80%."""
-    checked = [sample for sample in log.samples if sample.leftover is not None]
-    left = [sample for sample in checked if sample.leftover]
+def gradients_not_zeroed(log: WatchLog) -> Detection | None:
+    """Finds gradients of the last step unchanged when the next backward starts, in 3 samples and 80%."""
+    checked = [sample for sample in log.samples if sample.stale is not None]
+    left = [sample for sample in checked if sample.stale]
     if len(left) < ENOUGH or len(left) < 0.8 * len(checked):
         return None
     return Detection(
@@ -328,11 +326,15 @@ def gradients_not_zeroed(log: Log) -> Detection | None:
     reason="without such layers the mode has no effect; frozen parts may be in eval mode",
     needs=(MODES,),
 )
-def trained_in_eval_mode(log: Log) -> Detection | None:
-    """Batches in eval mode, 3 samples to the last, in a model with dropout or batch norm that trains."""
+def trained_in_eval_mode(log: WatchLog) -> Detection | None:
+    """Finds batches in eval mode, in the last 3 samples or more, in a model with dropout or batch norm."""
     known = [sample for sample in log.samples if sample.training is not None]
     wrong = [sample for sample in known if not sample.training]
-    if not log.setup.moody or len(wrong) < ENOUGH or any(sample.training for sample in known[-ENOUGH:]):
+    if (
+        not log.setup.mode_dependent
+        or len(wrong) < ENOUGH
+        or any(sample.training for sample in known[-ENOUGH:])
+    ):
         return None
     return Detection(
         where="model",
@@ -343,8 +345,8 @@ def trained_in_eval_mode(log: Log) -> Detection | None:
 
 
 @detects(LEARNING_RATE_ZERO, reason="a cosine spends under 2% of its way there", needs=(STEPPED,))
-def learning_rate_zero(log: Log) -> Detection | None:
-    """The rate is below 1e-4 of its peak in 40% of the samples and at the end."""
+def learning_rate_zero(log: WatchLog) -> Detection | None:
+    """Finds a learning rate below 1e-4 of its peak in 40% of the samples and at the end."""
     samples = stepped(log)
     rates = [max((rate for rate in sample.rates if rate == rate), default=math.nan) for sample in samples]
     top = max((rate for rate in rates if rate == rate), default=math.nan)
@@ -368,17 +370,17 @@ def learning_rate_zero(log: Log) -> Detection | None:
 
 
 @detects(WATCH_FAILED, reason="no exception of the watch may reach the loop")
-def watch_failed(log: Log) -> Detection | None:
-    """An exception inside the watch was swallowed."""
+def watch_failed(log: WatchLog) -> Detection | None:
+    """Finds an exception inside the watch, which was swallowed."""
     count, first = log.failures
     return failed(count, first) if count else None
 
 
 def failed(count: int, first: str) -> Detection:
-    """Says that something went wrong inside the watch.
+    """Makes the finding that something went wrong inside the watch.
 
     Args:
-        count: how many exceptions.
+        count: number of exceptions.
         first: the first of them.
     """
     return Detection(

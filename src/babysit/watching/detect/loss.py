@@ -1,10 +1,9 @@
-"""What the loss, the update ratios and the accuracies of a run tell."""
+"""Detectors of faults in a run's loss, update ratios and accuracies."""
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
 from itertools import pairwise
 from statistics import fmean
 
@@ -19,6 +18,7 @@ from babysit.diagnosis.problems.course import (
     UNDERFITTING,
 )
 from babysit.diagnosis.problems.rate import LEARNING_RATE_TOO_HIGH, LEARNING_RATE_TOO_LOW
+from babysit.records import EXPLOSION_LIMIT
 from babysit.verdicts import Evidence
 from babysit.watching.detect.shared import (
     BEGAN,
@@ -26,63 +26,72 @@ from babysit.watching.detect.shared import (
     STEPPED,
     TARGETS,
     VALIDATION,
-    fares_well,
-    late,
+    learns_well,
+    newer_half,
     stepped,
     steps,
     typical_ratio,
 )
-from babysit.watching.sample import Epoch, Log, Sample
+from babysit.watching.sample import Sample, WatchLog
 
-_EXPLOSION = 3.0
 _ADAPTIVE = ("Adam", "RMSprop", "Rprop", "Adagrad", "Adadelta", "Lion", "Adafactor")
 
 
 @detects(LOSS_NOT_FINITE, reason="NaN almost always means a high learning rate", needs=(BEGAN,))
-def loss_not_finite(log: Log) -> Detection | None:
-    """A loss that is NaN or infinite."""
-    bad = next((step for step, loss in enumerate(log.losses, 1) if not math.isfinite(loss)), None)
-    if bad is None:
+def loss_not_finite(log: WatchLog) -> Detection | None:
+    """Finds a loss that is NaN or infinite."""
+    bad = _first_bad_step(log)
+    if not bad:
         return None
     before = [sample for sample in stepped(log) if sample.step < bad]
-    first = next((sample for sample in log.samples if sample.step >= bad), None)
-    where = _first_bad(first) if first else "loss"
-    grew = _grew(before)
+    sample = next((sample for sample in log.samples if sample.step >= bad), None)
+    bad_input = _has_bad_input(sample)
+    where = "loss"
+    if bad_input:
+        where = "input"
+    elif sample is not None:
+        layers = (name for name, stat in sample.layers.items() if not math.isfinite(stat.mean + stat.std))
+        tensors = (name for name, stat in sample.tensors.items() if not math.isfinite(stat.weight))
+        where = next(layers, next(tensors, "loss"))
+    origin = ""
+    if bad_input:
+        origin = "; the model's input is not finite either"
+    elif sample is not None and where == "loss":
+        origin = "; the output is still finite"
+    elif sample is not None:
+        origin = f"; first seen in {where} (step {sample.step})"
+    if bad_input:
+        fix = "clean the data: NaN or infinite inputs reach the model"
+    elif before and not _moved_wildly(log, before):
+        fix = "nothing grew before it: look at that batch, and for log(0), 0/0 or sqrt(0) in model and loss"
+    else:
+        fix = "the learning rate is too high: try a tenth of it; if that is no fix, look at the data's scale"
     return Detection(
         where=where,
-        message=f"the loss is {_named(log.losses[bad - 1])} from step {bad} on{_origin(first, where)}{grew}",
+        message=f"the loss is {_name_of(log.losses[bad - 1])} from step {bad} on{origin}{_growth(before)}",
         evidence=evidence(
             "steps with a finite loss", bad - 1, "all", "NaN spreads to every weight in one step"
         ),
         since=bad,
-        fix=_nan_advice(first, log, before),
+        fix=fix,
     )
 
 
-def _origin(sample: Sample | None, where: str) -> str:
-    if sample is None:
-        return ""
-    if sample.output is not None and not sample.output.input_finite:
-        return "; the model's input is not finite either"
-    return (
-        f"; first seen in {where} (step {sample.step})" if where != "loss" else "; the output is still finite"
-    )
+def _first_bad_step(log: WatchLog) -> int:
+    """Returns the first step whose loss is NaN or infinite; 0 without one."""
+    return next((step for step, loss in enumerate(log.losses, 1) if not math.isfinite(loss)), 0)
 
 
-def _named(value: float) -> str:
+def _has_bad_input(sample: Sample | None) -> bool:
+    return sample is not None and sample.output is not None and not sample.output.input_finite
+
+
+def _name_of(value: float) -> str:
     return "NaN" if math.isnan(value) else "infinite"
 
 
-def _first_bad(sample: Sample) -> str:
-    if sample.output is not None and not sample.output.input_finite:
-        return "input"
-    layers = (name for name, stat in sample.layers.items() if not math.isfinite(stat.mean + stat.std))
-    tensors = (name for name, stat in sample.tensors.items() if not math.isfinite(stat.weight))
-    return next(layers, next(tensors, "loss"))
-
-
-def _grew(before: list[Sample]) -> str:
-    """The tensor whose norm grew most over the finite samples, if any grew much."""
+def _growth(before: list[Sample]) -> str:
+    """Describes the tensor whose norm grew most over the finite samples; empty if none grew twofold."""
     if len(before) < 2:
         return ""
     first, last = before[0].tensors, before[-1].tensors
@@ -93,19 +102,11 @@ def _grew(before: list[Sample]) -> str:
     return f"; before it |{name}| grew {growth[name]:.3g} times" if name and growth[name] > 2 else ""
 
 
-def _grew_before_nan(log: Log, before: list[Sample]) -> bool:
+def _moved_wildly(log: WatchLog, before: list[Sample]) -> bool:
     """Tells whether the loss or the weights moved wildly in the steps before the loss was NaN."""
     finite = [loss for loss in log.losses if math.isfinite(loss)]
     wild = typical_ratio(before) >= _limit(log)
-    return bool(finite) and (max(finite) > _EXPLOSION * abs(log.losses[0]) or wild)
-
-
-def _nan_advice(sample: Sample | None, log: Log, before: list[Sample]) -> str:
-    if sample is not None and sample.output is not None and not sample.output.input_finite:
-        return "clean the data: NaN or infinite inputs reach the model"
-    if before and not _grew_before_nan(log, before):
-        return "nothing grew before it: look at that batch, and for log(0), 0/0 or sqrt(0) in model and loss"
-    return "the learning rate is too high: try a tenth of it; if that is no fix, look at the data's scale"
+    return bool(finite) and (max(finite) > EXPLOSION_LIMIT * abs(log.losses[0]) or wild)
 
 
 @detects(
@@ -113,8 +114,8 @@ def _nan_advice(sample: Sample | None, log: Log, before: list[Sample]) -> str:
     reason="one odd batch is no explosion, nor is a spike that the run recovers from",
     needs=(steps(10),),
 )
-def loss_exploded(log: Log) -> Detection | None:
-    """The loss is above 3 x its first value, smoothed over 5 steps, and stays there."""
+def loss_exploded(log: WatchLog) -> Detection | None:
+    """Finds a loss above 3 x its first value, smoothed over 5 steps, that stays there."""
     since = _exploded_at(log)
     if not since:
         return None
@@ -125,7 +126,9 @@ def loss_exploded(log: Log) -> Detection | None:
         where="loss",
         message=f"the loss is {log.last / log.first:.3g} times its first value{small}",
         evidence=(
-            Evidence("loss", log.last, f"at most {_EXPLOSION:g} x {log.first:.4g}", "the lecture's 3x rule"),
+            Evidence(
+                "loss", log.last, f"at most {EXPLOSION_LIMIT:g} x {log.first:.4g}", "the lecture's 3x rule"
+            ),
             Evidence("update ratio", ratio, "about 1e-3", "actual change of W over W"),
         ),
         since=since,
@@ -135,16 +138,16 @@ def loss_exploded(log: Log) -> Detection | None:
     )
 
 
-def _exploded_at(log: Log) -> int:
+def _exploded_at(log: WatchLog) -> int:
     """Returns the step from which the loss has exploded; 0 where it has not, or has recovered."""
     losses, first = log.losses, log.first
     if log.steps < 10 or not first > 0 or not all(map(math.isfinite, losses)):
         return 0
     # A spike that the run recovers from is no explosion.
-    if not log.last > _EXPLOSION * first:
+    if not log.last > EXPLOSION_LIMIT * first:
         return 0
-    high = (at + 1 for at in range(len(losses) - 4) if fmean(losses[at : at + 5]) > _EXPLOSION * first)
-    return next(high, 0)
+    limit = EXPLOSION_LIMIT * first
+    return next((at + 1 for at in range(len(losses) - 4) if fmean(losses[at : at + 5]) > limit), 0)
 
 
 @detects(
@@ -152,10 +155,10 @@ def _exploded_at(log: Log) -> int:
     reason="30 times below the band's middle of 1e-3: at that pace a weight changes in 30,000 steps",
     needs=(STEPPED, steps(50)),
 )
-def learning_rate_too_low(log: Log) -> Detection | None:
-    """The loss moved under 5% in 50 steps with update ratios below 3e-5, or under 0.1% with 3e-4."""
+def learning_rate_too_low(log: WatchLog) -> Detection | None:
+    """Finds a loss that moved under 5% in 50 steps at update ratios below 3e-5, or under 0.1% at 3e-4."""
     ratio = typical_ratio(stepped(log))
-    if log.steps < 50 or len(stepped(log)) < ENOUGH or fares_well(log) or not abs(log.fall) < 0.05:
+    if log.steps < 50 or len(stepped(log)) < ENOUGH or learns_well(log) or not abs(log.fall) < 0.05:
         return None
     # 30 times below the band's middle; with a loss as flat as the lecture's, a factor of 3 is enough.
     if not ratio < (3e-4 if abs(log.fall) < 1e-3 else 3e-5):
@@ -164,8 +167,7 @@ def learning_rate_too_low(log: Log) -> Detection | None:
     return Detection(
         where="learning rate",
         message=f"the loss barely changes ({log.fall:.1e} of it in {log.steps} steps) and the "
-        f"weights hardly move: "
-        "the learning rate is too low",
+        f"weights hardly move: the learning rate is too low",
         evidence=(
             Evidence("update ratio", ratio, "about 1e-3", "actual change of W over W"),
             Evidence("relative fall of the loss", log.fall, "above 1e-3", "it learns"),
@@ -180,17 +182,16 @@ def learning_rate_too_low(log: Log) -> Detection | None:
     reason="the lecture's 3x rule: a step that overshoots raises the loss, and the next one more",
     needs=(BEGAN,),
 )
-def loss_thrown_up(log: Log) -> Detection | None:
-    """The loss grew to 3 x its first value or became NaN after it had moved wildly, from finite inputs."""
+def loss_thrown_up(log: WatchLog) -> Detection | None:
+    """Finds a loss that grew to 3 x its first value, or became NaN after wild moves, from finite inputs."""
     before, grew = stepped(log), _exploded_at(log)
-    bad = next((step for step, loss in enumerate(log.losses, 1) if not math.isfinite(loss)), 0)
+    bad = _first_bad_step(log)
     if bad:
         before = [sample for sample in before if sample.step < bad]
-        at = next((sample for sample in log.samples if sample.step >= bad), None)
-        fed = at is not None and at.output is not None and not at.output.input_finite
-        if bad == 1 or fed or not _grew_before_nan(log, before):
+        sample = next((sample for sample in log.samples if sample.step >= bad), None)
+        if bad == 1 or _has_bad_input(sample) or not _moved_wildly(log, before):
             return None
-        what = f"became {_named(log.losses[bad - 1])} at step {bad}"
+        what = f"became {_name_of(log.losses[bad - 1])} at step {bad}"
     else:
         if not grew or (grew > 10 and typical_ratio(before) < _GENTLE):
             return None
@@ -219,17 +220,26 @@ _GENTLE = 1e-3
     reason="10-100 times the band's middle of 1e-3; adaptive rules move small weights more",
     needs=(STEPPED, steps(30)),
 )
-def learning_rate_too_high(log: Log) -> Detection | None:
-    """Median update ratio above 0.03 (adaptive: 0.1) late, or an early loss 10 x the first, no progress."""
-    samples = late(stepped(log))
+def learning_rate_too_high(log: WatchLog) -> Detection | None:
+    """Finds late update ratios above 0.03 (adaptive: 0.1), or an early loss 10 x the first; no progress."""
+    samples = newer_half(stepped(log))
     if _descends(log) and typical_ratio(samples) < _LARGE_STEPS:
         return None
     ratio = typical_ratio(samples)
     limit = _limit(log)
-    if log.steps < 30 or len(samples) < ENOUGH or (fares_well(log) and not _limps(log)):
+    if log.steps < 30 or len(samples) < ENOUGH:
         return None
-    if not ratio > limit or _still_falls(log):
-        return _catapult(log) or _lost(log, limit)
+    # After a peak of 100 x the first loss, a loss below half of chance is no sign of health yet.
+    is_thrown_far = max(log.losses[: log.steps // 2]) > 100 * log.first and log.last > 0.2 * log.first
+    if learns_well(log) and not is_thrown_far:
+        return None
+    quarter = log.steps // 4
+    earlier, newest = fmean(log.losses[-2 * quarter : -quarter]), fmean(log.losses[-quarter:])
+    is_falling = (
+        newest < 0.95 * earlier and newest < 0.8 * log.first and max(log.losses) < 1.5 * log.losses[0]
+    )
+    if not ratio > limit or is_falling:
+        return _early_peak(log) or _lost_minimum(log, limit)
     return Detection(
         where="learning rate",
         message=f"each step changes the weights by {ratio:.1%} of themselves and the loss does not settle: "
@@ -242,7 +252,7 @@ def learning_rate_too_high(log: Log) -> Detection | None:
     )
 
 
-def _limit(log: Log) -> float:
+def _limit(log: WatchLog) -> float:
     """Returns the update ratio from which steps are too large; adaptive rules move small weights more."""
     return 0.1 if any(name in each for name in _ADAPTIVE for each in log.setup.optimizers) else 0.03
 
@@ -251,8 +261,8 @@ _LARGE_STEPS = 0.1
 """On raw pixels and from weights of 1e-4, the lecture's best rates change weights by 3 to 4% a step."""
 
 
-def _descends(log: Log) -> bool:
-    """Whether the loss was never thrown up, and has kept falling to the end."""
+def _descends(log: WatchLog) -> bool:
+    """Tells whether the loss never rose far, and has kept falling to the end."""
     if log.steps < 100 or not max(log.losses) < 1.5 * log.first or not log.fall > 0.2:
         return False
     size = log.steps // 4
@@ -260,36 +270,25 @@ def _descends(log: Log) -> bool:
     return fourth < 0.99 * third and third < 0.99 * second
 
 
-def _limps(log: Log) -> bool:
-    """Thrown so far out that a loss below half of chance is no sign of health yet."""
-    return max(log.losses[: log.steps // 2]) > 100 * log.first and log.last > 0.2 * log.first
-
-
-def _still_falls(log: Log) -> bool:
-    """Whether the newest quarter lies clearly below the one before, and the loss was never thrown up."""
-    quarter = log.steps // 4
-    before, newest = fmean(log.losses[-2 * quarter : -quarter]), fmean(log.losses[-quarter:])
-    return newest < 0.95 * before and newest < 0.8 * log.first and max(log.losses) < 1.5 * log.losses[0]
-
-
-def _catapult(log: Log) -> Detection | None:
-    """The first steps threw the loss far above its start, and the run never learned well after."""
+def _early_peak(log: WatchLog) -> Detection | None:
+    """Finds first steps that threw the loss far above its start, in a run that never learned well after."""
     peak = max(log.losses[: log.steps // 2])
     if not peak > 10 * log.first > 0:
         return None
     return Detection(
         where="learning rate",
         message=f"the loss was thrown to {peak / log.first:.3g} times its first value and has not "
-        f"done well since: "
-        "the learning rate is too high, at least at the start",
-        evidence=evidence("highest loss", peak, f"below 3 x {log.first:.4g}", "the lecture's 3x rule"),
+        f"done well since: the learning rate is too high, at least at the start",
+        evidence=evidence(
+            "highest loss", peak, f"below {EXPLOSION_LIMIT:g} x {log.first:.4g}", "the lecture's 3x rule"
+        ),
         since=log.losses.index(peak) + 1,
         fix=f"try a learning rate of {max(log.samples[-1].rates, default=math.nan) / 10:.2g}, or a warm-up",
     )
 
 
-def _lost(log: Log, limit: float) -> Detection | None:
-    """Large early steps found a good place and threw it away again."""
+def _lost_minimum(log: WatchLog, limit: float) -> Detection | None:
+    """Finds a low loss that was reached by large early steps and lost again."""
     early = typical_ratio(stepped(log)[: len(stepped(log)) // 2])
     best = min(fmean(log.losses[at : at + 5]) for at in range(0, log.steps - 4, 5))
     if not (early > limit and 0 < best < 0.7 * log.last):
@@ -297,8 +296,7 @@ def _lost(log: Log, limit: float) -> Detection | None:
     return Detection(
         where="learning rate",
         message=f"steps of {early:.1%} of the weights reached a loss of {best:.3g}, now it is "
-        f"{log.last:.3g}: "
-        "the learning rate is too high",
+        f"{log.last:.3g}: the learning rate is too high",
         evidence=evidence(
             "early update ratio", early, f"below {limit:g}, better 1e-3", "actual change of W over W"
         ),
@@ -308,32 +306,31 @@ def _lost(log: Log, limit: float) -> Detection | None:
 
 
 @detects(OSCILLATION, reason="noise of batches has correlation 0", needs=(STEPPED, steps(40)))
-def oscillation(log: Log) -> Detection | None:
-    """Neighbouring losses correlate below -0.5 and swing over 5%, update ratio above 3e-3, no progress."""
+def oscillation(log: WatchLog) -> Detection | None:
+    """Finds neighbouring losses that correlate below -0.5 and swing over 5%, update ratios above 3e-3, and no
+    progress.
+    """
     tail = log.losses[log.steps // 2 :]
-    ratio = typical_ratio(late(stepped(log)))
-    if len(tail) < 20 or fares_well(log) or not all(map(math.isfinite, tail)) or not ratio > 3e-3:
+    ratio = typical_ratio(newer_half(stepped(log)))
+    if len(tail) < 20 or learns_well(log) or not all(map(math.isfinite, tail)) or not ratio > 3e-3:
         return None
-    echo, swing = _echo(tail)
-    if not (echo < -0.5 and swing > 0.05):
+    # The correlation of neighbours is -1 for a swing of period two, and 0 for noise.
+    mean = fmean(tail)
+    away = array("d", (value - mean for value in tail))  # a long run: no Python object for each value
+    spread = fmean(value * value for value in away)
+    if not spread:
+        return None
+    correlation = fmean(a * b for a, b in pairwise(away)) / spread
+    if not (correlation < -0.5 and math.sqrt(spread) / abs(mean or 1) > 0.05):
         return None
     return Detection(
         where="loss",
         message="the loss swings to and fro at every step: steps overshoot the valley they should descend",
-        evidence=evidence("correlation of neighbouring losses", echo, "0 or more", "overshooting alternates"),
+        evidence=evidence(
+            "correlation of neighbouring losses", correlation, "0 or more", "overshooting alternates"
+        ),
         since=log.steps // 2,
     )
-
-
-def _echo(values: Sequence[float]) -> tuple[float, float]:
-    """Correlation of neighbours (-1 for a swing of period two, 0 for noise), and relative spread."""
-    mean = fmean(values)
-    away = array("d", (value - mean for value in values))  # half a long run: no object for each
-    spread = fmean(value * value for value in away)
-    if not spread:
-        return 0.0, 0.0
-    swing = math.sqrt(spread) / abs(mean or 1)
-    return fmean(a * b for a, b in pairwise(away)) / spread, swing
 
 
 @detects(
@@ -341,39 +338,45 @@ def _echo(values: Sequence[float]) -> tuple[float, float]:
     reason="the entropy of the class shares, or the variance of the targets",
     needs=(TARGETS, steps(100)),
 )
-def learned_nothing(log: Log) -> Detection | None:
-    """After 100 steps a loss above 0.99 of the best constant answer's on the same batches."""
+def learned_nothing(log: WatchLog) -> Detection | None:
+    """Finds a loss above 0.99 of the best constant answer's on the same batches, after 100 steps."""
     # Loss and chance of the very same batches: targets differ from batch to batch by more than is learned.
-    samples = [sample for sample in late(list(log.samples)) if sample.targets is not None]
+    samples = [sample for sample in newer_half(log.samples) if sample.targets is not None]
     chance = log.chance_in(samples)
     loss = fmean(log.losses[sample.step - 1] for sample in samples) if samples else math.nan
     unmoved = loss > 0.99 * chance and log.last > 0.97 * log.chance and log.fall < 0.5
     if log.steps < 100 or not unmoved:
         return None
+    constant = (
+        "the classes' shares said for every example (the loss is their entropy, ln C if they are equal)"
+    )
+    if log.graph is not None and log.graph.kind == "squared error":
+        constant = "the targets' mean said for every example (the loss is their variance)"
     return Detection(
         where="loss",
-        message=f"after {log.steps} steps the model does no better than {_constant(log)}",
+        message=f"after {log.steps} steps the model does no better than {constant}",
         evidence=evidence("loss", loss, f"below {chance:.4g}", "a constant answer reaches that"),
         since=1,
     )
-
-
-def _constant(log: Log) -> str:
-    if log.graph is not None and log.graph.kind == "squared error":
-        return "the targets' mean said for every example (the loss is their variance)"
-    return "the classes' shares said for every example (the loss is their entropy, ln C if they are equal)"
 
 
 _GAP = 0.1
 
 
 @detects(OVERFITTING, reason="a gap that does not cost accuracy needs no fix", needs=(VALIDATION,))
-def overfitting(log: Log) -> Detection | None:
-    """Accuracy gap above 0.2, or 0.1 with validation 0.02 below its best, or validation loss 1.25 x best."""
+def overfitting(log: WatchLog) -> Detection | None:
+    """Finds an accuracy gap above 0.2, or above 0.1 with validation 0.02 below its best, or a validation loss
+    of 1.25 x its best.
+    """
     epochs = log.epochs
-    if len(epochs) < 3 or not (_gap_widens(epochs) or _val_loss_turns(log)):
+    if len(epochs) < 3:
         return None
+    accuracies = [each.val_accuracy for each in epochs if each.val_accuracy == each.val_accuracy]
     gap = epochs[-1].train_accuracy - epochs[-1].val_accuracy
+    drop = max(accuracies, default=math.nan) - epochs[-1].val_accuracy
+    is_wide = gap > 2 * _GAP or (gap > _GAP and drop > 0.02)
+    if not is_wide and not _val_loss_turns(log):
+        return None
     return Detection(
         where="validation",
         message="the network overfits: it still improves on its training examples and no longer on "
@@ -386,15 +389,8 @@ def overfitting(log: Log) -> Detection | None:
     )
 
 
-def _gap_widens(epochs: tuple[Epoch, ...]) -> bool:
-    best = max(
-        (each.val_accuracy for each in epochs if each.val_accuracy == each.val_accuracy), default=math.nan
-    )
-    gap = epochs[-1].train_accuracy - epochs[-1].val_accuracy
-    return gap > 2 * _GAP or (gap > _GAP and best - epochs[-1].val_accuracy > 0.02)
-
-
-def _val_loss_turns(log: Log) -> bool:
+def _val_loss_turns(log: WatchLog) -> bool:
+    """Tells whether the validation loss has turned up by 25% while the training loss is low."""
     losses = [each.val_loss for each in log.epochs if math.isfinite(each.val_loss)]
     if len(losses) < 3:
         return False
@@ -406,8 +402,8 @@ def _val_loss_turns(log: Log) -> bool:
 
 
 @detects(UNDERFITTING, reason="no gap means capacity to spare", needs=(VALIDATION,))
-def underfitting(log: Log) -> Detection | None:
-    """Train accuracy below 0.9 and less than 0.01 above validation, loss flat for half of the run."""
+def underfitting(log: WatchLog) -> Detection | None:
+    """Finds train accuracy below 0.9, less than 0.01 above validation, and a loss flat for half the run."""
     if len(log.epochs) < 5 or log.steps < 100:
         return None
     last, half = log.epochs[-1], fmean(log.losses[log.steps // 2 : log.steps // 2 + log.window])
@@ -425,10 +421,10 @@ def underfitting(log: Log) -> Detection | None:
     )
 
 
-@detects(PLATEAU, reason="a floor and a plateau look alike: a remark only", needs=(steps(100),))
-def plateau(log: Log) -> Detection | None:
-    """The loss fell by 5%, then changed by less than 0.5% over the newer half."""
-    if log.steps < 100 or fares_well(log) or not log.fall > 0.05:
+@detects(PLATEAU, reason="a floor and a plateau look alike, so this is info only", needs=(steps(100),))
+def plateau(log: WatchLog) -> Detection | None:
+    """Finds a loss that fell by 5%, then changed by less than 0.5% over the newer half."""
+    if log.steps < 100 or learns_well(log) or not log.fall > 0.05:
         return None
     half = fmean(log.losses[log.steps // 2 : log.steps // 2 + log.window])
     if not abs(half - log.last) < 0.005 * abs(half):

@@ -1,4 +1,4 @@
-"""The model's output against the loss: what feeds it, shapes, its sign, and whether it knows its input."""
+"""Detectors of an output that does not fit the loss: activation, shape, sign, constant answers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from babysit.diagnosis.problems.loss import (
     SOFTMAX_BEFORE_CROSS_ENTROPY,
 )
 from babysit.diagnosis.problems.wiring import SIGN_FLIPPED
-from babysit.watching.detect.shared import ENOUGH, GRAPH, MANY_OUTPUTS, OUTPUT, late
-from babysit.watching.sample import Log, middle
+from babysit.watching.detect.shared import ENOUGH, GRAPH, MANY_OUTPUTS, OUTPUT, newer_half
+from babysit.watching.sample import WatchLog, middle
 
-BINARY_TARGETS = Need[Log](
+BINARY_TARGETS = Need[WatchLog](
     lambda log: (
         log.graph is None
         or log.graph.kind != "binary cross-entropy"
@@ -31,9 +31,13 @@ BINARY_TARGETS = Need[Log](
 )
 
 
+_BOTTOMLESS = 1e4
+"""Times the first loss, below zero; densities and rewards stay above a hundredth of that."""
+
+
 @detects(LOSS_BROADCASTS, reason="every prediction is compared with every target", needs=(GRAPH,))
-def loss_broadcasts(log: Log) -> Detection | None:
-    """The loss's graph stretches N predictions to N x N."""
+def loss_broadcasts(log: WatchLog) -> Detection | None:
+    """Finds N predictions that are stretched to N x N in the loss's graph."""
     if log.graph is None or log.graph.stretched is None:
         return None
     small, large = log.graph.stretched
@@ -53,33 +57,24 @@ def loss_broadcasts(log: Log) -> Detection | None:
     reason="cross-entropy and squared errors cannot be below 0; densities and rewards sink to 40 x the first",
     needs=(GRAPH,),
 )
-def sign_flipped(log: Log) -> Detection | None:
-    """A loss with a floor of 0 is negative, the optimizer maximizes it, or it sinks to -1e4 x the first."""
+def sign_flipped(log: WatchLog) -> Detection | None:
+    """Finds a negative loss whose floor is 0, one that is maximized, or one below -1e4 x the first."""
     graph = log.graph
-    known = graph is not None and graph.alone and graph.fed_by != "no logarithm"
-    known = known and not _takes_bare_scores(log) and labels_outside_range(log) is None
+    is_explained = labels_outside_range(log) is not None or _takes_bare_scores(log)
+    has_floor = graph is not None and graph.alone and graph.fed_by != "no logarithm" and not is_explained
     # One step to -1e-9 is rounding.
     below = [step for step, loss in enumerate(log.losses, 1) if loss < -1e-6]
-    if not known or not (len(below) >= ENOUGH or log.setup.maximize):
-        return _without_floor(log)
-    kind = graph.kind if graph else "loss"
-    return Detection(
-        where="loss",
-        message=f"the sign is flipped: the {kind} is made larger, not smaller",
-        evidence=evidence("loss", log.last, "0 or more", f"a {kind} has a floor of 0"),
-        since=below[0] if below else 1,
-    )
-
-
-_BOTTOMLESS = 1e4
-"""Times its first size: densities and rewards stay above a hundredth of that."""
-
-
-def _without_floor(log: Log) -> Detection | None:
-    """Finds a loss that falls far below zero, as no likelihood or distance does."""
+    if has_floor and (len(below) >= ENOUGH or log.setup.maximize):
+        kind = graph.kind if graph else "loss"
+        return Detection(
+            where="loss",
+            message=f"the sign is flipped: the {kind} is made larger, not smaller",
+            evidence=evidence("loss", log.last, "0 or more", f"a {kind} has a floor of 0"),
+            since=below[0] if below else 1,
+        )
+    # Other losses have no floor of 0, but no likelihood or distance falls that far below it.
     level = -_BOTTOMLESS * max(abs(log.first), 1.0)
-    explained = labels_outside_range(log) is not None or _takes_bare_scores(log)
-    if explained or log.steps < 20 or not -math.inf < log.last < level:
+    if is_explained or log.steps < 20 or not -math.inf < log.last < level:
         return None
     return Detection(
         where="loss",
@@ -90,8 +85,8 @@ def _without_floor(log: Log) -> Detection | None:
     )
 
 
-def _misfed(log: Log, message: str) -> Detection:
-    """Says that the last activation does not fit the loss."""
+def _misfed(log: WatchLog, message: str) -> Detection:
+    """Makes the finding that the last activation does not fit the loss."""
     return Detection(
         where="output",
         message=message,
@@ -101,8 +96,8 @@ def _misfed(log: Log, message: str) -> Detection:
 
 
 @detects(ONE_UNIT_SOFTMAX, reason="the exponential of a number over itself is 1", needs=(GRAPH,))
-def one_unit_softmax(log: Log) -> Detection | None:
-    """The loss's graph holds a softmax along an axis of length one."""
+def one_unit_softmax(log: WatchLog) -> Detection | None:
+    """Finds a softmax along an axis of length one in the loss's graph."""
     if log.graph is None or log.graph.lone_softmax is None:
         return None
     shape = log.graph.lone_softmax
@@ -119,8 +114,8 @@ def one_unit_softmax(log: Log) -> Detection | None:
     reason="a loss over C classes of a softmax over probabilities is at least ln(1 + (C - 1) / e)",
     needs=(GRAPH,),
 )
-def softmax_before_cross_entropy(log: Log) -> Detection | None:
-    """A softmax feeds cross-entropy in the loss's graph, or all rows of the output sum to 1."""
+def softmax_before_cross_entropy(log: WatchLog) -> Detection | None:
+    """Finds a softmax that feeds cross-entropy in the loss's graph, or outputs whose rows all sum to 1."""
     if log.graph is None or not (_is_fed(log, "cross-entropy", "softmax") or _gives_probabilities(log)):
         return None
     return _misfed(
@@ -133,8 +128,8 @@ def softmax_before_cross_entropy(log: Log) -> Detection | None:
     reason="squashed twice, the loss has a floor above 0 and small gradients",
     needs=(GRAPH,),
 )
-def sigmoid_before_logits_loss(log: Log) -> Detection | None:
-    """A sigmoid, softmax or ReLU feeds BCE-with-logits in the loss's graph."""
+def sigmoid_before_logits_loss(log: WatchLog) -> Detection | None:
+    """Finds a sigmoid, softmax or ReLU that feeds BCE-with-logits in the loss's graph."""
     squashed = _is_fed(log, "binary cross-entropy", "sigmoid", "softmax", "relu")
     if log.graph is None or not squashed:
         return None
@@ -148,8 +143,8 @@ def sigmoid_before_logits_loss(log: Log) -> Detection | None:
     reason="scores in 0 to 1 give no class more than e times the share of another",
     needs=(GRAPH,),
 )
-def activation_before_cross_entropy(log: Log) -> Detection | None:
-    """A sigmoid or ReLU feeds cross-entropy in the loss's graph."""
+def activation_before_cross_entropy(log: WatchLog) -> Detection | None:
+    """Finds a sigmoid or ReLU that feeds cross-entropy in the loss's graph."""
     if log.graph is None or not _is_fed(log, "cross-entropy", "sigmoid", "relu"):
         return None
     return _misfed(
@@ -158,8 +153,8 @@ def activation_before_cross_entropy(log: Log) -> Detection | None:
 
 
 @detects(NLL_WITHOUT_LOG_SOFTMAX, reason="without a log-softmax the loss falls without end", needs=(GRAPH,))
-def nll_without_log_softmax(log: Log) -> Detection | None:
-    """A softmax without its logarithm feeds the negative log-likelihood, or that is negative."""
+def nll_without_log_softmax(log: WatchLog) -> Detection | None:
+    """Finds a softmax without logarithm that feeds the negative log-likelihood, or a negative value of it."""
     if log.graph is not None and log.graph.fed_by == "no logarithm":
         return _misfed(log, "the negative log-likelihood was given probabilities, not their logarithms")
     if _takes_bare_scores(log):
@@ -170,14 +165,22 @@ def nll_without_log_softmax(log: Log) -> Detection | None:
 @detects(
     BOUNDED_OUTPUT, reason="the loss stays at the part that is out of reach", needs=(GRAPH, BINARY_TARGETS)
 )
-def bounded_output(log: Log) -> Detection | None:
-    """5% of a regression's targets are below 0 and the output ends in a ReLU, sigmoid or softmax; or a
-    softmax shares 1 among outputs of which more than one, or none, is to be 1.
+def bounded_output(log: WatchLog) -> Detection | None:
+    """Finds 5% of a regression's targets below 0 and an output that ends in a ReLU, sigmoid or softmax; or a
+    softmax that shares 1 among outputs of which more than one, or none, is to be 1.
     """
-    if log.graph is not None and log.graph.fed_by == "one softmax" and not _is_one_of_several(log):
-        return _misfed(
-            log, "a softmax shares 1 among the outputs, and more than one of them is to be 1, or fewer"
-        )
+    if log.graph is not None and log.graph.fed_by == "one softmax":
+        # One-hot labels are fine: the targets of each example sum to 1, as a softmax does.
+        seen = [(sample.output, sample.targets) for sample in log.samples]
+        sums = [
+            out.mean / target.mean
+            for out, target in seen
+            if out is not None and target is not None and target.mean
+        ]
+        if len(sums) >= ENOUGH and not all(0.9 < each < 1.1 for each in sums):
+            return _misfed(
+                log, "a softmax shares 1 among the outputs, and more than one of them is to be 1, or fewer"
+            )
     shares = [sample.targets.negative for sample in log.samples if sample.targets is not None]
     share = middle(shares)
     if log.graph is None or not log.graph.above_zero or len(shares) < ENOUGH or not share > 0.05:
@@ -191,22 +194,11 @@ def bounded_output(log: Log) -> Detection | None:
     )
 
 
-def _is_fed(log: Log, kind: str, *by: str) -> bool:
+def _is_fed(log: WatchLog, kind: str, *by: str) -> bool:
     return log.graph is not None and log.graph.fed == kind and log.graph.fed_by in by
 
 
-def _is_one_of_several(log: Log) -> bool:
-    """Tells whether the targets of each example sum to 1, as a softmax does: one-hot labels are fine."""
-    seen = [(sample.output, sample.targets) for sample in log.samples]
-    shares = [
-        out.mean / target.mean
-        for out, target in seen
-        if out is not None and target is not None and target.mean
-    ]
-    return len(shares) < ENOUGH or all(0.9 < share < 1.1 for share in shares)
-
-
-def _takes_bare_scores(log: Log) -> bool:
+def _takes_bare_scores(log: WatchLog) -> bool:
     """Tells whether a cross-entropy is below zero though no minus was set and no softmax was taken."""
     graph = log.graph
     bare = graph is not None and graph.kind == "cross-entropy" and graph.alone and not graph.from_scores
@@ -214,7 +206,7 @@ def _takes_bare_scores(log: Log) -> bool:
     return bare and below >= ENOUGH and not log.setup.maximize
 
 
-def _gives_probabilities(log: Log) -> bool:
+def _gives_probabilities(log: WatchLog) -> bool:
     """Finds a softmax that the graph does not show: rows sum to 1, and the loss is above its floor."""
     graph = log.graph
     seen = [sample for sample in log.samples if sample.output is not None and sample.targets is not None]
@@ -232,8 +224,8 @@ def _gives_probabilities(log: Log) -> bool:
     reason="of numbers between 0 and 1 each square is at most the number",
     needs=(GRAPH, BINARY_TARGETS),
 )
-def labels_outside_range(log: Log) -> Detection | None:
-    """Binary cross-entropy with targets whose mean square is above their mean, in all samples."""
+def labels_outside_range(log: WatchLog) -> Detection | None:
+    """Finds binary cross-entropy with targets whose mean square is above their mean, in all samples."""
     targets = [sample.targets for sample in log.samples if sample.targets is not None]
     binary = log.graph is not None and log.graph.kind == "binary cross-entropy"
     beyond = [stat for stat in targets if stat.square > stat.mean + 1e-3]
@@ -250,14 +242,14 @@ def labels_outside_range(log: Log) -> Detection | None:
 
 
 @detects(CONSTANT_OUTPUT, reason="rounding alone leaves 1e-7", needs=(MANY_OUTPUTS, OUTPUT))
-def constant_output(log: Log) -> Detection | None:
-    """The output's spread over a batch is below 1e-5 of the output."""
-    outputs = [sample.output for sample in late(list(log.samples)) if sample.output is not None]
-    judged = [each for each in outputs if each.examples >= 4 and each.finite]
-    if len(judged) < ENOUGH:
+def constant_output(log: WatchLog) -> Detection | None:
+    """Finds a spread of the output over a batch below 1e-5 of the output."""
+    outputs = [sample.output for sample in newer_half(log.samples) if sample.output is not None]
+    batches = [each for each in outputs if each.examples >= 4 and each.finite]
+    if len(batches) < ENOUGH:
         return None
-    share = middle(each.spread / (abs(each.mean) + each.std or math.inf) for each in judged)
-    # Rounding leaves about 1e-7; a net that tells its examples apart is orders above.
+    share = middle(each.spread / (abs(each.mean) + each.std or math.inf) for each in batches)
+    # Rounding leaves about 1e-7; a network that distinguishes its examples is far above.
     if not share < 1e-5:
         return None
     return Detection(

@@ -1,4 +1,4 @@
-"""Faults of the validation: its mode, its examples, its counters, and batch norms that mislead it."""
+"""Detectors of faults in validation: its mode, examples and counters, and batch norms that mislead it."""
 
 from __future__ import annotations
 
@@ -10,43 +10,42 @@ from babysit.diagnosis.problems.course import NORM_MISMATCH
 from babysit.diagnosis.problems.data import VALIDATION_IN_TRAINING
 from babysit.diagnosis.problems.wiring import METRIC_NOT_RESET, VALIDATED_IN_TRAINING_MODE
 from babysit.verdicts import Evidence
-from babysit.watching.detect.shared import ENOUGH, VALIDATION, late
+from babysit.watching.detect.shared import ENOUGH, VALIDATION, newer_half
 from babysit.watching.passes import EpochPasses
-from babysit.watching.sample import Epoch, Log, middle
+from babysit.watching.sample import Epoch, WatchLog, middle
 
 
-def _told(epoch: Epoch) -> bool:
+def _is_validated(epoch: Epoch) -> bool:
     return math.isfinite(epoch.val_accuracy) or math.isfinite(epoch.val_loss)
 
 
-def _looked_at(log: Log) -> list[tuple[Epoch, EpochPasses]]:
+def _counted(log: WatchLog) -> list[tuple[Epoch, EpochPasses]]:
     pairs = zip(log.epochs, log.passes.epochs, strict=False)
     return [(epoch, passes) for epoch, passes in pairs if passes is not None]
 
 
 @detects(
     VALIDATED_IN_TRAINING_MODE,
-    reason="between the last step and a told epoch only validation batches go through the model",
+    reason="between the last step and the reported epoch only validation batches go through the model",
     needs=(VALIDATION,),
 )
-def validated_in_training_mode(log: Log) -> Detection | None:
-    """All told validations in training mode, in a model with dropout or batch norm."""
-    pairs = [(epoch, passes) for epoch, passes in _looked_at(log) if _told(epoch)]
-    wrong = [epoch for epoch, passes in pairs if passes.loose and not passes.evaluated]
-    if not log.setup.moody or not wrong or len(wrong) < len(pairs):
+def validated_in_training_mode(log: WatchLog) -> Detection | None:
+    """Finds all reported validations in training mode, in a model with dropout or batch norm."""
+    pairs = [(epoch, passes) for epoch, passes in _counted(log) if _is_validated(epoch)]
+    wrong = [epoch for epoch, passes in pairs if passes.after_last_step and not passes.evaluated]
+    if not log.setup.mode_dependent or not wrong or len(wrong) < len(pairs):
         return None
     return Detection(
         where="validation",
         message="validation examples go through the model in training mode: dropout hits them, and "
-        "batch norm uses "
-        "and learns their own statistics",
+        "batch norm uses and learns their own statistics",
         evidence=evidence("validations in training mode", len(wrong), "0", "the score is of another network"),
         since=wrong[0].step,
     )
 
 
 _FEW_ROWS = 32
-"""So few training examples are memorized on purpose, as the lecture does with 20: their own validation."""
+"""This few training examples are memorized on purpose and validated on, as the lecture does with 20."""
 
 
 @detects(
@@ -54,59 +53,63 @@ _FEW_ROWS = 32
     reason="a batch of other examples has none; rows that repeat within a batch are not judged",
     needs=(VALIDATION,),
 )
-def validation_in_training(log: Log) -> Detection | None:
-    """Every validation batch has training rows, all of them 0.7 times as many as training rows recur."""
+def validation_in_training(log: WatchLog) -> Detection | None:
+    """Finds training rows in every validation batch, 0.7 times as often in all as training rows recur."""
     overlap = log.passes.overlap
-    told = sum(map(_told, log.epochs))
-    if overlap is None or told < 2 or overlap.judged < 2 or overlap.rows <= _FEW_ROWS:
+    validated = sum(map(_is_validated, log.epochs))
+    if overlap is None or validated < 2 or overlap.judged < 2 or overlap.rows <= _FEW_ROWS:
         return None
     if overlap.known < overlap.judged or overlap.share < 0.7:
         return None
     return Detection(
         where="validation",
-        message="the validation examples are trained on: all validation batches looked at are made "
+        message="the validation examples are trained on: all sampled validation batches are made "
         "of training rows",
         evidence=(
             Evidence("validation batches known from training", overlap.known, "0", "memory is not skill"),
-            Evidence("training rows that recur", overlap.recurring, "above 0", "so many would be recognized"),
+            Evidence(
+                "training rows that recur", overlap.recurring, "above 0", "this share would be recognized"
+            ),
         ),
         since=1,
     )
 
 
 @detects(METRIC_NOT_RESET, reason="hits of one validation are a whole number", needs=(VALIDATION,))
-def metric_not_reset(log: Log) -> Detection | None:
-    """An accuracy rises past 1; or k x the k-th accuracy is a whole number of hits, and it itself is not;
-    or the validation loss grows by its first value every epoch.
+def metric_not_reset(log: WatchLog) -> Detection | None:
+    """Finds an accuracy that rises past 1, a k-th accuracy of a whole number of hits only if multiplied by
+    k, or a validation loss that grows by its first value every epoch.
     """
     what = (
         _over_one([epoch.val_accuracy for epoch in log.epochs])
         or _over_one([epoch.train_accuracy for epoch in log.epochs])
         or _running_share(log)
-        or _piling_up([epoch.val_loss for epoch in log.epochs])
+        or _running_loss([epoch.val_loss for epoch in log.epochs])
     )
     if not what:
         return None
     return Detection(
         where="metric",
         message=f"a running metric is never reset: {what}",
-        evidence=evidence("told epochs", len(log.epochs), "each on its own", "one counter a validation"),
+        evidence=evidence("reported epochs", len(log.epochs), "each on its own", "one counter a validation"),
         since=log.epochs[0].step,
     )
 
 
 def _over_one(values: list[float]) -> str:
-    """Hits pile up over a fixed number of examples: the share passes 1."""
+    """Finds hits summed over epochs and divided by the examples of one: the share passes 1."""
     known = [value for value in values if math.isfinite(value)]
-    # From at most 1 upwards; a percentage lies above 1 from the first epoch on.
+    # From at most 1 upwards; a percentage is above 1 from the first epoch on.
     if len(known) < ENOUGH or not known[0] <= 1 < known[-1] or any(b < a for a, b in pairwise(known)):
         return ""
     return f"the accuracy rises past 1, to {known[-1]:.3g}"
 
 
-def _running_share(log: Log) -> str:
-    """Hits and examples both pile up: k x the share is a whole number of hits, the share itself is not."""
-    passes = [passes for _, passes in _looked_at(log)]
+def _running_share(log: WatchLog) -> str:
+    """Finds hits and examples both summed over epochs: k x the share is a whole number of hits, the share is
+    not.
+    """
+    passes = [passes for _, passes in _counted(log)]
     for rows, values in (
         ({each.evaluated_rows for each in passes}, [epoch.val_accuracy for epoch in log.epochs]),
         ({each.trained_rows for each in passes}, [epoch.train_accuracy for epoch in log.epochs]),
@@ -129,8 +132,8 @@ def _whole(count: float) -> bool:
     return abs(count - round(count)) < 0.01
 
 
-def _piling_up(values: list[float]) -> str:
-    """A loss that grows by about its own size every epoch."""
+def _running_loss(values: list[float]) -> str:
+    """Finds a loss that grows by about its own size every epoch."""
     known = [value for value in values if math.isfinite(value)]
     rises = [b - a for a, b in pairwise(known)]
     if len(known) < 4 or not 0 < max(rises) < 4 * min(rises) or not rises[0] > 0.25 * known[0] > 0:
@@ -142,9 +145,9 @@ _SHIFT, _STRETCH = 1.0, math.log(4)
 
 
 @detects(NORM_MISMATCH, reason="a batch of 8 lies within 0.4 deviations of its own mean", needs=(VALIDATION,))
-def norm_mismatch(log: Log) -> Detection | None:
-    """Running means 1 deviation away or variances 4 times off, and a validation far worse than training."""
-    samples = [sample for sample in late(list(log.samples)) if sample.norms]
+def norm_mismatch(log: WatchLog) -> Detection | None:
+    """Finds running means 1 deviation off, or variances off 4 times, and validation far below training."""
+    samples = [sample for sample in newer_half(log.samples) if sample.norms]
     names = samples[-1].norms if samples else {}
     away = {
         name: (
@@ -154,13 +157,13 @@ def norm_mismatch(log: Log) -> Detection | None:
         for name in names
     }
     worst = max(away, key=lambda name: _excess(away[name]), default="")
-    if len(samples) < ENOUGH or not worst or not _excess(away[worst]) > 1 or not _suffers(log):
+    if len(samples) < ENOUGH or not worst or not _excess(away[worst]) > 1 or not _is_validation_worse(log):
         return None
     shift, stretch = away[worst]
     return Detection(
         where=worst,
         message=f"the running statistics of {worst} are not those of its batches: "
-        "eval mode makes another network of it",
+        "in eval mode it is another network",
         evidence=(
             Evidence("distance of the means", shift, f"below {_SHIFT:g}", "in running standard deviations"),
             Evidence("ratio of the variances", math.exp(stretch), "below 4", "as large as its reciprocal"),
@@ -176,8 +179,8 @@ def _excess(away: tuple[float, float]) -> float:
     )
 
 
-def _suffers(log: Log) -> bool:
-    """The validation is far worse than training, whatever way it was told."""
+def _is_validation_worse(log: WatchLog) -> bool:
+    """Tells whether validation is far worse than training, by any of the reported values."""
     if not log.epochs:
         return False
     last = log.epochs[-1]

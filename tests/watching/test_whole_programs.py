@@ -1,14 +1,14 @@
-"""Programs that were run once before any rule was changed for them; most of them are slow."""
+"""Verdicts on complete training programs; most of them are slow."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from watching import unseen, unseen_later
+from watching import faulty_programs
+from watching.faulty_programs import FAULTY
+from watching.healthy_programs import HEALTHY
 
-HEALTHY = (*unseen.HEALTHY, *unseen_later.HEALTHY)
-FAULTY = {**unseen.FAULTY, **unseen_later.FAULTY}
 QUICK = {"one_cycle", "moving_average", "weights_averaged", "few_binary_features", "train_accuracy_too"}
 
 
@@ -30,7 +30,7 @@ def test_a_healthy_program_gets_no_warning(program):
         assert not [cause for cause in report.causes if cause.rule == "watch_failed"], str(report)
 
 
-@pytest.mark.parametrize("program", cases(FAULTY, {program.__name__ for program in unseen.FAULTY}))
+@pytest.mark.parametrize("program", cases(FAULTY, {program.__name__ for program in faulty_programs.QUICK}))
 def test_the_fault_is_named_first(program):
     torch.manual_seed(0)
     report = program()

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from babysit.loss_graph import read_loss
 from babysit.verdicts import Health, Severity
-from babysit.watching.report import judge
-from babysit.watching.sample import Epoch, LayerStat, Log, OutputStat, Sample, Setup, TensorStat
+from babysit.watching.report import report_on
+from babysit.watching.sample import Epoch, LayerStat, OutputStat, Sample, Setup, TensorStat, WatchLog
 from watching.loops import fit, mlp, points
 
 
@@ -21,13 +21,13 @@ def falling(steps=200, first=2.3, last=0.2):
 
 
 def rules(log):
-    return [cause.finding.rule for cause in judge(log).causes]
+    return [cause.finding.rule for cause in report_on(log).causes]
 
 
 def test_a_rule_that_breaks_does_not_end_the_report():
     stat = TensorStat(1.0, 1.0, 1e-3, 100, 2)
     samples = (Sample(1, True, rates=("fast",), tensors={"w": stat}),) * 5
-    report = judge(Log(Setup(), falling(), samples=samples))
+    report = report_on(WatchLog(Setup(), falling(), samples=samples))
     assert report.health is Health.UNDECIDED
     reasons = {question.rule: question.reason for question in report.unanswered}
     assert "the question raised TypeError" in reasons["learning_rate_zero"]
@@ -43,7 +43,7 @@ def test_nan_names_the_first_bad_layer_and_what_grew():
 
     samples = (sample(1, 1.0, 1.0), sample(17, 1e6, 1e9), sample(33, math.nan, math.nan))
     losses = (2.0,) * 20 + (50.0,) * 4 + (math.nan,) * 16
-    cause = judge(Log(Setup(), losses, samples=samples)).causes[0]
+    cause = report_on(WatchLog(Setup(), losses, samples=samples)).causes[0]
     assert cause.rule == "learning_rate_too_high"
     assert "became NaN at step 25" in cause.finding.message
     assert "learning rate of 0.01" in cause.finding.advice
@@ -55,8 +55,8 @@ def test_nan_names_the_first_bad_layer_and_what_grew():
 
 def test_nan_in_the_input_is_not_blamed_on_the_rate():
     output = OutputStat(32, math.nan, math.nan, math.nan, input_finite=False, finite=False)
-    log = Log(Setup(), (2.0, math.nan), samples=(Sample(2, True, output=output),))
-    cause = judge(log).causes[0]
+    log = WatchLog(Setup(), (2.0, math.nan), samples=(Sample(2, True, output=output),))
+    cause = report_on(log).causes[0]
     assert (cause.rule, cause.finding.where) == ("inputs_not_finite", "input")
     (symptom,) = cause.symptoms
     assert symptom.rule == "loss_not_finite"
@@ -78,14 +78,14 @@ def test_overfitting_is_a_gap_that_costs_something(train, val, losses, expected)
         (*each, math.nan)[: len(rows)] if len(each) < len(rows) else each for each in (train, val, losses)
     ]
     epochs = tuple(Epoch(50 * (row + 1), *(column[row] for column in pick)) for row in rows)
-    assert rules(Log(Setup(), falling(), epochs=epochs)) == expected
+    assert rules(WatchLog(Setup(), falling(), epochs=epochs)) == expected
 
 
 def test_underfitting_is_a_remark():
     epochs = tuple(Epoch(40 * (row + 1), 0.6, 0.6) for row in range(5))
     losses = falling(50, last=1.0) + (1.0,) * 150
-    report = judge(Log(Setup(), losses, epochs=epochs))
-    assert "underfitting" in rules(Log(Setup(), losses, epochs=epochs))
+    report = report_on(WatchLog(Setup(), losses, epochs=epochs))
+    assert "underfitting" in rules(WatchLog(Setup(), losses, epochs=epochs))
     assert not report.serious
 
 
@@ -93,19 +93,19 @@ def test_a_loss_that_swings_to_and_fro():
     losses = tuple(1.0 + 0.3 * (-1) ** step for step in range(200))
     tensors = {"w": TensorStat(1.0, 1.0, 1e-2, 100, 2)}
     samples = tuple(Sample(step, True, (0.1,), tensors=tensors) for step in range(1, 200, 16))
-    assert rules(Log(Setup(), losses, samples=samples))[0] == "oscillation"
+    assert rules(WatchLog(Setup(), losses, samples=samples))[0] == "oscillation"
 
 
 def test_a_spike_that_is_recovered_from_is_no_explosion():
     losses = list(falling())
     losses[60:66] = [30.0] * 6
-    assert not judge(Log(Setup(), tuple(losses))).findings
+    assert not report_on(WatchLog(Setup(), tuple(losses))).findings
 
 
 def test_symptoms_stand_under_their_cause():
     losses = falling(40, first=1.0, last=50.0) + (60.0,) * 60
-    samples = tuple(Sample(step, True, (0.1,), leftover=True) for step in range(1, 100, 16))
-    cause, *rest = judge(Log(Setup(), losses, samples=samples)).causes
+    samples = tuple(Sample(step, True, (0.1,), stale=True) for step in range(1, 100, 16))
+    cause, *rest = report_on(WatchLog(Setup(), losses, samples=samples)).causes
     assert cause.finding.rule == "gradients_not_zeroed"
     assert [symptom.rule for symptom in cause.symptoms] == ["loss_exploded", "learning_rate_too_high"]
     assert not [other for other in rest if other.finding.severity is not Severity.INFO]

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from babysit.loss_graph import read_loss
-from babysit.watching.sample import Log, Sample, Setup, TargetStat
+from babysit.watching.sample import Sample, Setup, TargetStat, WatchLog
 from watching.loops import curve, fit, mlp
 
 
@@ -80,7 +80,7 @@ def test_one_answer_for_all_is_no_low_rate():
 def binary(first, mean):
     graph = read_loss(F.binary_cross_entropy_with_logits(scores(), torch.ones(6, 3)))
     sample = Sample(step=1, stepped=True, targets=TargetStat((), mean, mean, 0.0))
-    return Log(Setup(), (first,) * 20, samples=(sample,), graph=graph).chance
+    return WatchLog(Setup(), (first,) * 20, samples=(sample,), graph=graph).chance
 
 
 def test_the_chance_of_a_binary_loss():
