@@ -1,6 +1,6 @@
-"""The one reader of autograd's graph: what a loss is made of, what feeds it, and shapes that were stretched.
+"""Reader of the autograd graph of a loss: its operations, its inputs, and shapes that were broadcast.
 
-The graph of a loss names every operation by which it came about, functional ones included. It is only read.
+The graph names every operation that the loss was computed with, functional ones included. It is only read.
 """
 
 from __future__ import annotations
@@ -51,26 +51,26 @@ _FLAT = frozenset({"Round", "Floor", "Ceil", "Trunc", "Sign", "Sgn"})
 _ABOVE_ZERO = frozenset({"Relu", "Sigmoid", "Softmax"})
 _LAYERS = frozenset({"Addmm", "Mm", "Bmm", "Convolution", "Embedding", "NativeBatchNorm", "NativeLayerNorm"})
 _MOST_NODES = 5000
-"""So many nodes of a running training are read; before training all are."""
+"""Nodes that are read of a running training; before training all are read."""
 _ALL_NODES = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class LossGraph:
-    """The facts read from one loss.
+    """The facts read from the graph of one loss.
 
     Attributes:
-        cut: it asks for a gradient but comes from no operation, or asks for none.
-        kind: the loss that it ends in, e.g. "cross-entropy"; empty if none is known.
-        fed_by: what wrongly feeds a loss: "softmax", "sigmoid", "relu" or "no logarithm"; empty if none does.
+        cut: the loss comes from no operation, so that no gradient flows.
+        kind: the loss function at the end, e.g. "cross-entropy"; empty where none is known.
+        fed_by: the wrong operation before a loss: "softmax", "sigmoid", "relu" or "no logarithm"; else empty.
         fed: the loss that it feeds, which may be one of several.
-        stretched: the shapes (prediction, what it was stretched to) if broadcasting made pairs; else None.
-        from_scores: the cross-entropy takes the softmax itself, of whatever the model gives.
-        alone: only a known loss, its sign, scale and mean make up the value: its floor is zero.
-        flat: an operation on the way whose slope is zero everywhere, e.g. "round"; empty if there is none.
-        leaves: the identities of the tensors that it would train.
-        lone_softmax: the shape of scores whose softmax is taken along an axis of one; None without.
-        compared: the class scores are products of two computed things, or joined of several: a contrast.
+        stretched: the shapes of the prediction before and after broadcasting into pairs; else None.
+        from_scores: the cross-entropy computes the softmax of the model's outputs itself.
+        alone: the value is a known loss up to sign, scale and mean, so that its lower bound is zero.
+        flat: an operation on the way with slope zero everywhere, e.g. "round"; else empty.
+        leaves: the ids of the tensors that it would train.
+        lone_softmax: the shape of scores whose softmax is taken along an axis of one; else None.
+        compared: the class scores are products of two computed tensors, or joined of several: a contrast.
         above_zero: the prediction before a squared or absolute error cannot be negative.
     """
 
@@ -92,10 +92,10 @@ def read_loss(loss: Tensor) -> LossGraph:
     """Reads the graph of a loss, before or after its backward pass.
 
     Args:
-        loss: the value that backward was or will be called on.
+        loss: the tensor on which backward was or will be called.
 
     Returns:
-        What the graph says; of a compiled model's graph it can say little.
+        The facts of the graph, of which a compiled model's graph holds few.
 
     Example:
         >>> import torch
@@ -106,19 +106,24 @@ def read_loss(loss: Tensor) -> LossGraph:
     if loss.grad_fn is None:
         return LossGraph(cut=True)
     nodes = list(nodes_of(loss.grad_fn))
-    end = _end(loss.grad_fn)
+    # Below sign, scale and means the loss proper begins.
+    end = loss.grad_fn
+    while _name(end) in _OUTER and len(_children(end)) == 1:
+        end = _children(end)[0]
     kinds = [KINDS[_name(node)] for node in nodes if _name(node) in KINDS]
     fed = [pair for pair in map(_pair, nodes) if pair in _PAIRS]
-    by_hand = not kinds and _is_log_likelihood(loss.grad_fn)
+    custom = not kinds and _is_log_likelihood(loss.grad_fn)
     errors = [node for node in nodes if KINDS.get(_name(node), "") in ("squared error", "absolute error")]
+    # Predictions meet targets in errors, and in sums and products between the loss and the last layer.
+    meetings = [*errors, *(n for n in nodes_of(loss.grad_fn, _LAYERS) if _name(n) in ("Sub", "Mul"))]
     return LossGraph(
         cut=False,
-        kind=kinds[0] if kinds else "cross-entropy" if by_hand else "",
+        kind=kinds[0] if kinds else "cross-entropy" if custom else "",
         fed_by=_PAIRS[fed[0]] if fed else "",
         fed=KINDS.get(fed[0][0], "cross-entropy") if fed else "",
-        stretched=next((shapes for shapes in map(_stretched, _losses(nodes, loss.grad_fn)) if shapes), None),
-        alone=_name(end) in KINDS or by_hand,
-        from_scores=by_hand or any(_pair(node) == ("NllLoss", "LogSoftmax") for node in nodes),
+        stretched=next((shapes for shapes in map(_stretched, meetings) if shapes), None),
+        alone=_name(end) in KINDS or custom,
+        from_scores=custom or any(_pair(node) == ("NllLoss", "LogSoftmax") for node in nodes),
         flat=next((_name(node).lower() for node in nodes if _name(node) in _FLAT), ""),
         above_zero=len(errors) == 1 and _pair(errors[0])[1] in _ABOVE_ZERO,
         lone_softmax=next((shape for shape in map(_over_one, nodes) if shape), None),
@@ -138,7 +143,7 @@ def _over_one(node: Any) -> tuple[int, ...] | None:
 
 
 def _is_contrast(node: Any) -> bool:
-    """Tells products of two computed things, or joined ones, from products with a weight."""
+    """Tells products of two computed tensors, or joined ones, from products with a weight."""
     while node is not None and _name(node) in _SCALED and _children(node):
         node = _past(_children(node)[0])
     if node is None or _name(node) == "Cat":
@@ -155,7 +160,10 @@ def _past(node: Any, names: frozenset[str] = _RESHAPING) -> Any:
 
 
 def _is_log_likelihood(node: Any) -> bool:
-    """A cross-entropy by hand: log-softmax, the right class of each row, mean. Rewards would be a product."""
+    """Tells whether a loss is a hand-written cross-entropy: log-softmax, the right class of each row, mean.
+
+    With rewards there would be a product.
+    """
     while _name(node) in _VIEWS | {"Neg", "Mean", "Sum", "Div"} and len(_children(node)) == 1:
         node = _children(node)[0]
     below = _below(node)
@@ -175,8 +183,8 @@ def nodes_of(root: Any, ends: frozenset[str] = frozenset(), most: int = _MOST_NO
 
     Args:
         root: the ``grad_fn`` of a loss.
-        ends: names of the nodes not to go past.
-        most: how many nodes at most.
+        ends: names of nodes whose children are left out. Default: none.
+        most: largest number of nodes. Default: 5000.
 
     Example:
         >>> import torch
@@ -194,13 +202,6 @@ def nodes_of(root: Any, ends: frozenset[str] = frozenset(), most: int = _MOST_NO
         waiting.extend(fresh)
 
 
-def _end(node: Any) -> Any:
-    """Where sign, scale and means end and the loss proper begins."""
-    while _name(node) in _OUTER and len(_children(node)) == 1:
-        node = _children(node)[0]
-    return node
-
-
 def _pair(node: Any) -> tuple[str, str]:
     below = _below(node)
     return (_name(node), _name(below) if below is not None else "")
@@ -213,40 +214,30 @@ def _below(node: Any) -> Any:
     return children[0] if children else None
 
 
-def _losses(nodes: list[Any], root: Any) -> list[Any]:
-    """Where predictions meet targets: errors, and sums and products between the loss and the last layer."""
-    errors = [node for node in nodes if KINDS.get(_name(node), "") in ("squared error", "absolute error")]
-    return errors + [node for node in nodes_of(root, _LAYERS) if _name(node) in ("Sub", "Mul")]
-
-
 def _shape(node: Any) -> tuple[int, ...]:
     metadata = getattr(node, "_input_metadata", None)
     return tuple(metadata[0].shape) if metadata else ()
 
 
 def _stretched(node: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """(N, 1) against (N,): both became (N, N), so that every example is compared with every target."""
+    """Finds (N, 1) broadcast against (N,) to (N, N), which compares every example with every target."""
     children = _children(node)
-    for child in children if len(children) == 1 else []:  # of two, both are the model's: pairs are meant
+    for child in children if len(children) == 1 else []:  # two are both the model's, so pairs are intended
         expanded = _name(child) == "Expand" and _children(child)
         small = _shape(_children(child)[0] if expanded else child)
         large = _shape(child if expanded else node)
-        if _pairs_all(small, large):
+        count = max(small, default=1)
+        if small in ((count, 1), (count,)) and large == (count, count) and count > 1:
             return small, large
     return None
 
 
-def _pairs_all(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
-    count = max(small, default=1)
-    return small in ((count, 1), (count,)) and large == (count, count) and count > 1
-
-
 def last_operation(outputs: Tensor, *, before: str = "") -> str:
-    """Names the operation that made a tensor, changes of its shape apart; empty when it is none of interest.
+    """Names the operation that made a tensor, apart from changes of shape; empty where it is no activation.
 
     Args:
         outputs: the tensor.
-        before: where this is the last operation, the one before it is meant; empty when it is not.
+        before: a last operation to skip; the result is empty where the last one is another. Default: none.
 
     Example:
         >>> import torch
@@ -262,7 +253,7 @@ def last_operation(outputs: Tensor, *, before: str = "") -> str:
 
 
 def compares_examples(scores: Tensor) -> bool:
-    """Tells scores that are products of two computed things, or joined from several: a contrast.
+    """Tells whether scores are products of two computed tensors, or joined from several: a contrast.
 
     A layer's scores are products with a weight.
 
@@ -276,7 +267,7 @@ def compares_examples(scores: Tensor) -> bool:
 
 
 def flat_operation(loss: Tensor) -> str:
-    """Names an operation whose slope is zero everywhere, on the way to a loss; empty when there is none.
+    """Names an operation on the way to a loss whose slope is zero everywhere; empty where there is none.
 
     Example:
         >>> import torch
@@ -288,7 +279,7 @@ def flat_operation(loss: Tensor) -> str:
 
 
 def own_functions(tensor: Tensor) -> tuple[str, ...]:
-    """Names the ``torch.autograd.Function`` classes behind a tensor that are not torch's own."""
+    """Names the ``torch.autograd.Function`` classes behind a tensor that are not PyTorch's."""
     nodes = nodes_of(tensor.grad_fn, most=_ALL_NODES) if tensor.grad_fn is not None else ()
     classes = [getattr(node, "_forward_cls", None) for node in nodes]
     own = [c for c in classes if c is not None and not c.__module__.startswith("torch.")]

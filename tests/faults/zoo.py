@@ -1,7 +1,7 @@
 """Small training programs as people write them: faulty ones with healthy twins, and unusual healthy ones.
 
 A program returns (model, loss, batches, optimizer). The zoo is split in two halves by turns: thresholds may
-be tuned on the first half only.
+be tuned on the first half only. A module with a ``SET`` is a set of its own.
 """
 
 from __future__ import annotations
@@ -43,10 +43,8 @@ HEALTHY: list[Case] = []
 
 
 def _half(build: Callable[..., Parts], cases: list[Case]) -> str:
-    module = build.__module__.rpartition(".")[2]
-    if module in ("later", "added"):
-        return module
-    return ("tuned", "held out")[sum(case.half not in ("later", "added") for case in cases) % 2]
+    name: str = build.__globals__.get("SET", "")
+    return name or ("tuned", "held out")[sum(case.half in ("tuned", "held out") for case in cases) % 2]
 
 
 def fault(*causes: str) -> Callable[[Callable[[bool], Parts]], Callable[[bool], Parts]]:

@@ -11,10 +11,11 @@ from torch import nn
 
 from babysit.errors import BabysitError, InputError, RecipeError, SpaceError
 from babysit.recipe.building import prepare
-from babysit.recipe.builtin import BUILTIN, TEMPLATE
+from babysit.recipe.builtin import BUILTIN
 from babysit.recipe.loading import apply_settings, load_recipe, parse_settings
 from babysit.recipe.recipe import Hyperparameters
 from babysit.recipe.space import Fixed, choice, log_uniform, middle, sample, uniform, when
+from babysit.recipe.template import TEMPLATE
 
 ONE = """
     import babysit as bs

@@ -1,0 +1,1 @@
+"""Door 1: questions to a program before it trains, answered on copies."""

@@ -1,4 +1,4 @@
-"""`babysit.check`: is anything wrong with a training program before it trains?"""
+"""`babysit.check`: a diagnosis of a training program before it trains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from babysit.checks.detectors import DETECTORS
 from babysit.checks.measured import measure
 from babysit.checks.program import Batch, copied
-from babysit.diagnosis.asking import ask
+from babysit.diagnosis.detection import run_detectors
 from babysit.diagnosis.reasoning import diagnose
 from babysit.diagnosis.report import Report
 
@@ -30,29 +30,30 @@ def check(
     num_classes: int | None = None,
     seed: int = 0,
 ) -> Report:
-    """Looks for what keeps a network from learning, before it trains: causes ranked, symptoms under them.
+    """Finds the causes that keep a network from learning, before it trains.
 
-    Everything is tried on copies: the model with its gradients, the optimizer and every random stream are
-    as before afterwards. Only the first few batches are looked at.
+    The causes are ranked, each with its symptoms. Everything runs on copies: afterwards the model with its
+    gradients, the optimizer and every random state are as before. Only the first few batches are read.
 
     Args:
         model: any module; called as ``model(x)``.
         loss: any callable of (outputs, targets): a module, a functional, your own.
         batches: a DataLoader, a list, any iterable of (inputs, targets). An iterator is consumed.
-        optimizer: the one that will train, or several; without it the questions about its rate and its
-            parameters do not apply.
-        val_batches: to look for examples that are in both. Default: that question does not apply.
-        num_classes: how many there are, where the outputs do not tell.
-        seed: of everything random in the checks.
+        optimizer: the optimizer that will train, or several. Default: None, the questions about the learning
+            rate and the optimizer's parameters do not apply.
+        val_batches: validation batches, searched for training examples. Default: None, that question does
+            not apply.
+        num_classes: number of classes. Default: None, the width of the outputs.
+        seed: seed of everything random in the checks. Default: 0.
 
     Returns:
         A report: ``health``, ``causes``, ``questions``, ``as_data()``; printed it reads in ten seconds. It is
         healthy where every question that matters was answered and nothing is wrong, and undecided where one
-        was not. In a test say ``report.raise_if_unhealthy()``, or ``assert report, report``: it is false when
-        unhealthy, and facts and quiet advice (severity info) leave it true.
+        was not answered. In a test write ``report.raise_if_unhealthy()``, or ``assert report, report``: a
+        report is false when unhealthy; findings of severity info leave it true.
 
     Raises:
-        InputError: the model is not a module, or there is no batch of (inputs, targets).
+        InputError: if the model is not a module, or there is no batch of (inputs, targets).
 
     Example:
         >>> import torch
@@ -65,5 +66,5 @@ def check(
     """
     given = {"val_batches": val_batches, "num_classes": num_classes, "seed": seed}
     with copied(model, loss, batches, optimizer, **given) as program:  # type: ignore[arg-type]
-        asked = ask(DETECTORS, measure(program))
-    return diagnose(*asked, name=type(model).__name__, when=BEFORE)
+        answers = run_detectors(DETECTORS, measure(program))
+    return diagnose(*answers, name=type(model).__name__, when=BEFORE)

@@ -1,4 +1,4 @@
-"""Every question that :func:`babysit.check` asks of a program, in the order of asking."""
+"""The detectors of :func:`babysit.check`, in the order in which they run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Short trainings of copies: at the user's own learning rate, at others, and on twenty examples."""
+"""Short trainings of copies: at the user's learning rate, at other rates, and on twenty examples."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 STEPS = 60
-"""Updates at the author's rate: enough to see a loss move by more than rounding."""
+"""Updates at the user's rate: enough to see a loss move by more than rounding."""
 
 STILL = 0.002
-"""The share of its loss that a program must lose in these steps; the lecture's too-low rate lost 1e-4."""
+"""Share of the loss that a program must lose in these steps. The lecture's too-low rate lost 1e-4."""
 
 CLEAR = 0.1
-"""The share that another rate must lose to prove that the rate was the reason."""
+"""Share of the loss that must go at another rate to prove that the rate was the reason."""
 
 MEMORIZED = 0.05
-"""The share of the first loss on twenty examples below which they count as memorized."""
+"""Share of the first loss on twenty examples below which they count as memorized."""
 
 STUCK = 0.5
-"""The share above which they do not; between the two it is slow, which is no fault."""
+"""Share above which they do not. Between the two shares training is slow, which is no fault."""
 
 SECONDS = 0.8
-"""The longest that one question may take of this thread; what is not answered by then stays unanswered."""
+"""Processor time of this thread for one question. What is not answered by then stays unanswered."""
 
 BOTTOMLESS = 1e4
-"""Times its first size to which a loss may sink below zero: densities and rewards went to 40 times it, at ten
-times the author's rate; what has the wrong sign to 1e20 times."""
+"""Multiple of its first size to which a loss may sink below zero. At ten times the user's rate, densities and
+rewards sank to 40 times it, losses with a wrong sign to 1e20 times it."""
 
 FACTORS = (0.1, 10.0, 0.01, 100.0, 1e3, 1e-3, 1e4, 1e5)
 _RATES = (3e-3, 3e-2, 3e-4)
 _EXAMPLES = 20
-LEAST = 8  # fewer, for a model of few parameters, prove nothing: batch norm cannot tell two apart
+LEAST = 8  # fewer examples prove nothing: batch normalization cannot separate two
 UPDATES = 150
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Some updates at one multiple of the author's rate.
+    """Some updates at a multiple of the user's learning rate.
 
     Attributes:
-        factor: that multiple.
-        before, after: the mean loss of the same batches; infinite when it exploded.
+        factor: the multiple.
+        before, after: mean loss of the same batches; infinite where it exploded.
         steps: updates done.
     """
 
@@ -64,12 +64,12 @@ class Attempt:
 
     @property
     def is_short(self) -> bool:
-        """Whether time ran out before it could tell: too few steps, and no explosion."""
+        """True where time ran out after too few steps to judge, and the loss did not explode."""
         return self.steps < STEPS // 3 and math.isfinite(self.after)
 
     @property
     def fall(self) -> float:
-        """The share of the loss that is gone; minus infinity when it exploded."""
+        """Share of the loss that is gone; minus infinity where it exploded."""
         if not math.isfinite(self.after):
             return -math.inf
         return (self.before - self.after) / abs(self.before) if self.before else 0.0
@@ -77,14 +77,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """What was tried: the author's rate first, then others until one learns; and the twenty examples.
+    """Results of all short trainings of one program.
 
     Attributes:
-        attempts: at multiples of the author's rate; empty without an optimizer.
-        rate: the author's rate.
-        undecayed: the author's rate without weight decay, where he has some and it did not learn.
-        memorizing: the losses on a few examples at the best of several rates; empty when not tried.
-        examples: how many.
+        attempts: at the user's rate first, then at others until one learns; empty without an optimizer.
+        rate: the user's learning rate.
+        undecayed: the attempt at the user's rate without weight decay; None where there is no weight decay.
+        memorizing: losses on a few examples at the best of several rates; empty where not tried.
+        examples: number of these examples.
     """
 
     attempts: tuple[Attempt, ...]
@@ -95,14 +95,14 @@ class Learning:
 
     @property
     def own(self) -> Attempt | None:
-        """At the author's rate."""
+        """The attempt at the user's rate."""
         return self.attempts[0] if self.attempts else None
 
 
 def learn(measured: Measured) -> Learning:
-    """Tries it, once a program."""
+    """Runs the short trainings of a program, once."""
     if measured.learning is None:
-        measured.learning = Learning((), math.nan, None, (), 0)  # stays, where the trying itself raises
+        measured.learning = Learning((), math.nan, None, (), 0)  # stays, where a training raises
         measured.learning = _learn(measured)
     found: Learning = measured.learning
     return found
@@ -113,56 +113,50 @@ def _learn(measured: Measured) -> Learning:
     losses, count = _memorize(measured)
     if not program.optimizers:
         return Learning((), math.nan, None, losses, count)
+    groups = [group for optimizer in program.optimizers for group in optimizer.param_groups]
+    # Decoupled or not, weight decay matters within some steps only where it is this large.
+    decays = any(group.get("weight_decay", 0.0) * max(_full_rate(group), 0.1) > 0.01 for group in groups)
     attempts = [attempt(program, 1.0)]
-    undecayed = attempt(program, 1.0, decay=False) if _decays(program.optimizers) else None
+    undecayed = attempt(program, 1.0, decay=False) if decays else None
     if not is_well(attempts[0], measured):
         for factor in FACTORS:
             attempts.append(attempt(program, factor))
             if attempts[-1].fall >= CLEAR and is_well(attempts[-1], measured):
                 break
-    return Learning(tuple(attempts), _rate(program.optimizers), undecayed, losses, count)
-
-
-def _decays(optimizers: Sequence[Optimizer]) -> bool:
-    """True where the weight decay is large enough to matter within some steps, decoupled or not."""
-    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-    return any(group.get("weight_decay", 0.0) * max(_full_rate(group), 0.1) > 0.01 for group in groups)
+    return Learning(tuple(attempts), max(map(_full_rate, groups)), undecayed, losses, count)
 
 
 def is_well(tried: Attempt, measured: Measured) -> bool:
+    """Tells whether the loss fell, or too few steps were made to judge it."""
     if tried.is_short:
-        return True  # no reason to try other rates, which would not tell either
+        return True  # other rates would be too short as well
     if tried.fall < STILL * tried.steps / STEPS:
         return False
     return not is_at_chance(tried, measured)
 
 
 def is_at_chance(tried: Attempt, measured: Measured) -> bool:
-    """True when it moved a lot and is still no better than knowing nothing."""
+    """Tells whether the loss moved, yet is no better than that of a network that knows nothing."""
     chance = measured.chance
     return chance is not None and tried.before < 3 * chance and tried.after > 1.02 * max(chance, tried.before)
 
 
-def _rate(optimizers: Sequence[Optimizer]) -> float:
-    return max(_full_rate(group) for optimizer in optimizers for group in optimizer.param_groups)
-
-
 def _full_rate(group: dict[str, Any]) -> float:
-    """The group's rate once a warm-up is over."""
+    """Returns the group's learning rate after its warm-up."""
     return max(float(group.get(key, 0.0)) for key in ("lr", "initial_lr", "max_lr"))
 
 
 def attempt(
     program: Program, factor: float, *, decay: bool = True, steps: int = STEPS, before: float | None = None
 ) -> Attempt:
-    """Some updates with the author's optimizers at a multiple of their rates.
+    """Trains a copy with the user's optimizers at a multiple of their learning rates.
 
     Args:
-        program: what to train a copy of.
+        program: the program to copy.
         factor: the multiple.
-        decay: False leaves weight decay out.
-        steps: updates.
-        before: the mean loss before, where it is known.
+        decay: whether weight decay acts. Default: True.
+        steps: number of updates. Default: 60.
+        before: mean loss before the first update. Default: None, it is measured.
     """
     with program.fresh() as (model, optimizers):
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
@@ -178,8 +172,9 @@ def attempt(
 def _train(
     program: Program, model: nn.Module, optimizers: Sequence[Optimizer], steps: int
 ) -> tuple[int, bool]:
+    """Trains a model in place; returns the number of steps, and whether the loss stayed finite."""
     wanted = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    limit = _Limit()
+    limit = _TimeLimit()
     for step in range(steps):
         x, y = program.batches[step % len(program.batches)]
         loss = program_loss(program, model(x), y)
@@ -195,7 +190,7 @@ def _train(
 
 
 def _mean_loss(program: Program, model: nn.Module) -> float:
-    """Over the batches, in training mode but without dropout, whose noise would hide small steps."""
+    """Averages the loss over the batches, without dropout, whose noise would hide small steps."""
     layers = [(layer, layer.p) for layer in model.modules() if isinstance(layer, _DropoutNd)]
     for layer, _ in layers:
         layer.p = 0.0
@@ -207,24 +202,20 @@ def _mean_loss(program: Program, model: nn.Module) -> float:
 
 
 def _memorize(measured: Measured) -> tuple[tuple[float, ...], int]:
-    """The losses on a few examples, at the rate that ends lowest."""
-    batch = _few(measured)
+    """Returns the losses on a few examples at the rate that ends lowest, and the number of examples."""
+    batch = _few_examples(measured)
     best: tuple[float, ...] = ()
     for rate in _RATES:
-        losses = _fitted(measured.program, batch, rate)
+        losses = _fit(measured.program, batch, rate)
         if losses and (not best or losses[-1] < best[-1]):
             best = losses
         if best and best[-1] < MEMORIZED * abs(best[0]):
             break
-    return best, _size(batch)
+    return best, len(batch[0]) if isinstance(batch[0], Tensor) else 1
 
 
-def _size(batch: Batch) -> int:
-    return len(batch[0]) if isinstance(batch[0], Tensor) else 1
-
-
-def _few(measured: Measured) -> Batch:
-    """Twenty examples, or as many as the parameters can hope to memorize."""
+def _few_examples(measured: Measured) -> Batch:
+    """Returns twenty examples, or as many as the parameters can hope to memorize."""
     x, y = joined(measured.program.batches)
     outputs = measured.outputs
     by_example = isinstance(x, Tensor) and isinstance(y, Tensor) and x.dim() > 0 and y.dim() > 0
@@ -235,10 +226,11 @@ def _few(measured: Measured) -> Batch:
     return x[:count], y[:count]
 
 
-def _fitted(program: Program, batch: Batch, rate: float) -> tuple[float, ...]:
+def _fit(program: Program, batch: Batch, rate: float) -> tuple[float, ...]:
+    """Trains a copy with Adam on one batch, and returns its losses; empty where it raises."""
     with program.fresh(dropout=False) as (model, _):
         wanted = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        update, losses, limit = _Adam(wanted, rate), list[float](), _Limit()
+        update, losses, limit = _Adam(wanted, rate), list[float](), _TimeLimit()
         try:
             while len(losses) < UPDATES and not limit.is_over():
                 loss = program_loss(program, model(batch[0]), batch[1])
@@ -251,8 +243,8 @@ def _fitted(program: Program, batch: Batch, rate: float) -> tuple[float, ...]:
         return tuple(value if math.isfinite(value) else math.inf for value in losses)
 
 
-class _Limit:
-    """Of this thread's own time, so that a busy machine says the same; and four times that in all."""
+class _TimeLimit:
+    """Limit on this thread's processor time, which other load does not change, and four times that in all."""
 
     def __init__(self) -> None:
         self.own, self.wall = time.thread_time() + SECONDS, time.monotonic() + 4 * SECONDS
@@ -262,7 +254,7 @@ class _Limit:
 
 
 class _Adam:
-    """Adam on a dict of parameters: torch.optim's would import a compiler."""
+    """Adam on a dictionary of parameters. The one of torch.optim would import a compiler."""
 
     def __init__(self, wanted: dict[str, nn.Parameter], rate: float) -> None:
         self.wanted, self.rate, self.step = wanted, rate, 0
@@ -282,7 +274,7 @@ class _Adam:
 
 
 def falls_without_end(measured: Measured) -> Attempt | None:
-    """The updates that took the loss far below zero, at the author's rate or ten times it; None if none."""
+    """Returns the attempt that took the loss far below zero, at the user's rate or ten times it, or None."""
     own = learn(measured).own
     if own is None or not own.after < 0:
         return None

@@ -1,4 +1,4 @@
-"""What the checks look at, measured once: one pass forward and back on a copy, with everything seen."""
+"""The measurements that the checks read: one forward and backward pass over a sample, on a copy."""
 
 from __future__ import annotations
 
@@ -11,44 +11,37 @@ import torch
 from torch import Tensor, nn
 
 from babysit.checks.program import Batch, Program
-from babysit.checks.trace import (
-    Activated,
-    ForwardTrace,
-    Layer,
-    LossCall,
-    LossTrace,
-    Normalized,
-)
+from babysit.checks.trace import Activated, ForwardTrace, LayerRun, LossCall, LossTrace, Normalized
 from babysit.loss_graph import flat_operation, last_operation, own_functions
 
 
 @dataclass
 class Measured:
-    """One pass over the sample.
+    """The measurements of one pass over the sample.
 
     Attributes:
-        program: what was measured.
+        program: the program that was measured.
         x, y: the sample.
-        error: what the forward pass or the loss raised; empty when they ran.
-        raised_by: "the model" or "the loss"; empty when they ran.
-        outputs: the model's first floating tensor; None when it did not run.
-        loss: its value; NaN when it did not run.
-        connected: True when a gradient flows from the loss to some parameter.
-        gradients: by parameter name; None where none flows.
-        pull: the way in which a step down the loss moves the outputs; None where the loss does not know them.
-        flat: where all of them are exactly 0, the operation without a slope that is to blame.
-        calls: which of torch's losses were called.
+        error: the exception of the forward pass, the loss or the gradient; empty where they ran.
+        raised_by: "the model", "the loss" or "the gradient"; empty where they ran.
+        outputs: the model's first floating tensor; None where the model did not run.
+        loss: value of the loss; NaN where it did not run.
+        connected: whether a gradient flows from the loss to some parameter.
+        gradients: gradients by parameter name; None where none flows.
+        pull: direction in which a step down the loss moves the outputs; None where it does not use them.
+        flat: where all gradients are exactly 0, the operation with slope 0 that causes it; else empty.
+        calls: the calls of PyTorch's losses.
         ends: the last operation before each of these calls.
-        outer: two shapes that broadcast in the loss though they should not.
-        layers, activated: what ran, in order.
+        outer: two shapes that broadcast in the loss though they should not; else None.
+        layers, activated: the layers and activations that ran, in order.
         normalized: the batch normalizations that ran, in order.
-        lone_softmax: the shape of scores whose softmax the model takes over a single one; None without.
-        own_functions: autograd functions of the author's own behind the loss.
-        hidden: those activations whose output another layer was given.
-        chance, best: the loss of a network that knows nothing, and of one that knows all; None where nobody
-            can say, as for a loss of several parts.
-        prior: the loss of a network that knows nothing but how frequent each class is.
-        learning, neighbours: kept here by :func:`babysit.checks.experiments.learn` and the labels' detectors.
+        lone_softmax: the shape of scores whose softmax the model takes over an axis of one; else None.
+        own_functions: the user's own autograd functions behind the loss.
+        hidden: the activations whose output is the input of another layer.
+        chance, best: the loss of a network that knows nothing, and of one that knows all; None where they are
+            unknown, as for a loss of several parts.
+        prior: the loss of a network that knows only how frequent each class is; None where it is unknown.
+        learning, neighbours: caches of :func:`babysit.checks.experiments.learn` and of the label detectors.
     """
 
     program: Program
@@ -65,7 +58,7 @@ class Measured:
     calls: tuple[LossCall, ...] = ()
     ends: tuple[str, ...] = ()
     outer: tuple[torch.Size, torch.Size] | None = None
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[LayerRun, ...] = ()
     activated: tuple[Activated, ...] = ()
     normalized: tuple[Normalized, ...] = ()
     lone_softmax: torch.Size | None = None
@@ -79,21 +72,21 @@ class Measured:
 
     @property
     def call(self) -> LossCall | None:
-        """The one loss that was called; None when it was none, or several."""
+        """The call of the only loss; None where none or several were called."""
         return self.calls[0] if len(self.calls) == 1 else None
 
     @property
     def kind(self) -> str:
-        """What that loss expects; empty when unknown."""
+        """The outputs that this loss expects, see :data:`babysit.checks.trace.KINDS`; empty where unknown."""
         return self.call.kind if self.call else ""
 
     @property
     def runs(self) -> bool:
-        """True when the model and the loss ran."""
+        """True where the model, the loss and the gradient ran."""
         return not self.error
 
     def classes(self, call: LossCall) -> int:
-        """How many classes the outputs before a loss of classes have."""
+        """Counts the classes of the outputs that a classification loss was given."""
         columns = int(call.input.shape[1 if call.input.dim() > 1 else 0])
         return min(columns, self.program.num_classes or columns)
 
@@ -102,28 +95,32 @@ def measure(program: Program) -> Measured:
     """Runs the model and its loss once, on a fresh copy in training mode without dropout.
 
     Where the joined batches do not run, as in a model that keeps a state per row or a graph whose nodes are
-    the rows, the first batch as it is does.
+    the rows, the first batch is measured alone.
     """
-    found = _measured(program, program.sample)
-    return found if found.runs else _measured(program, program.batches[0])
+    found = _measure(program, program.sample)
+    return found if found.runs else _measure(program, program.batches[0])
 
 
-def _measured(program: Program, batch: Batch) -> Measured:
+def _measure(program: Program, batch: Batch) -> Measured:
     found = Measured(program, *batch)
     with program.fresh(dropout=False) as (model, _):
-        _forward(found, model)
+        _run(found, model)
     return found
 
 
-def _forward(found: Measured, model: nn.Module) -> None:
-    trace, seen = ForwardTrace(model), LossTrace()
+def _run(found: Measured, model: nn.Module) -> None:
+    """Runs model, loss and gradient, and fills in their measurements."""
+    trace, loss_trace = ForwardTrace(model), LossTrace()
     found.raised_by = "the model"
+    x = found.x
+    if isinstance(x, Tensor) and x.is_floating_point():
+        x = x.clone().requires_grad_()  # so that a graph is built behind frozen layers too
     try:
         with torch.enable_grad():
             with trace:
-                given = model(_with_gradient(found.x))
+                given = model(x)
             found.raised_by = "the loss"
-            with seen:
+            with loss_trace:
                 loss = program_loss(found.program, given, found.y)
             found.raised_by = ""
             found.outputs, found.loss = first_tensor(given), float(loss.detach())
@@ -132,11 +129,11 @@ def _forward(found: Measured, model: nn.Module) -> None:
     except Exception as raised:
         found.error = f"{type(raised).__name__}: {str(raised).splitlines()[0] if str(raised) else ''}"
         found.raised_by = found.raised_by or "the gradient"
-    found.calls, found.outer = tuple(seen.calls), seen.outer
-    found.ends = tuple(last_operation(call.input) for call in seen.calls)
+    found.calls, found.outer = tuple(loss_trace.calls), loss_trace.outer
+    found.ends = tuple(last_operation(call.input) for call in loss_trace.calls)
     found.layers, found.activated = tuple(trace.layers), tuple(trace.activated)
     found.normalized, found.lone_softmax = tuple(trace.normalized), trace.lone_softmax
-    found.hidden = tuple(a for a in trace.activated if trace.feeds_on(a.output))
+    found.hidden = tuple(a for a in trace.activated if trace.is_input(a.output))
     if found.runs:
         found.chance = _loss_of(found, given, _NOTHING)
         found.best = _loss_of(found, given, _ALL)
@@ -144,28 +141,20 @@ def _forward(found: Measured, model: nn.Module) -> None:
 
 
 def program_loss(program: Program, outputs: Any, targets: Any) -> Tensor:
-    """The loss as a tensor of one number; a loss that returns several is taken at their mean."""
+    """Returns the loss as a tensor of one number: the mean, where it returns several."""
     loss: Any = program.loss(outputs, targets)
     if not isinstance(loss, Tensor):
         return torch.tensor(float(loss))
     return loss if loss.numel() == 1 else loss.mean()
 
 
-def _with_gradient(x: Any) -> Any:
-    """The inputs so that a graph is built behind frozen layers too."""
-    return x.clone().requires_grad_() if isinstance(x, Tensor) and x.is_floating_point() else x
-
-
-def _pull(loss: Tensor, outputs: Tensor | None) -> Tensor | None:
-    if outputs is None or not (loss.requires_grad and outputs.requires_grad):
-        return None
-    (gradient,) = torch.autograd.grad(loss, outputs, retain_graph=True, allow_unused=True)
-    return None if gradient is None else -gradient
-
-
 def _backward(found: Measured, model: nn.Module, loss: Tensor) -> None:
+    outputs = found.outputs
+    if outputs is not None and loss.requires_grad and outputs.requires_grad:
+        (slope,) = torch.autograd.grad(loss, outputs, retain_graph=True, allow_unused=True)
+        found.pull = None if slope is None else -slope
+
     wanted = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    found.pull = _pull(loss, found.outputs)
     found.gradients = gradients(loss, wanted)
     flowing = [gradient for gradient in found.gradients.values() if gradient is not None]
     found.connected = bool(flowing)
@@ -174,7 +163,7 @@ def _backward(found: Measured, model: nn.Module, loss: Tensor) -> None:
 
 
 def gradients(loss: Tensor, wanted: dict[str, nn.Parameter]) -> dict[str, Tensor | None]:
-    """The gradient of each parameter; None where none flows. No ``.grad`` is touched, whoever's it is."""
+    """Computes the gradient of each parameter; None where none flows. No ``.grad`` is changed."""
     if not loss.requires_grad or not wanted:
         return dict.fromkeys(wanted)
     made = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True)
@@ -182,7 +171,7 @@ def gradients(loss: Tensor, wanted: dict[str, nn.Parameter]) -> dict[str, Tensor
 
 
 def first_tensor(value: Any) -> Tensor | None:
-    """The first floating tensor in a model's answer, which may be a tuple or a dict."""
+    """Returns the first floating tensor of a model's outputs, which may be a tuple or a dictionary."""
     if isinstance(value, Tensor):
         return value if value.is_floating_point() else None
     values: Iterable[Any] = value.values() if isinstance(value, dict) else value
@@ -190,11 +179,11 @@ def first_tensor(value: Any) -> Tensor | None:
     return next((item for item in found if item is not None), None)
 
 
-_Answer = Callable[[LossCall], Tensor]
+_OutputsFor = Callable[[LossCall], Tensor]
 
 
-def _loss_of(found: Measured, given: Any, answers: dict[str, _Answer]) -> float | None:
-    """The author's own loss of what somebody would answer: weights, smoothing and sums are in it."""
+def _loss_of(found: Measured, given: Any, outputs_for: dict[str, _OutputsFor]) -> float | None:
+    """Computes the user's loss of made outputs, so that its weights, smoothing and sums count."""
     call = found.call
     if call is None or not isinstance(given, Tensor) or call.input.shape != given.shape:
         return None
@@ -202,18 +191,13 @@ def _loss_of(found: Measured, given: Any, answers: dict[str, _Answer]) -> float 
         return None
     try:
         with torch.no_grad():
-            return float(program_loss(found.program, answers[call.kind](call).to(given.dtype), found.y))
+            return float(program_loss(found.program, outputs_for[call.kind](call).to(given.dtype), found.y))
     except (RuntimeError, ValueError, IndexError):
         return None
 
 
-def _mean_target(call: LossCall) -> Tensor:
-    mean = call.target.double().mean(0 if call.target.shape == call.input.shape else None)
-    return mean.expand_as(call.input)
-
-
 def _class_shares(call: LossCall) -> Tensor:
-    """The log-probabilities of a network that knows how frequent each class is, and nothing else."""
+    """Returns the log-probabilities of a network that knows only how frequent each class is."""
     if call.target.is_floating_point():
         return call.target.mean(0).clamp(min=1e-6).log().expand_as(call.input)
     labels = call.target[call.target != call.options.get("ignore_index", -100)]
@@ -227,7 +211,7 @@ def _positive_share(call: LossCall) -> Tensor:
 
 
 def _right_class(call: LossCall) -> Tensor:
-    """The log-probabilities of a network that is sure, as far as the smoothing of labels lets it be."""
+    """Returns the log-probabilities of a network that is as sure as the smoothing of labels lets it be."""
     if call.target.is_floating_point():
         return call.target.clamp(min=1e-6).log()
     labels = call.target.clamp(0, call.input.shape[1] - 1)
@@ -236,22 +220,24 @@ def _right_class(call: LossCall) -> Tensor:
     return (hot * (1 - smoothing) + smoothing / call.input.shape[1]).clamp(min=1e-6).log()
 
 
-_NOTHING: dict[str, _Answer] = {
+_NOTHING: dict[str, _OutputsFor] = {
     "softmax": lambda call: torch.zeros_like(call.input),
     "hinge": lambda call: torch.zeros_like(call.input),
     "binary": lambda call: torch.zeros_like(call.input),
     "probabilities": lambda call: torch.full_like(call.input, 0.5),
     "log probabilities": lambda call: torch.log_softmax(torch.zeros_like(call.input), 1),
-    "regression": _mean_target,
+    "regression": lambda call: (
+        call.target.double().mean(0 if call.target.shape == call.input.shape else None).expand_as(call.input)
+    ),
 }
-_SHARES: dict[str, _Answer] = {
+_SHARES: dict[str, _OutputsFor] = {
     **_NOTHING,
     "softmax": _class_shares,
     "log probabilities": _class_shares,
     "binary": lambda call: torch.logit(_positive_share(call)),
     "probabilities": _positive_share,
 }
-_ALL: dict[str, _Answer] = {
+_ALL: dict[str, _OutputsFor] = {
     "softmax": _right_class,
     "hinge": lambda call: 10 * _right_class(call),
     "binary": lambda call: torch.logit(call.target.clamp(1e-4, 1 - 1e-4)),

@@ -1,4 +1,4 @@
-"""The conditions under which the checks of a program can tell."""
+"""The conditions under which the checks of a program can answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recipe as a training program, so that the checks of any program look at it as well."""
+"""The checks of any training program, run on a recipe."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from babysit.checks.check import BEFORE
 from babysit.checks.detect.inputs import IMAGES
 from babysit.checks.detectors import DETECTORS
 from babysit.checks.measured import measure
-from babysit.checks.program import Batch, copied
+from babysit.checks.program import copied
 from babysit.data.batches import evaluation_tensors
 from babysit.data.dataset import Split
 from babysit.data.preprocessing import Standardize
-from babysit.diagnosis.asking import ask
+from babysit.diagnosis.detection import run_detectors
 from babysit.diagnosis.problem import Detection, Detector, detects, evidence
 from babysit.diagnosis.problems.data import PIXELS_STANDARDIZED
 from babysit.diagnosis.problems.loss import WEIGHT_DECAY_UNSEEN
@@ -45,10 +45,10 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 _ANSWERED = (LEARNING_RATE_RANGE, WEIGHT_DECAY_UNSEEN, WRONG_GRADIENT, INITIAL_LOSS_HIGH)
-"""The questions that the recipe's own answer better: usable rates, regularization, gradients, first loss."""
+"""Problems that the recipe's own questions judge better: rates, regularization, gradients, first loss."""
 
 _OF_THE_RATE = (LEARNING_RATE_TOO_HIGH, LEARNING_RATE_TOO_LOW, REGULARIZATION_TOO_STRONG)
-"""The questions that say nothing where the rate is still to be searched: the middle was not chosen."""
+"""Problems that are not judged where the learning rate is searched: the middle of a range is no choice."""
 
 _LOGARITHMIC = ("learning_rate", "weight_decay", "l2", "l1")
 _MOST_BATCHES = 100
@@ -60,16 +60,17 @@ LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "binary": lambda out, y: F.binary_cross_entropy_with_logits(out, y.to(out.dtype).view_as(out)),
     "mse": lambda out, y: F.mse_loss(out, y.view_as(out)),
 }
-"""The recipe's losses by torch's own names, which the checks can read."""
+"""The recipe's losses, built of PyTorch's, which the checks can trace."""
 
 
 class RuleOptimizer:
-    """One of the trainer's update rules with the face of a torch optimizer, for one model.
+    """Adapter that gives an update rule of the trainer the interface of a PyTorch optimizer, for one model.
 
     Args:
-        model: whose trainable parameters it holds; those of two dimensions or more are regularized.
+        model: the model to train; parameters of two dimensions or more are regularized.
         rule: the update rule.
-        hyperparameters: its rates, and l2, l1 and max_norm; what is missing takes its default.
+        hyperparameters: learning rate, the rule's parameters, l2, l1 and max_norm. Default of those that are
+            missing: that of the rule, 0 for regularization.
 
     Example:
         >>> model = nn.Linear(2, 1)
@@ -86,7 +87,7 @@ class RuleOptimizer:
         names = {**REGULARIZATION, **rule.defaults}
         rates = {name: float(hyperparameters.get(name, default)) for name, default in names.items()}
         rates["lr"] = float(hyperparameters["learning_rate"])
-        # torch's name, by which the checks switch it off; a rule with a weight decay of its own keeps that.
+        # The name in PyTorch, by which the checks switch it off. A rule with its own weight decay keeps that.
         rates.setdefault("weight_decay", rates.pop("l2"))
         trained = [p for p in model.parameters() if p.requires_grad]
         weights, others = [p for p in trained if p.dim() > 1], [p for p in trained if p.dim() <= 1]
@@ -96,35 +97,31 @@ class RuleOptimizer:
 
     @torch.no_grad()
     def step(self) -> None:
-        """One update of every parameter that has a gradient."""
+        """Updates every parameter that has a gradient."""
         for group in self.param_groups:
             rates = {name: torch.tensor([value]) for name, value in group.items() if name != "params"}
             rates["learning_rate"] = rates.pop("lr")
             if "weight_decay" not in self.rule.defaults:
                 rates["l2"] = rates.pop("weight_decay")
             for p in group["params"]:
-                if p.grad is not None:
-                    self._update(p, rates, group["max_norm"])
-
-    def _update(self, p: Tensor, rates: dict[str, Tensor], max_norm: float) -> None:
-        stacked = p.detach().unsqueeze(0)
-        state = self.state[p] or self.rule.init(stacked)
-        self.state[p] = state
-        gradient = Dense(p.grad.detach().clone().unsqueeze(0)) if p.grad is not None else Dense(stacked * 0)
-        self.rule.update(stacked, Penalized(gradient, stacked, rates), state, rates)
-        if max_norm:
-            project(stacked, rates)
+                if p.grad is None:
+                    continue
+                stacked, gradient = p.detach().unsqueeze(0), Dense(p.grad.detach().clone().unsqueeze(0))
+                self.state[p] = self.state[p] or self.rule.init(stacked)
+                self.rule.update(stacked, Penalized(gradient, stacked, rates), self.state[p], rates)
+                if group["max_norm"]:
+                    project(stacked, rates)
 
 
 def program_report(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> Report:
-    """Asks a recipe the questions of any program: causes ranked, and quiet advice.
+    """Runs the checks of any training program on a recipe.
 
-    What the recipe's own checks answer better is left to them, and where the recipe's rates are still to be
-    searched, the middle of their ranges is not judged.
+    Problems that the recipe's own questions judge better are left out. Where the learning rate is searched,
+    the middle of its range is not judged.
 
     Args:
         prepared: the recipe with its data.
-        hyperparameters: one choice of them, e.g. the middle of every range.
+        hyperparameters: the values to check, e.g. the middle of every range.
 
     Example:
         >>> from babysit.recipe.building import prepare
@@ -138,18 +135,21 @@ def program_report(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> 
     rule = hyperparameters.get("update", prepared.recipe.update)
     optimizer = RuleOptimizer(model, update_named(str(rule)), hyperparameters)
     batches = prepared.batches(int(hyperparameters["batch_size"])).epoch(1)
+    val = prepared.dataset.val
+    held_out = Split(val.x[:_VALIDATION_ROWS], val.y[:_VALIDATION_ROWS])
+    is_rate_fixed = isinstance(prepared.recipe.full_space()["learning_rate"], Fixed)
     with copied(
         model,
         LOSSES[prepared.recipe.loss],
         itertools.islice(batches, _MOST_BATCHES),
         (cast("Optimizer", optimizer),),
-        val_batches=[_validation(prepared)],
+        val_batches=[evaluation_tensors(prepared.dataset, held_out)],
         num_classes=prepared.dataset.num_classes if prepared.loss.is_classification else None,
         seed=prepared.seed,
     ) as program:
-        left_out = _ANSWERED if _is_chosen(prepared) else (*_ANSWERED, *_OF_THE_RATE)
-        of_program = ask(DETECTORS, measure(program), left_out=left_out)
-        of_recipe = ask(OF_RECIPE, prepared)
+        left_out = _ANSWERED if is_rate_fixed else (*_ANSWERED, *_OF_THE_RATE)
+        of_program = run_detectors(DETECTORS, measure(program), left_out=left_out)
+        of_recipe = run_detectors(OF_RECIPE, prepared)
         return diagnose(
             (*of_program.findings, *of_recipe.findings),
             (*of_program.questions, *of_recipe.questions),
@@ -157,35 +157,25 @@ def program_report(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> 
         )
 
 
-def _is_chosen(prepared: Prepared) -> bool:
-    return isinstance(prepared.recipe.full_space()["learning_rate"], Fixed)
-
-
-def _validation(prepared: Prepared) -> Batch:
-    val = prepared.dataset.val
-    first = Split(val.x[:_VALIDATION_ROWS], val.y[:_VALIDATION_ROWS])
-    return evaluation_tensors(prepared.dataset, first)
-
-
 @detects(LINEAR_SEARCH_RANGE)
 def linear_search_range(prepared: Prepared) -> Detection | None:
-    """A recipe's learning rate, l2, l1 or weight decay in a linear range of a factor of ten or more."""
+    """Finds a learning rate, l2, l1 or weight decay searched in a linear range of a factor of ten or more."""
     space = prepared.recipe.full_space()
     for name in _LOGARITHMIC:
-        asked = space.get(name)
-        if isinstance(asked, Numeric) and not asked.log and asked.high >= 10 * asked.low:
+        searched = space.get(name)
+        if isinstance(searched, Numeric) and not searched.log and searched.high >= 10 * searched.low:
             return Detection(
                 where=name,
-                message=f"{name} is searched in a linear range, {asked}: most trials fall into its "
+                message=f"{name} is searched in a linear range, {searched}: most trials fall into its "
                 f"highest decade",
-                evidence=evidence("highest value", asked.high, "log_uniform"),
+                evidence=evidence("highest value", searched.high, "log_uniform"),
             )
     return None
 
 
 @detects(PIXELS_STANDARDIZED)
 def pixels_standardized(prepared: Prepared) -> Detection | None:
-    """A recipe that divides each pixel by its standard deviation."""
+    """Finds preprocessing that divides each pixel by its standard deviation."""
     is_image = len(prepared.dataset.input_shape) == IMAGES - 1
     if not is_image or not any(isinstance(step, Standardize) for step in prepared.dataset.preprocessing):
         return None
@@ -195,4 +185,4 @@ def pixels_standardized(prepared: Prepared) -> Detection | None:
 
 
 OF_RECIPE: tuple[Detector[Prepared], ...] = (linear_search_range, pixels_standardized)
-"""The questions that only a recipe raises: about its space, and its preprocessing by name."""
+"""The detectors that only a recipe needs: for its space, and its preprocessing by name."""

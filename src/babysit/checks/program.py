@@ -1,4 +1,4 @@
-"""A training program as its author holds it: model, loss, batches, optimizers; and copies to try on."""
+"""The user's training program (model, loss, batches, optimizers), and copies of it to experiment with."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ if TYPE_CHECKING:  # torch.optim brings in torch._dynamo, which takes a second
 Batch = tuple[Any, Any]
 
 MOST_BATCHES = 8
-"""How many batches are looked at: enough to see past one unlucky batch, few enough to be quick."""
+"""Batches that are measured: enough to see past one unlucky batch, few enough to be quick."""
 
 MOST_EXAMPLES = 128
-"""How many examples are measured at once."""
+"""Examples that are measured at once."""
 
-_MOST_READ = 200  # batches, for what takes no model
-_MOST_KEPT = 20_000_000  # numbers in them: 80 MB
+_MOST_READ = 200  # batches, for the checks that need no model
+_MOST_KEPT = 20_000_000  # numbers in these batches: 80 MB
 _SECONDS = 0.1  # of reading beyond the first batches
 
-_MOST_NUMBERS = 4_000_000  # of the measured examples: 16 MB
+_MOST_NUMBERS = 4_000_000  # in the measured examples: 16 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is checked; everything here may be changed inside :meth:`fresh`, and nowhere else.
+    """A training program to check. Its parts may be changed inside :meth:`fresh`, and nowhere else.
 
     Attributes:
-        model: a copy of the author's, or the author's own where it cannot be copied.
+        model: a copy of the user's model, or the user's own where it cannot be copied.
         loss: called with (outputs, targets).
         batches: the first few, on the model's device.
-        val_batches: the first few of the validation split; empty when none were given.
+        val_batches: the first few of the validation split; empty where none were given.
         optimizers: copies that hold the copy's parameters.
-        num_classes: what the author says; None where the outputs tell.
-        seed: of everything random in the checks.
-        shuffled: True when the batches are known to come in random order.
-        seen: all batches that were read, those above first: what is cheap to look at is looked at in all.
+        num_classes: number of classes as the user gives it; None for the width of the outputs.
+        seed: seed of everything random in the checks.
+        shuffled: True where the batches are known to come in random order.
+        all_batches: all batches that were read, beginning with ``batches``, for the checks that are cheap.
     """
 
     model: nn.Module
@@ -63,21 +63,21 @@ class Program:
     num_classes: int | None = None
     seed: int = 0
     shuffled: bool = False
-    seen: tuple[Batch, ...] = ()
+    all_batches: tuple[Batch, ...] = ()
 
     @property
     def sample(self) -> Batch:
-        """The examples of several batches in one, where they fit together; else the first batch."""
+        """The examples of several batches joined, where they fit together; else the first batch."""
         return joined(self.batches)
 
     @contextmanager
     def fresh(self, *, dropout: bool = True) -> Iterator[tuple[nn.Module, tuple[Optimizer, ...]]]:
-        """The model with its optimizers in training mode, to change at will.
+        """Yields a copy of the model in training mode with its optimizers, free to be changed.
 
         Args:
-            dropout: False sets the probability of every dropout layer to 0.
+            dropout: whether dropout layers drop units. Default: True.
         """
-        with _apart(self.model, self.optimizers) as (model, optimizers):
+        with _copies(self.model, self.optimizers) as (model, optimizers, _):
             torch.manual_seed(derive(self.seed, "check"))
             model.train()
             for layer in model.modules():
@@ -97,53 +97,43 @@ def copied(
     num_classes: int | None = None,
     seed: int = 0,
 ) -> Iterator[Program]:
-    """The program of :func:`babysit.check` as a copy; everything of the author's is as before afterwards.
+    """Yields the program of :func:`babysit.check` as a copy. Afterwards the user's own is as before.
 
     Raises:
-        InputError: the model is no module, or the batches hold no (inputs, targets).
+        InputError: if the model is no module, or the batches hold no (inputs, targets).
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"the model is a {type(model).__name__}", fix="give an nn.Module")
     model = getattr(model, "_orig_mod", model)  # of a compiled module, which would compile every copy
-    optimizers = _sequence(optimizer)
+    several = optimizer if isinstance(optimizer, Sequence) else (optimizer,)
+    optimizers = tuple(each for each in several if each is not None)
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    device = next((tensor.device for tensor in tensors), torch.device("cpu"))
     streams = (batches, val_batches)
-    with _randomness_as_before(streams), warnings.catch_warnings():
+    shuffled = isinstance(getattr(batches, "sampler", None), RandomSampler | WeightedRandomSampler)
+    with _preserved_randomness(streams), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(derive(seed, "batches"))
-        device = _device(model)
-        read, held_out = (_taken(stream, device) for stream in streams)
+        read, held_out = (_read(stream, device) for stream in streams)
         if not read:
             raise DataError("there is no batch to look at", fix="give a DataLoader or a list of (x, y)")
-        with _separate(model, loss, optimizers) as (apart, own_loss, own):
+        module = loss if isinstance(loss, nn.Module) else None
+        with _copies(model, optimizers, module) as (copied_model, own, own_loss):
             yield Program(
-                apart,
-                own_loss,
+                copied_model,
+                own_loss or loss,
                 read[:MOST_BATCHES],
                 held_out,
                 own,
                 num_classes,
                 seed,
-                _is_shuffled(batches),
+                shuffled,
                 read,
             )
 
 
-def _is_shuffled(batches: object) -> bool:
-    return isinstance(getattr(batches, "sampler", None), RandomSampler | WeightedRandomSampler)
-
-
-def _sequence(optimizer: Optimizer | Sequence[Optimizer] | None) -> tuple[Optimizer, ...]:
-    if optimizer is None:
-        return ()
-    return tuple(optimizer) if isinstance(optimizer, Sequence) else (optimizer,)
-
-
-def _device(model: nn.Module) -> torch.device:
-    tensors = itertools.chain(model.parameters(), model.buffers())
-    return next((tensor.device for tensor in tensors), torch.device("cpu"))
-
-
-def _taken(batches: Iterable[Batch] | None, device: torch.device) -> tuple[Batch, ...]:
+def _read(batches: Iterable[Batch] | None, device: torch.device) -> tuple[Batch, ...]:
+    """Copies the first batches to a device, up to the limits of number, size and time."""
     found: list[Batch] = []
     numbers, end = 0, time.thread_time() + _SECONDS
     for batch in itertools.islice(batches or (), _MOST_READ):
@@ -171,7 +161,7 @@ def _own(value: Any, device: torch.device) -> Any:
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
-    """Several batches in one, up to a limit; the first alone where shapes do not fit.
+    """Joins several batches, up to a limit of size; returns the first alone where shapes do not fit.
 
     Example:
         >>> x, y = joined([(torch.zeros(2, 3), torch.ones(2)), (torch.zeros(2, 3), torch.ones(2))])
@@ -179,19 +169,15 @@ def joined(batches: Sequence[Batch]) -> Batch:
         (torch.Size([4, 3]), torch.Size([4]))
     """
     x, y = batches[0]
-    if not all(_is_by_example(batch) and _fits(batch[0], x) and _fits(batch[1], y) for batch in batches):
-        return batches[0]
+    for inputs, targets in batches:
+        tensors = isinstance(inputs, Tensor) and isinstance(targets, Tensor)
+        if not tensors or inputs.dim() == 0 or targets.dim() == 0 or len(inputs) != len(targets):
+            return batches[0]
+        if not _fits(inputs, x) or not _fits(targets, y):
+            return batches[0]
     size = max(x[:1].numel(), 1)
     count = max(min(MOST_EXAMPLES, _MOST_NUMBERS // size), len(x) if len(x) <= MOST_EXAMPLES else 1)
     return torch.cat([some[0] for some in batches])[:count], torch.cat([some[1] for some in batches])[:count]
-
-
-def _is_by_example(batch: Batch) -> bool:
-    """True when the first axis of both is the examples'."""
-    x, y = batch
-    if not isinstance(x, Tensor) or not isinstance(y, Tensor) or x.dim() == 0 or y.dim() == 0:
-        return False
-    return len(x) == len(y)
 
 
 def _fits(value: Tensor, other: Tensor) -> bool:
@@ -199,8 +185,11 @@ def _fits(value: Tensor, other: Tensor) -> bool:
 
 
 @contextmanager
-def _randomness_as_before(streams: Sequence[object]) -> Iterator[None]:
-    generators = [kept for stream in streams for kept in _generators(stream)]
+def _preserved_randomness(loaders: Sequence[object]) -> Iterator[None]:
+    """Puts back every random state afterwards: Python's, NumPy's, PyTorch's and those of data loaders."""
+    samplers = [getattr(loader, name, None) for loader in loaders for name in ("sampler", "batch_sampler")]
+    holders = [getattr(holder, "generator", None) for holder in (*loaders, *samplers)]
+    generators = [generator for generator in holders if isinstance(generator, torch.Generator)]
     states = [generator.get_state() for generator in generators]
     plain, arrays = random.getstate(), np.random.get_state()
     try:
@@ -213,48 +202,31 @@ def _randomness_as_before(streams: Sequence[object]) -> Iterator[None]:
             generator.set_state(state)
 
 
-def _generators(stream: object) -> list[torch.Generator]:
-    holders = [stream, getattr(stream, "sampler", None), getattr(stream, "batch_sampler", None)]
-    found = [getattr(holder, "generator", None) for holder in holders]
-    return [generator for generator in found if isinstance(generator, torch.Generator)]
-
-
 @contextmanager
-def _separate(
-    model: nn.Module, loss: Callable[[Any, Any], Tensor], optimizers: tuple[Optimizer, ...]
-) -> Iterator[tuple[nn.Module, Callable[[Any, Any], Tensor], tuple[Optimizer, ...]]]:
+def _copies(
+    model: nn.Module, optimizers: tuple[Optimizer, ...], loss: nn.Module | None = None
+) -> Iterator[tuple[nn.Module, tuple[Optimizer, ...], nn.Module | None]]:
+    """Yields copies; or the originals, put back afterwards, where they cannot be copied."""
     try:
-        # Copied together, the optimizers hold the copy's parameters, and a loss its model.
-        apart = copy.deepcopy((model, loss if isinstance(loss, nn.Module) else None, optimizers))
+        # Copied together, so that the optimizers hold the copy's parameters, and a loss its model.
+        copies = copy.deepcopy((model, optimizers, loss))
     except Exception:
         with _restored(model, optimizers):
-            yield model, loss, optimizers
+            yield model, optimizers, loss
     else:
-        yield apart[0], apart[1] or loss, apart[2]
-
-
-@contextmanager
-def _apart(
-    model: nn.Module, optimizers: tuple[Optimizer, ...]
-) -> Iterator[tuple[nn.Module, tuple[Optimizer, ...]]]:
-    try:
-        apart = copy.deepcopy((model, optimizers))
-    except Exception:
-        with _restored(model, optimizers):
-            yield model, optimizers
-    else:
-        yield apart
+        yield copies
 
 
 @contextmanager
 def _restored(model: nn.Module, optimizers: tuple[Optimizer, ...]) -> Iterator[None]:
-    """For a model that cannot be copied: whatever happens inside is undone afterwards."""
+    """Puts back parameters, buffers, modes, dropout and optimizer states afterwards."""
     tensors = [*model.parameters(), *model.buffers()]
     values = [(tensor, tensor.detach().clone(), tensor.grad) for tensor in tensors]
     modes = [(module, module.training, getattr(module, "p", None)) for module in model.modules()]
-    states = [(optimizer, optimizer.state, _groups(optimizer)) for optimizer in optimizers]
+    states = [(o, o.state, [dict(group) for group in o.param_groups]) for o in optimizers]
     for optimizer in optimizers:
-        optimizer.state = type(optimizer.state)(dict, _state_copy(optimizer.state))
+        state_copy = {key: copy.deepcopy(value) for key, value in optimizer.state.items()}
+        optimizer.state = type(optimizer.state)(dict, state_copy)
     try:
         yield
     finally:
@@ -269,11 +241,3 @@ def _restored(model: nn.Module, optimizers: tuple[Optimizer, ...]) -> Iterator[N
             optimizer.state = state
             for group, kept in zip(optimizer.param_groups, groups, strict=True):
                 group.update(kept)
-
-
-def _groups(optimizer: Optimizer) -> list[dict[str, Any]]:
-    return [dict(group) for group in optimizer.param_groups]
-
-
-def _state_copy(state: Any) -> dict[Any, Any]:
-    return {key: copy.deepcopy(value) for key, value in state.items()}

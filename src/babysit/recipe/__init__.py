@@ -1,0 +1,1 @@
+"""Recipes: data, model and hyperparameter space, and the trainers built from them."""

@@ -1,4 +1,4 @@
-"""A recipe with its data loaded: turns trials into trainers, and what a user's code raises into errors."""
+"""A recipe with its data loaded: builds trainers of trials, and turns exceptions of user code into errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path as FilePath
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -27,17 +27,19 @@ from babysit.recipe.initial_weights import INITIALIZATION, parse_scheme
 from babysit.recipe.input_steps import PREPROCESSING, parse_steps
 from babysit.recipe.recipe import RULES, Hyperparameters, Recipe
 from babysit.recipe.space import middle, variants
-from babysit.records import Value
+from babysit.records import EXPLOSION_LIMIT, Run, State, Value
 from babysit.seeding import derive, seeded
 from babysit.training.devices import device_named
 from babysit.training.evaluation import SAMPLE_ROWS, Evaluation, evaluation_of
 from babysit.training.folds import FoldTrainer
 from babysit.training.losses import Loss, loss_named
 from babysit.training.lowering import Lowering, lower
+from babysit.training.observer import Observer
 from babysit.training.population import signature, stack
 from babysit.training.precision import FLOAT32, precision_named
+from babysit.training.requests import Requests
 from babysit.training.schedules import schedule_named
-from babysit.training.trainer import EXPLOSION_LIMIT, Candidate, EpochReport, FoldRows, Plan, Trainer
+from babysit.training.trainer import Candidate, EpochReport, FoldRows, Plan, Trainer
 from babysit.training.updates import update_named
 
 T = TypeVar("T")
@@ -48,7 +50,7 @@ _LIBRARIES = (
     *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
 )
 _INITIALIZATION_ROWS = 500
-"""Examples that a data-dependent initialization looks at."""
+"""Examples that a data-dependent initialization uses."""
 
 Stream = tuple[str | int, ...]
 """The names of a random stream, e.g. ("trial", 0, 7)."""
@@ -59,15 +61,16 @@ class Prepared:
     """A recipe and its data, ready to train.
 
     Attributes:
-        recipe: as the user wrote it, settings applied.
-        dataset: what ``data()`` returned.
-        seed: the one seed from which everything random is derived.
-        precision: of the products, by name; never ``auto``, which has been decided by then.
-        device: where populations train, e.g. "cuda".
-        way: how members compute together, "fused", "vmap" or "serial"; None takes the first that is possible.
-        preprocessing: which of the space's preprocessings the data set has; None for the data set's own.
-        folds: into how many the training and validation rows are dealt out for a search; 0, the default,
-            scores trials on the validation split.
+        recipe: the user's recipe, settings applied.
+        dataset: the data set that ``data()`` returned.
+        seed: the seed from which everything random is derived.
+        precision: precision of the products, by name; ``auto`` is resolved by :func:`prepare`.
+        device: the device that trains populations, e.g. "cuda".
+        way: how members compute together, "fused", "vmap" or "serial". Default: None, the first possible.
+        preprocessing: the hyperparameter value with which the data set was preprocessed. Default: None, the
+            data set has its own preprocessing.
+        folds: number of folds into which a search divides the training and validation rows. Default: 0,
+            trials are scored on the validation split.
     """
 
     recipe: Recipe
@@ -80,10 +83,10 @@ class Prepared:
     folds: int = 0
 
     def at(self, hyperparameters: Mapping[str, object]) -> Prepared:
-        """The same with the data preprocessed as these hyperparameters ask; itself where they ask nothing.
+        """Returns the recipe with its data preprocessed as the hyperparameters name, if they do.
 
-        The steps take the place of the data set's own, are fitted on the training split once, and kept. What
-        already has one of the space's preprocessings stays as it is.
+        The steps replace the data set's own, and are fitted on the training split once. A data set that
+        already has one of the space's preprocessings is not changed.
         """
         name = hyperparameters.get(PREPROCESSING)
         if name is None or self.preprocessing is not None:
@@ -95,7 +98,7 @@ class Prepared:
 
     @cached_property
     def _preprocessed(self) -> dict[str, Prepared]:
-        """Preprocessing -> the recipe with its data."""
+        """Preprocessing -> the recipe with its data, so preprocessed."""
         return {}
 
     @cached_property
@@ -105,12 +108,12 @@ class Prepared:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """The rows that accuracies are measured on."""
+        """The rows on which accuracies are measured."""
         return evaluation_of(self.dataset, seed=self.seed)
 
     @cached_property
     def chance_loss(self) -> float:
-        """The data loss of a network that knows nothing, e.g. ln C."""
+        """Data loss of a network that knows nothing, e.g. ln C."""
         targets = torch.from_numpy(np.asarray(self.dataset.train.y))
         return self.loss.chance(self.dataset.num_classes, targets)
 
@@ -126,16 +129,16 @@ class Prepared:
         *,
         explosion_limit: float = EXPLOSION_LIMIT,
     ) -> Plan:
-        """What all members of a population share; hyperparameters may name another update or schedule."""
+        """Makes the plan that all members share; hyperparameters may name another update or schedule."""
         rules = {rule: str(hyperparameters.get(rule, getattr(self.recipe, rule))) for rule in RULES}
         update, schedule = update_named(rules["update"]), schedule_named(rules["schedule"])
         return Plan(self.loss, update, schedule, epochs, explosion_limit, self.precision, self.device)
 
     def model(self, hyperparameters: Mapping[str, Value], path: Stream) -> nn.Module:
-        """The user's model for these hyperparameters, initialized from the stream ``path`` names.
+        """Builds the user's model for these hyperparameters, initialized from the random stream ``path``.
 
         Raises:
-            RecipeError: when ``model(hp)`` raises or returns no module.
+            RecipeError: if ``model(hp)`` raises or returns no module.
         """
         with seeded(self.seed, *path, "weights"):
             made = calling("model(hp)", lambda: self.recipe.model(Hyperparameters(hyperparameters)))
@@ -148,20 +151,20 @@ class Prepared:
         return model
 
     def candidate(self, hyperparameters: Mapping[str, Value], path: Stream) -> Candidate:
-        """One member to be: the model, its rates and its random key."""
+        """Makes a future member of a population: model, hyperparameters and random key."""
         model = self.model(hyperparameters, path)
         key = int(mix(torch.tensor(derive(self.seed, *path, "key"))))
         return Candidate(model, hyperparameters, key)
 
     def batches(self, batch_size: int) -> Batches:
-        """Mini-batches whose order depends on the seed only, so that all trials see the same."""
+        """Returns mini-batches whose order depends on the seed alone, so that all trials see the same."""
         if batch_size not in self._batches:
             self._batches[batch_size] = Batches(self.dataset, batch_size, seed=derive(self.seed, "order"))
         return self._batches[batch_size]
 
     @cached_property
     def _batches(self) -> dict[int, Batches]:
-        """Batch size -> its mini-batches: they may keep the whole data set as float32, so once is enough."""
+        """Batch size -> its mini-batches. They may hold the whole data set as float32, so they are shared."""
         return {}
 
     def trainer(
@@ -173,7 +176,7 @@ class Prepared:
         explosion_limit: float = EXPLOSION_LIMIT,
         way: str | None = None,
     ) -> Trainer:
-        """A trainer for trials of one population; ``way`` overrides the recipe's."""
+        """Makes a trainer for trials of one population; ``way`` overrides the recipe's."""
         candidates = [self.candidate(hyperparameters, path) for hyperparameters, path in trials]
         return self.trainer_of(
             candidates, epochs, keep_best=keep_best, explosion_limit=explosion_limit, way=way
@@ -188,15 +191,15 @@ class Prepared:
         explosion_limit: float = EXPLOSION_LIMIT,
         way: str | None = None,
     ) -> Trainer:
-        """A trainer for candidates of one group, see ``groups``; ``way`` overrides the recipe's."""
+        """Makes a trainer for candidates of one group, see ``groups``; ``way`` overrides the recipe's."""
         shared = candidates[0].hyperparameters
         here = self.at(shared)
         batches = here.batches(int(shared["batch_size"]))  # type: ignore[call-overload]
         plan = self.plan(epochs, shared, explosion_limit=explosion_limit)
         return Trainer(candidates, plan, batches, here.evaluation, keep_best=keep_best, way=way or self.way)
 
-    def search_trainer(self, candidates: Sequence[Candidate], epochs: int) -> Trainer:
-        """A trainer for the trials of a search: with folds, each of them is trained K times in it."""
+    def search_trainer(self, candidates: Sequence[Candidate], epochs: int) -> SearchTrainer:
+        """Makes a trainer for the trials of a search; with folds, it trains each of them K times."""
         if not self.folds:
             return self.trainer_of(candidates, epochs)
         shared = candidates[0].hyperparameters
@@ -207,45 +210,44 @@ class Prepared:
         def make(members: Sequence[Candidate]) -> Trainer:
             return Trainer(members, plan, batches, evaluation, way=self.way, folds=here.rows)
 
-        # It has the same face; engines need not know.
-        return cast(Trainer, FoldTrainer(candidates, self.folds, make))
+        return FoldTrainer(candidates, self.folds, make)
 
     @cached_property
     def _folded(self) -> _Folded:
-        """The pooled rows with their folds."""
+        """The pooled training and validation rows with their folds."""
         found = folds(self.dataset, self.folds, self.seed)
         rows = Split(found.fold_of[:, None], found.fold_of)
-        sample = found.dataset.sample(rows, SAMPLE_ROWS, self.seed).y  # the rows that the evaluation takes
+        sample = found.dataset.sample(rows, SAMPLE_ROWS, self.seed).y  # the rows of the evaluation
         return _Folded(replace(self, dataset=found.dataset, folds=0), FoldRows(found.fold_of, sample))
 
     def lowering(self, hyperparameters: Mapping[str, Value]) -> Lowering:
-        """How the network of these hyperparameters trains as a population, and why."""
+        """Returns how the network of these hyperparameters trains as a population, and why."""
         population = stack([self.model(hyperparameters, ("lowering",))])
         example = self.at(hyperparameters).evaluation.train_x[:2]
         return calling("the model", lambda: lower(population, example, self.way))
 
-    def reports(self, trainer: Trainer, *, steps: int | None = None) -> Iterator[EpochReport]:
-        """Trains; what the user's model raises on the way becomes a RecipeError that names the line."""
+    def reports(self, trainer: SearchTrainer, *, steps: int | None = None) -> Iterator[EpochReport]:
+        """Trains; an exception of the user's model becomes a RecipeError that names the line."""
         found = trainer.epochs(steps=steps)
         while (report := calling("the model, in training,", lambda: next(found, None))) is not None:
             yield report
 
     def validate(self, hyperparameters: Mapping[str, Value]) -> None:
-        """Tries the model on two rows, so that a recipe that cannot work fails before anything trains.
+        """Runs the model on two rows, so that a recipe that cannot work fails before training.
 
         Raises:
-            RecipeError: when the model raises, its outputs do not fit the data and the loss, or the space
-                names a hyperparameter that nobody reads, or lacks the learning rate.
+            RecipeError: if the model raises, its outputs do not fit the data and the loss, or the space
+                holds a hyperparameter that is never read, or lacks the learning rate.
         """
-        asked = Hyperparameters(hyperparameters)
+        hp = Hyperparameters(hyperparameters)
         with seeded(self.seed, "validate"):
-            model = _checked(calling("model(hp)", lambda: self.recipe.model(asked)))
+            model = _checked(calling("model(hp)", lambda: self.recipe.model(hp)))
         if "learning_rate" not in hyperparameters:
             raise RecipeError(
                 "the recipe has no learning rate",
                 fix="add learning_rate=bs.log_uniform(1e-5, 1e-1) to its space, or -s learning_rate=1e-3",
             )
-        unused = self._unused(asked.read)
+        unused = self._unused(hp.read)
         if unused:
             raise RecipeError(
                 f"the space holds {unused[0]!r}, but neither model(hp) nor the training reads it",
@@ -254,18 +256,18 @@ class Prepared:
         self.at(hyperparameters)._validate_output(model)
 
     def _unused(self, read: set[str]) -> list[str]:
-        """Names of the space that no model reads, whichever of its choices are taken.
+        """Lists the names of the space that the model reads under none of the choices.
 
-        Names that exist under none of these, because what they depend on is fixed, are not asked for.
+        Names that never exist, because the hyperparameter that they depend on is fixed, are left out.
         """
         space = self.recipe.full_space()
         others = list(variants(space))
         unused = {*middle(space)}.union(*others) - read - self.recipe.training_names()
         for values in others if unused else ():
-            asked = Hyperparameters(values)
+            hp = Hyperparameters(values)
             with contextlib.suppress(InputError), seeded(self.seed, "validate"):
-                calling("model(hp)", lambda asked=asked: self.recipe.model(asked))  # type: ignore[misc]
-            unused -= asked.read
+                calling("model(hp)", lambda hp=hp: self.recipe.model(hp))  # type: ignore[misc]
+            unused -= hp.read
         return sorted(unused)
 
     def _validate_output(self, model: nn.Module) -> None:
@@ -282,16 +284,48 @@ class Prepared:
         wanted = self.loss.width(self.dataset.num_classes, y)
         found = output.shape[1:].numel() if output.dim() else 0
         if output.dim() == 0 or output.shape[0] != 2 or found != wanted:
+            reason = f"{self.dataset.name} has {wanted} target{'s' if wanted > 1 else ''}: (2, {wanted})"
+            if self.loss.is_classification:
+                classes = f"{self.dataset.num_classes} classes"
+                reason = f"the {self.recipe.loss} loss on {classes} needs (2, {wanted})"
             raise RecipeError(
-                f"the model's output for 2 examples has shape {tuple(output.shape)}, "
-                f"but {self._need(wanted)}",
+                f"the model's output for 2 examples has shape {tuple(output.shape)}, but {reason}",
                 fix=f"make the last layer's width {wanted}: nn.Linear(..., {wanted})",
             )
 
-    def _need(self, wanted: int) -> str:
-        if self.loss.is_classification:
-            return f"the {self.recipe.loss} loss on {self.dataset.num_classes} classes needs (2, {wanted})"
-        return f"{self.dataset.name} has {wanted} target{'s' if wanted > 1 else ''}: (2, {wanted})"
+
+class SearchTrainer(Protocol):
+    """A trainer of candidates, with folds or without.
+
+    Attributes:
+        alive: numbers of the candidates that still train.
+        observer: receives selected steps, read-only.
+        requests: returns changes to candidates.
+    """
+
+    alive: list[int]
+    observer: Observer | None
+    requests: Requests
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs done."""
+
+    @property
+    def plan(self) -> Plan:
+        """The settings that all candidates share."""
+
+    def epochs(self, *, steps: int | None = None) -> Iterator[EpochReport]:
+        """Trains, and yields a report after each epoch."""
+
+    def drop(self, members: Sequence[int], state: State) -> None:
+        """Ends some candidates early."""
+
+    def absorb(self, other: Any) -> list[int]:
+        """Adds the candidates of another trainer of the same kind."""
+
+    def runs(self) -> list[Run]:
+        """Returns the summary of every candidate so far."""
 
 
 class _Folded(NamedTuple):
@@ -313,17 +347,18 @@ def prepare(
     """Loads a recipe's data and checks that it fits the loss.
 
     Args:
-        recipe: what the user wrote.
-        seed: the one seed.
-        precision: one of ``PRECISION_NAMES``, default float32; ``auto`` is decided here.
-        device: where populations train: "cpu", the default, "cuda", or "auto", which is decided here.
-        way: "fused", "vmap" or "serial"; None, the default, takes the first that is possible.
-        folds: into how many a search deals out training and validation rows; 0, the default, does not.
+        recipe: the user's recipe.
+        seed: the seed from which everything random is derived.
+        precision: one of ``PRECISION_NAMES``; ``auto`` is resolved here. Default: float32.
+        device: the device that trains populations, "cpu", "cuda", or "auto", resolved here. Default: "cpu".
+        way: how members compute together, "fused", "vmap" or "serial". Default: None, the first possible.
+        folds: number of folds into which a search divides the training and validation rows. Default: 0, it
+            does not.
 
     Raises:
         InputError: for an unknown precision or device.
-        RecipeError: when ``data()`` raises, returns no data set, or one that the loss cannot be used on.
-        DataError: for faults of the data itself.
+        RecipeError: if ``data()`` raises, returns no data set, or one that does not fit the loss.
+        DataError: for faults of the data.
 
     Example:
         >>> from babysit.recipe.builtin import BUILTIN
@@ -336,7 +371,7 @@ def prepare(
     if not isinstance(dataset, Dataset):
         raise RecipeError(
             f"data() returned {type(dataset).__name__}, not a babysit data set",
-            fix="return bs.data.cifar10(), bs.data.csv(...), or bs.data.arrays(...) for arrays of your own",
+            fix="return bs.data.cifar10(), bs.data.csv(...), or bs.data.arrays(...) for your arrays",
         )
     loss = loss_named(recipe.loss)
     if loss.is_classification != (dataset.task == "classification"):
@@ -353,7 +388,7 @@ def prepare(
 
 
 def shared_settings(hyperparameters: Mapping[str, object]) -> tuple[object, ...]:
-    """What beside the architecture must be equal for trials to train as one population.
+    """Returns the settings that, beside the architecture, must be equal in trials of one population.
 
     Example:
         >>> shared_settings({"batch_size": 50, "update": "adam", "learning_rate": 0.1})
@@ -365,9 +400,9 @@ def shared_settings(hyperparameters: Mapping[str, object]) -> tuple[object, ...]
 def groups(candidates: Sequence[Candidate]) -> list[list[int]]:
     """Splits candidates into those that can train as one population.
 
-    These have equal architecture, batch size, update rule, schedule and preprocessing. All are compared while
-    all are alive: a signature may hold the identity of a user's object, which Python gives to another object
-    once the first is gone.
+    These have equal architecture, batch size, update rule, schedule and preprocessing. All candidates must
+    exist while they are compared: a signature may hold the id of a user's object, which Python gives to
+    another object once the first is deleted.
     """
     found: dict[object, list[int]] = {}
     for index, candidate in enumerate(candidates):
@@ -382,32 +417,32 @@ def _checked(model: object) -> nn.Module:
     found = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
     raise RecipeError(
         f"model(hp) returned {found}, not a torch nn.Module",
-        fix="end model(hp) with `return nn.Sequential(...)` or a module of your own",
+        fix="end model(hp) with `return nn.Sequential(...)` or your own module",
     )
 
 
 def calling(what: str, call: Callable[[], T]) -> T:
-    """Calls a user's function; what it raises becomes a RecipeError that names the line.
+    """Calls a user's function; an exception becomes a RecipeError that names the line.
 
-    Errors that babysit itself raised on purpose pass as they are.
+    Errors that babysit raises on purpose pass unchanged.
     """
     try:
         return call()
     except (InputError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # an exit, too, would end more than the recipe
-        fix = "mend the recipe at that line"
+    except BaseException as error:  # also SystemExit, which would end more than the recipe
+        fix = "correct the recipe at that line"
         raise RecipeError(f"{what} raised {type(error).__name__}{_place(error)}", fix=fix) from error
 
 
 def _place(error: BaseException) -> str:
-    """Where in the user's own code an error arose, and what it says."""
+    """Words the line of the user's code at which an error arose, and its message."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" at {error.filename}:{error.lineno}: {error.msg}"
     try:
-        told = f": {error}"
-    except Exception:  # an error of the user's own whose text cannot be made
-        told = ""
+        message = f": {error}"
+    except Exception:  # the user's own exception, whose __str__ fails
+        message = ""
     frames = traceback.extract_tb(error.__traceback__)
     users = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
-    return (f" at {users[-1].filename}:{users[-1].lineno}" if users else "") + told
+    return (f" at {users[-1].filename}:{users[-1].lineno}" if users else "") + message

@@ -1,11 +1,11 @@
-"""Refuses a space that contradicts itself, and points to try first that do not lie in it."""
+"""Validation of a space: conditions that cannot hold, and points to try first that lie outside."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from babysit.errors import SpaceError
-from babysit.recipe.ranges import Fixed, Numeric, Plain, Range, When, plain
+from babysit.recipe.ranges import Fixed, Numeric, Range, When, plain
 from babysit.recipe.space import Space
 from babysit.recipe.text_format import closest
 from babysit.records import Value
@@ -14,11 +14,11 @@ from babysit.records import Value
 def check_conditions(space: Space) -> None:
     """Refuses conditions that can never hold: on names or options that do not exist, or in a circle.
 
-    A condition on a fixed value that is another is not refused: fixing a name is how one of its variants is
-    searched alone.
+    A condition on another value than the one to which the parent is fixed is allowed: a parent is fixed to
+    search one of its variants alone.
 
     Raises:
-        SpaceError: with the name, what is wrong with its condition, and the fix.
+        SpaceError: with the name, the fault of its condition, and the fix.
     """
     for name, found in space.items():
         if isinstance(found, When):
@@ -39,26 +39,23 @@ def _check_condition(space: Space, name: str, found: When) -> None:
             )
         chain.append(parent.parent)
         parent = space[parent.parent]
-    _check_values(name, found, plain(space[found.parent]))
-
-
-def _check_values(name: str, found: When, parent: Plain) -> None:
-    if isinstance(parent, Numeric) and not parent.whole:
+    bare = plain(space[found.parent])
+    if isinstance(bare, Numeric) and not bare.whole:
         raise SpaceError(
             f"{name} exists only when {found.parent} is exactly {found.values[0]}, "
             f"but {found.parent} is drawn from real numbers",
             fix="condition it on a choice, an integer or a fixed value",
         )
-    strangers = [value for value in found.values if not parent.holds(value)]
-    if strangers and not isinstance(parent, Fixed):
+    outside = [value for value in found.values if not bare.holds(value)]
+    if outside and not isinstance(bare, Fixed):
         raise SpaceError(
-            f"{name} exists when {found.parent} is {strangers[0]!r}, which is not in its range ({parent})",
-            fix=f"add it to {found.parent}, or give {name} a value of its own: {name}=...",
+            f"{name} exists when {found.parent} is {outside[0]!r}, which is not in its range ({bare})",
+            fix=f"add it to {found.parent}, or give {name} a value without a condition: {name}=...",
         )
 
 
 def check_point(space: Space, point: Mapping[str, Value]) -> dict[str, Value]:
-    """A point to try first, its numbers of the kind that the ranges give.
+    """Checks a point to try first, and returns it with whole numbers as int and others as float.
 
     Args:
         space: the ranges.
@@ -76,6 +73,8 @@ def check_point(space: Space, point: Mapping[str, Value]) -> dict[str, Value]:
         raise SpaceError(
             f"the enqueued point {point!r} is no dictionary", fix="write {'learning_rate': 1e-3}"
         )
+    fixed = {name: found.value for name, found in space.items() if isinstance(found, Fixed)}
+    checked: dict[str, Value] = {}
     for name, value in point.items():
         if name not in space:
             raise SpaceError(
@@ -83,7 +82,7 @@ def check_point(space: Space, point: Mapping[str, Value]) -> dict[str, Value]:
                 fix=closest(name, list(space)),
             )
         found = space[name]
-        if isinstance(found, When) and not found.is_met({**_fixed(space), **point}):
+        if isinstance(found, When) and not found.is_met({**fixed, **point}):
             raise SpaceError(
                 f"the enqueued point gives {name}, which exists when {found.parent} is {found.values[0]}",
                 fix=f"add {found.parent}={found.values[0]} to the point, or leave {name} out",
@@ -93,14 +92,8 @@ def check_point(space: Space, point: Mapping[str, Value]) -> dict[str, Value]:
                 f"the enqueued {name} = {value!r} lies outside its range, {plain(found)}",
                 fix="move the point or widen the range",
             )
-    return {name: _of_kind(plain(space[name]), value) for name, value in point.items()}
-
-
-def _fixed(space: Space) -> dict[str, Value]:
-    return {name: found.value for name, found in space.items() if isinstance(found, Fixed)}
-
-
-def _of_kind(found: Plain, value: Value) -> Value:
-    if not isinstance(found, Numeric):
-        return value
-    return int(value) if found.whole else float(value)
+        bare = plain(found)
+        if isinstance(bare, Numeric):
+            value = int(value) if bare.whole else float(value)
+        checked[name] = value
+    return checked

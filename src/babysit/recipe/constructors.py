@@ -1,4 +1,4 @@
-"""How ranges are made, each by a function of its own; and those of Optuna as ranges here."""
+"""The functions that make ranges, and the conversion of Optuna's distributions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from babysit.records import Value
 
 
 def log_uniform(low: float, high: float, *, natural_limit: str = "") -> Numeric:
-    """Values between two positive bounds, uniform in their logarithm: 10^U(log10 low, log10 high).
+    """Makes a range between two positive bounds, uniform in the logarithm: 10^U(log10 low, log10 high).
 
     Learning rates and regularization strengths act multiplicatively, so each decade deserves as many trials.
 
     Args:
         low, high: the bounds in values, > 0; may come reversed.
-        natural_limit: "lower", "upper" or "both" where a best value at that edge is no reason for alarm.
+        natural_limit: "lower", "upper" or "both": a best value at that edge raises no alarm. Default: none.
 
     Raises:
         SpaceError: for a bound that is not positive and finite.
@@ -40,16 +40,16 @@ def log_uniform(low: float, high: float, *, natural_limit: str = "") -> Numeric:
 
 
 def powers_of_ten(low: float, high: float, *, natural_limit: str = "") -> Numeric:
-    """The lecture's spelling, ``10 ** uniform(-5, 5)``: bounds as exponents; the range itself is in values.
+    """Makes a logarithmic range of bounds given as exponents, as in the lecture's ``10 ** uniform(-5, 5)``.
 
-    A name of its own, because the same two numbers can be exponents and values: 1 to 3 is either.
+    It is not part of ``log_uniform`` because the same two numbers, e.g. 1 and 3, can be exponents or values.
 
     Args:
         low, high: the exponents, within -300 to 300; may come reversed.
-        natural_limit: "lower", "upper" or "both" where a best value at that edge is no reason for alarm.
+        natural_limit: "lower", "upper" or "both": a best value at that edge raises no alarm. Default: none.
 
     Raises:
-        SpaceError: for exponents of which no range can be made.
+        SpaceError: for exponents that are too large.
 
     Example:
         >>> powers_of_ten(-6, -3) == log_uniform(1e-6, 1e-3)
@@ -62,19 +62,19 @@ def powers_of_ten(low: float, high: float, *, natural_limit: str = "") -> Numeri
     low, high = _bounds("powers_of_ten", low, high)
     if max(-low, high) > 300:
         raise SpaceError(
-            f"powers_of_ten({low:g}, {high:g}): 10 to that power is no number that a computer can hold",
+            f"powers_of_ten({low:g}, {high:g}): 10 to that power is beyond floating point",
             fix=f"use log_uniform({low:g}, {high:g}) if you meant values",
         )
     return log_uniform(_power(low), _power(high), natural_limit=natural_limit)
 
 
 def uniform(low: float, high: float, *, step: float | None = None, natural_limit: str = "") -> Numeric:
-    """Values between two bounds, all equally likely.
+    """Makes a range between two bounds, in which all values are equally likely.
 
     Args:
         low, high: the bounds; may come reversed.
         step: only low, low + step, ...; the last one at or below ``high`` becomes the upper bound.
-        natural_limit: "lower", "upper" or "both" where a best value at that edge is no reason for alarm.
+        natural_limit: "lower", "upper" or "both": a best value at that edge raises no alarm. Default: none.
 
     Example:
         >>> uniform(0, 0.5).position(0.25)
@@ -90,13 +90,13 @@ def uniform(low: float, high: float, *, step: float | None = None, natural_limit
 def integer(
     low: int, high: int, *, log: bool = False, step: int | None = None, natural_limit: str = ""
 ) -> Numeric:
-    """Whole numbers between two bounds, both included; with ``log``, uniform in their logarithm.
+    """Makes a range of whole numbers, both bounds included; with ``log``, uniform in the logarithm.
 
     Args:
         low, high: the bounds; may come reversed.
         log: search the logarithm.
         step: only low, low + step, ...; the last one at or below ``high`` becomes the upper bound.
-        natural_limit: "lower", "upper" or "both" where a best value at that edge is no reason for alarm.
+        natural_limit: "lower", "upper" or "both": a best value at that edge raises no alarm. Default: none.
 
     Example:
         >>> import numpy as np
@@ -130,7 +130,7 @@ def integer(
 
 
 def choice(*options: Value | Sequence[Value]) -> Choice:
-    """One of several values, given one by one or as a list.
+    """Makes a choice of several values, given one by one or as a list.
 
     Example:
         >>> str(choice("relu", "tanh"))
@@ -146,12 +146,12 @@ def choice(*options: Value | Sequence[Value]) -> Choice:
 
 
 def when(parent: str, values: Value | Sequence[Value], range: object) -> When:
-    """A hyperparameter that exists only in trials in which another has a certain value.
+    """Makes a range that exists only in trials in which another hyperparameter has a certain value.
 
     Args:
-        parent: the other's name.
+        parent: name of the other hyperparameter.
         values: its value, or a list of values.
-        range: the hyperparameter's range in those trials, or a plain value.
+        range: the range in those trials, or a plain value.
 
     Raises:
         SpaceError: for anything else.
@@ -178,7 +178,7 @@ def when(parent: str, values: Value | Sequence[Value], range: object) -> When:
 
 
 def as_range(name: str, value: object) -> Range:
-    """A range as it is; a plain value as ``Fixed``; a distribution of Optuna's as the same range here.
+    """Returns a value as a range: a plain value as ``Fixed``, a distribution of Optuna as the same range.
 
     Raises:
         SpaceError: for anything else.
@@ -194,11 +194,11 @@ def as_range(name: str, value: object) -> Range:
     adopted = _from_optuna(name, value)
     if adopted is not None:
         return adopted
-    raise SpaceError(f"{name} = {value!r} is neither a range nor a value", fix=_fix(value))
+    raise SpaceError(f"{name} = {value!r} is neither a range nor a value", fix=_suggestion(value))
 
 
 def _from_optuna(name: str, value: Any) -> Plain | None:
-    """Reads Optuna's three distributions by their attributes, so that Optuna need not be there."""
+    """Converts a distribution of Optuna by its attributes, so that Optuna need not be installed."""
     if isinstance(value, type):
         return None
     if isinstance(getattr(value, "choices", None), tuple):
@@ -214,7 +214,7 @@ def _from_optuna(name: str, value: Any) -> Plain | None:
     return uniform(value.low, value.high, step=value.step)
 
 
-def _fix(value: object) -> str:
+def _suggestion(value: object) -> str:
     if isinstance(value, list | tuple) and value:
         return f"write choice({', '.join(map(repr, value))}) for one of several values"
     if isinstance(value, range) and len(value) > 1:
@@ -231,7 +231,7 @@ def _value(kind: str, option: object) -> Value:
     if isinstance(option, bool | int | float | str):
         return option
     raise SpaceError(
-        f"{kind}: {option!r} is no number, text or truth value",
+        f"{kind}: {option!r} is not a number, text or truth value",
         fix="list the values one by one, choice(32, 64); let model(hp) turn a name into an object",
     )
 
@@ -250,16 +250,18 @@ def _is_finite(bound: object) -> bool:
 
 
 def _power(exponent: float) -> float:
-    """10 to a power; exact where the power is whole, which ``**`` is not."""
+    """Computes 10 to a power; exactly where the power is whole, which ``**`` does not."""
     return float(f"1e{exponent:g}") if exponent.is_integer() else float(10**exponent)
 
 
 def _last(kind: str, low: float, high: float, step: float | None) -> float:
-    """The highest value at or below ``high`` that whole steps from ``low`` lead to."""
+    """Returns the highest value at or below ``high`` that is whole steps from ``low``."""
     if step is None:
         return high
     if not _is_finite(step) or step <= 0:
-        raise SpaceError(f"{kind}: step={step!r} is no number above 0", fix="give the distance of two values")
+        raise SpaceError(
+            f"{kind}: step={step!r} is not a number above 0", fix="give the distance of two values"
+        )
     steps = math.floor((high - low) / step + 1e-9)
     if steps < 1:
         raise SpaceError(

@@ -6,7 +6,7 @@ from babysit.nn.initialization import INITIALIZERS
 from babysit.recipe.text_format import Scheme, read_scheme
 
 INITIALIZATION = "initialization"
-"""The hyperparameter that names a scheme for the initial weights; without it the model's own stay."""
+"""The hyperparameter that names a scheme for the initial weights. Without it the model keeps its own."""
 
 
 def parse_scheme(value: object) -> Scheme:

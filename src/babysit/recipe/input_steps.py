@@ -10,7 +10,7 @@ from babysit.data.preprocessing import ChannelMean, MeanImage, Standardize, Tran
 from babysit.recipe.text_format import read_scheme
 
 PREPROCESSING = "preprocessing"
-"""The hyperparameter that names the steps before the network; without it the data set's own stay."""
+"""The hyperparameter that names the preprocessing. Without it the data set keeps its own."""
 
 STEPS: dict[str, Callable[..., Transformer] | None] = {
     "none": None,
@@ -23,7 +23,7 @@ STEPS: dict[str, Callable[..., Transformer] | None] = {
 
 
 def parse_steps(value: object) -> list[Transformer]:
-    """The steps that the value of the hyperparameter names, not yet fitted.
+    """Makes the steps that the value of the hyperparameter names, not yet fitted.
 
     Args:
         value: one of ``STEPS``, with its options in brackets where they are not the defaults.
@@ -35,11 +35,7 @@ def parse_steps(value: object) -> list[Transformer]:
         >>> parse_steps("standardize(per='channel')"), parse_steps("none")
         ([Standardize(per='channel')], [])
     """
-    known = {name: _options(step) for name, step in STEPS.items()}
+    known = {name: list(inspect.signature(step).parameters) if step else [] for name, step in STEPS.items()}
     scheme = read_scheme(PREPROCESSING, value, known)
     step = STEPS[scheme.name]
     return [] if step is None else [step(**scheme.options)]
-
-
-def _options(step: Callable[..., Transformer] | None) -> list[str]:
-    return [] if step is None else list(inspect.signature(step).parameters)

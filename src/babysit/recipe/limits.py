@@ -1,7 +1,7 @@
-"""Where a hyperparameter's values end by nature, so that a best value there is no reason for alarm.
+"""Natural limits of hyperparameters: edges beyond which there is nothing to search, and which raise no alarm.
 
-A range may say so itself (``natural_limit``); zero of a linear range and one of a whole number are limits of
-any name, and some names have limits of their own.
+A range may name them (``natural_limit``). Zero of a linear range and one of a whole number are limits of any
+hyperparameter, and some have their own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HIGHEST = 0.999
 
 
 def is_natural_limit(name: str, side: str, found: Numeric) -> bool:
-    """True for an edge beyond which there is nothing to search.
+    """Tells whether there is nothing to search beyond an edge.
 
     Args:
         name: the hyperparameter.
@@ -39,12 +39,12 @@ def is_natural_limit(name: str, side: str, found: Numeric) -> bool:
 
 
 def within_limits(name: str, found: Numeric, low: float, high: float) -> tuple[float, float]:
-    """New bounds for a range, cut at what the hyperparameter can be.
+    """Cuts new bounds of a range at the natural limits of the hyperparameter.
 
     Args:
         name: the hyperparameter.
         found: its present range.
-        low, high: the bounds asked for.
+        low, high: the new bounds.
 
     Example:
         >>> within_limits("momentum", Numeric(0.5, 0.95), 0.7, 1.2)
@@ -60,10 +60,9 @@ def within_limits(name: str, found: Numeric, low: float, high: float) -> tuple[f
         low = max(low, found.low)
     if found.natural_limit in ("upper", "both"):
         high = min(high, found.high)
-    return (low, high) if found.step is None else _on_steps(found.low, found.step, low, high)
-
-
-def _on_steps(start: float, step: float, low: float, high: float) -> tuple[float, float]:
-    """The outermost steps within two bounds, counted from where the range began."""
+    if found.step is None:
+        return low, high
+    # The outermost steps within the bounds, counted from the lower bound of the present range.
+    start, step = found.low, found.step
     first, last = math.ceil((low - start) / step - 1e-9), math.floor((high - start) / step + 1e-9)
     return float(f"{start + first * step:.12g}"), float(f"{start + last * step:.12g}")

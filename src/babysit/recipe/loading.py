@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import numpy as np
 
 from babysit.errors import RecipeError, SpaceError, path_of
 from babysit.recipe.building import calling
@@ -16,21 +19,30 @@ from babysit.recipe.initial_weights import INITIALIZATION
 from babysit.recipe.input_steps import PREPROCESSING
 from babysit.recipe.parse import parse, parse_points
 from babysit.recipe.recipe import RULES, Recipe
-from babysit.recipe.space import Fixed, Range, closest
+from babysit.recipe.space import Fixed, Range, as_range, closest
+from babysit.records import Value
+
+Settings = Sequence[str] | Mapping[str, object]
+"""``name=value`` texts as on a command line; or name -> value or range, which stays what it is."""
+
+Points = Sequence[str | Mapping[str, Value]]
+"""Points to try first: ``name=value,name=value`` texts, or name -> value."""
+
+_EXAMPLES = {"loss": "softmax", "update": "sgd", "schedule": "cosine"}
 
 FILE_MODULE = "babysit_recipe_"
-"""Begins the name of the module that a recipe's file becomes; nobody else can import it."""
+"""Prefix of the module name of a recipe file. Other modules cannot import it."""
 
 
 def load_recipe(text: str) -> Recipe:
-    """The recipe of that name, or the one in that Python file.
+    """Returns the built-in recipe of a name, or the recipe in a Python file.
 
     Args:
         text: "digits", "cifar10", "fashion-mnist", "path/to/file.py", or "path/to/file.py:name" where a
             file holds several.
 
     Raises:
-        RecipeError: when there is none, or the file cannot be run.
+        RecipeError: if there is none, or the file cannot be run.
 
     Example:
         >>> load_recipe("digits").batch_size
@@ -43,7 +55,7 @@ def load_recipe(text: str) -> Recipe:
     if file.suffix != ".py" and not file.exists():
         raise RecipeError(
             f"there is no built-in recipe named {text!r}",
-            fix=f"{closest(text, list(BUILTIN))} For a file of your own give its path, ending in .py",
+            fix=f"{closest(text, list(BUILTIN))} For your own file give its path, ending in .py",
         )
     if file.is_dir():
         raise RecipeError(
@@ -59,13 +71,13 @@ def load_recipe(text: str) -> Recipe:
 
 
 def _run(file: Path) -> ModuleType:
-    """Runs a recipe file as a module of its own."""
+    """Runs a recipe file as a module."""
     name = f"{FILE_MODULE}{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise RecipeError(f"{file} cannot be loaded as Python", fix="a recipe is a Python file ending in .py")
     module, loader = importlib.util.module_from_spec(spec), spec.loader
-    sys.modules[name] = module  # dataclasses and pickle look a class's module up there
+    sys.modules[name] = module  # where dataclasses and pickle look up the module of a class
     try:
         calling(f"the recipe file {file}", lambda: loader.exec_module(module))
     except BaseException:
@@ -115,27 +127,28 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Range]:
         name, equals, text = setting.partition("=")
         if not equals or not name.strip() or not text.strip():
             raise SpaceError(f"cannot read the setting {setting!r}", fix="write name=value, e.g. -s l2=1e-3")
-        found[name.strip()] = _parse(name.strip(), text)
+        name, text = name.strip(), text.strip()
+        has_options = name in (
+            INITIALIZATION,
+            PREPROCESSING,
+        )  # their values may have brackets and be no range
+        if has_options and not text.startswith(("choice(", "when(")):
+            found[name] = Fixed(text)
+        else:
+            found[name] = parse(name, text, schemes=has_options)
     return found
 
 
-def _parse(name: str, text: str) -> Range:
-    has_options = name in (INITIALIZATION, PREPROCESSING)  # their values may have brackets and be no range
-    if has_options and not text.strip().startswith(("choice(", "when(")):
-        return Fixed(text.strip())
-    return parse(name, text, schemes=has_options)
-
-
 def apply_settings(
-    recipe: Recipe, settings: Sequence[str], *, epochs: int | None = None, enqueue: Sequence[str] = ()
+    recipe: Recipe, settings: Settings, *, epochs: int | None = None, enqueue: Points = ()
 ) -> Recipe:
-    """The recipe with the command line's settings; ``epochs``, ``update``, ``loss`` and ``schedule`` too.
+    """Applies settings to a recipe, of its space or of ``epochs``, ``update``, ``loss`` and ``schedule``.
 
     Args:
-        recipe: as it was written.
-        settings: ``name=value`` each.
+        recipe: the recipe as it was written.
+        settings: ``name=value`` texts, or name -> value or range.
         epochs: of one training; None leaves the recipe's.
-        enqueue: points to try first, ``name=value,name=value`` each; they come before the recipe's own.
+        enqueue: points to try first, as texts or name -> value; they come before the recipe's own.
 
     Raises:
         SpaceError, RecipeError: for a name or value that does not exist.
@@ -145,32 +158,36 @@ def apply_settings(
         >>> changed.update, changed.epochs, changed.space["l2"]
         ('adam', 3, Fixed(value=0))
     """
-    found = parse_settings(settings)
-    fixed = {
-        name: _text(name, found.pop(name))
-        for name in ("loss", *RULES)
-        if name in found and name not in recipe.space and not _is_searched(name, found[name])
-    }
+    if isinstance(settings, Mapping):
+        found = {name: as_range(name, _plain(value)) for name, value in settings.items()}
+    else:
+        found = parse_settings(settings)
+    fixed: dict[str, Any] = {}
+    for name in ("loss", *RULES):
+        value = found.get(name)
+        is_searched = name in RULES and not isinstance(value, Fixed)
+        if value is None or name in recipe.space or is_searched:
+            continue
+        if not isinstance(value, Fixed) or not isinstance(value.value, str):
+            fix = f"write one name, e.g. {name}={_EXAMPLES[name]}"
+            raise SpaceError(f"{name} = {value} is no name", fix=fix)
+        fixed[name] = value.value
+        del found[name]
     if "epochs" in found:
-        epochs = _fixed_epochs(found.pop("epochs"))
-    changed = replace(recipe, enqueue=(), **fixed).with_settings(found, epochs=epochs)  # type: ignore[arg-type]
-    return replace(changed, enqueue=(*parse_points(enqueue), *recipe.enqueue))
+        value = found.pop("epochs")
+        if not isinstance(value, Fixed) or type(value.value) is not int or value.value < 1:
+            raise SpaceError(f"epochs = {value} is not a whole number above 0", fix="write e.g. epochs=10")
+        epochs = value.value
+    changed = replace(recipe, enqueue=(), **fixed).with_settings(found, epochs=epochs)
+    points = (
+        {name: _plain(value) for name, value in point.items()}
+        if isinstance(point, Mapping)
+        else parse_points([point])[0]
+        for point in enqueue
+    )
+    return replace(changed, enqueue=(*points, *recipe.enqueue))
 
 
-def _is_searched(name: str, found: Range) -> bool:
-    return name in RULES and not isinstance(found, Fixed)
-
-
-def _text(name: str, found: Range) -> str:
-    if not isinstance(found, Fixed) or not isinstance(found.value, str):
-        raise SpaceError(f"{name} = {found} is no name", fix=f"write one name, e.g. {name}={_EXAMPLES[name]}")
-    return found.value
-
-
-_EXAMPLES = {"loss": "softmax", "update": "sgd", "schedule": "cosine"}
-
-
-def _fixed_epochs(found: Range) -> int:
-    if not isinstance(found, Fixed) or type(found.value) is not int or found.value < 1:
-        raise SpaceError(f"epochs = {found} is no whole number above 0", fix="write e.g. epochs=10")
-    return found.value
+def _plain(value: Any) -> Any:
+    """Returns the Python number of a number of NumPy; any other value as it is."""
+    return value.item() if isinstance(value, np.generic) else value

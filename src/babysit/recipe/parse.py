@@ -1,4 +1,4 @@
-"""Ranges as they are typed on a command line: the spelling of a recipe, where text needs no quotes."""
+"""Parser of ranges on a command line: as in a recipe, but text needs no quotes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FOREIGN = {
     "IntDistribution": "integer(low, high)",
     "CategoricalDistribution": "choice(...)",
 }
-"""How other tools spell a range, and how it is spelt here."""
+"""Names of ranges in other tools -> how to write them here."""
 
 
 def parse(name: str, text: str, *, schemes: bool = False) -> Range:
@@ -56,7 +56,7 @@ def parse(name: str, text: str, *, schemes: bool = False) -> Range:
     """
     text = text.strip()
     maker, bracket, rest = text.partition("(")
-    if not bracket:
+    if not bracket or text[0] in "'\"":
         return Fixed(literal(text))
     if maker.strip() not in MAKERS or not rest.endswith(")"):
         raise SpaceError(f"{name}={text}: cannot read this range", fix=hint(maker.strip()))
@@ -73,7 +73,7 @@ def parse(name: str, text: str, *, schemes: bool = False) -> Range:
 
 
 def hint(maker: str) -> str:
-    """What to write instead of a range that does not exist.
+    """Suggests what to write instead of a range that does not exist.
 
     Example:
         >>> hint("loguniform"), hint("log_unifrom")
@@ -83,7 +83,7 @@ def hint(maker: str) -> str:
 
 
 def near_hint(maker: str) -> str:
-    """The same where a range was nearly named; empty for any other name.
+    """Suggests what to write for a name that is near that of a range; empty for any other name.
 
     Example:
         >>> near_hint("randint"), near_hint("report")
@@ -96,7 +96,7 @@ def near_hint(maker: str) -> str:
 
 
 def _built(call: ast.expr, schemes: bool) -> Range:
-    """The range that a call of one of the makers describes; nothing else is ever called."""
+    """Makes the range that a call of one of ``MAKERS`` describes; nothing else is called."""
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
         raise ValueError(ast.dump(call))
     if call.func.id not in MAKERS:
@@ -118,12 +118,14 @@ def _argument(node: ast.expr, schemes: bool) -> object:
 
 
 def literal(text: str) -> Value:
-    """A value as it is typed: a truth value, a number, else the text itself.
+    """Reads a value as it is typed: a truth value, a number, else the text itself; in quotes always text.
 
     Example:
-        >>> literal("true"), literal("50"), literal("1e-3"), literal("relu")
-        (True, 50, 0.001, 'relu')
+        >>> literal("true"), literal("50"), literal("1e-3"), literal("relu"), literal("'50'")
+        (True, 50, 0.001, 'relu', '50')
     """
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):
@@ -144,17 +146,16 @@ def parse_points(texts: Sequence[str]) -> list[dict[str, Value]]:
         >>> parse_points(["learning_rate=1e-3,l2=0.1", "initialization=small_random(scale=1e-4)"])
         [{'learning_rate': 0.001, 'l2': 0.1}, {'initialization': 'small_random(scale=1e-4)'}]
     """
-    return [_point(text) for text in texts]
-
-
-def _point(text: str) -> dict[str, Value]:
-    found: dict[str, Value] = {}
-    for part in re.split(r",(?![^(]*\))", text):  # a comma within brackets parts no names
-        name, equals, value = part.partition("=")
-        if not equals or not name.strip() or not value.strip():
-            raise SpaceError(
-                f"cannot read {part.strip()!r} of the point {text!r}",
-                fix="write name=value,name=value, e.g. --enqueue learning_rate=1e-3,l2=0.1",
-            )
-        found[name.strip()] = literal(value.strip())
-    return found
+    points = []
+    for text in texts:
+        point: dict[str, Value] = {}
+        for part in re.split(r",(?![^(]*\))", text):  # a comma in brackets separates no names
+            name, equals, value = part.partition("=")
+            if not equals or not name.strip() or not value.strip():
+                raise SpaceError(
+                    f"cannot read {part.strip()!r} of the point {text!r}",
+                    fix="write name=value,name=value, e.g. --enqueue learning_rate=1e-3,l2=0.1",
+                )
+            point[name.strip()] = literal(value.strip())
+        points.append(point)
+    return points

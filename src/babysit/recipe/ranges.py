@@ -1,8 +1,8 @@
 """The kinds of ranges: numbers, choices, fixed values, and any of these under a condition.
 
-All share one small protocol: ``sample`` draws a value, ``middle`` is a typical one, ``holds`` tells whether a
-value belongs, ``as_data`` is the range for the store and ``str`` for people. A numeric range knows its scale,
-because where a value lies (near an edge? in the middle?) is a question of scale.
+All have the same methods: ``sample`` draws a value, ``middle`` returns a typical one, ``holds`` tells whether
+a value belongs to the range, ``as_data`` converts it for the store. A numeric range has a scale, by which
+positions in it (near an edge, in the middle) are measured.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from babysit.recipe.text_format import number
 from babysit.records import Value
 
 SIDES = ("", "lower", "upper", "both")
-"""What ``natural_limit`` may be."""
+"""The values of ``natural_limit``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Numeric:
-    """All numbers between two bounds, both included, uniform in a linear or logarithmic scale.
+    """Numbers between two bounds, both included, uniform in a linear or logarithmic scale.
 
     Made by ``log_uniform``, ``uniform`` and ``integer``. With a ``step``, only low, low + step, ..., high.
     ``natural_limit`` names the edges ("lower", "upper" or "both") beyond which there is nothing to search.
@@ -42,7 +42,7 @@ class Numeric:
         return "log" if self.log else "linear"
 
     def position(self, value: float) -> float:
-        """Where a value lies in the range, in its scale: 0 at the low bound, 1 at the high one.
+        """Returns the position of a value in the range, in its scale: 0 at the low bound, 1 at the high one.
 
         Example:
             >>> Numeric(1e-6, 1e-2, log=True).position(1e-4)
@@ -52,7 +52,7 @@ class Numeric:
         return (self._warp(value) - low) / (high - low) if high > low else 0.5
 
     def at(self, position: float) -> Value:
-        """The value at a position; the inverse of ``position``, and defined outside [0, 1] too.
+        """Returns the value at a position, also outside [0, 1]; the inverse of ``position``.
 
         Example:
             >>> round(Numeric(1e-6, 1e-2, log=True).at(0.5), 10)
@@ -70,11 +70,11 @@ class Numeric:
         return round(value) if self.whole else value
 
     def sample(self, generator: np.random.Generator) -> Value:
-        """One value drawn from the range."""
+        """Draws a value."""
         return self.quantile(generator.random())
 
     def quantile(self, share: float) -> Value:
-        """The value below which this share of all draws lies, in [0, 1).
+        """Returns the value below which this share of all draws lies, in [0, 1).
 
         Example:
             >>> [Numeric(1, 4, whole=True).quantile(share) for share in (0, 0.3, 0.6, 0.9)]
@@ -91,12 +91,12 @@ class Numeric:
         return min(max(round(float(drawn)), int(self.low)), int(self.high))
 
     def middle(self) -> Value:
-        """The value in the middle, in the range's scale."""
+        """Returns the value in the middle, in the range's scale."""
         value = self.at(0.5)
         return value if self.whole or self.step else float(f"{value:.6g}")
 
     def holds(self, value: Value) -> bool:
-        """True for a number between the bounds; of a whole range, for a whole one."""
+        """Tells whether a value is a number between the bounds, and whole where the range is."""
         if isinstance(value, bool | str) or not self.low <= value <= self.high:
             return False
         return not self.whole or float(value).is_integer()
@@ -105,22 +105,22 @@ class Numeric:
         return math.log10(value) if self.log else value
 
     def _step_number(self, index: int) -> float:
-        # 0.3 rather than 0.30000000000000004; the bounds themselves are as they were given.
+        # 0.3 rather than 0.30000000000000004; the bounds stay exactly as given.
         value = float(f"{self.low + index * (self.step or 0):.12g}")
         near = [bound for bound in (self.low, self.high) if math.isclose(value, bound, rel_tol=1e-11)]
         return near[0] if near else value
 
     def as_data(self) -> dict[str, Any]:
-        """The range as plain data, for the store."""
+        """Converts the range to plain data, for the store."""
         kind = "integer" if self.whole else "log_uniform" if self.log else "uniform"
         data: dict[str, Any] = {"kind": kind, "low": self.low, "high": self.high, "log": self.log}
-        # Left out where there is none, so that studies from before there was a choice are found again.
+        # Left out where there is none, so that studies of older versions are found again.
         step = {} if self.step is None else {"step": self.step}
         limit = {"natural_limit": self.natural_limit} if self.natural_limit else {}
         return {**data, **step, **limit}
 
     def __repr__(self) -> str:
-        # Fingerprints of studies hold it: what is not there is left out, as before there was such a thing.
+        # Part of the fingerprint of a study: defaults are left out, as in older versions.
         parts = {"low": self.low, "high": self.high, "log": self.log, "whole": self.whole}
         extra = {"step": self.step, "natural_limit": self.natural_limit}
         shown = parts | {name: value for name, value in extra.items() if value}
@@ -140,19 +140,19 @@ class Choice:
     options: tuple[Value, ...]
 
     def sample(self, generator: np.random.Generator) -> Value:
-        """One of the options."""
+        """Draws an option."""
         return self.options[int(generator.integers(len(self.options)))]
 
     def middle(self) -> Value:
-        """The first option."""
+        """Returns the first option."""
         return self.options[0]
 
     def holds(self, value: Value) -> bool:
-        """True for one of the options."""
+        """Tells whether a value is one of the options."""
         return _among(value, self.options)
 
     def as_data(self) -> dict[str, Any]:
-        """The choice as plain data, for the store."""
+        """Converts the choice to plain data, for the store."""
         return {"kind": "choice", "choices": list(self.options)}
 
     def __str__(self) -> str:
@@ -166,19 +166,19 @@ class Fixed:
     value: Value
 
     def sample(self, _: np.random.Generator) -> Value:
-        """The value."""
+        """Returns the value."""
         return self.value
 
     def middle(self) -> Value:
-        """The value."""
+        """Returns the value."""
         return self.value
 
     def holds(self, value: Value) -> bool:
-        """True for the value itself."""
+        """Tells whether it is this value."""
         return _among(value, (self.value,))
 
     def as_data(self) -> dict[str, Any]:
-        """The value as plain data, for the store."""
+        """Converts the value to plain data, for the store."""
         return {"kind": "fixed", "value": self.value}
 
     def __str__(self) -> str:
@@ -201,19 +201,19 @@ class When:
     range: Plain
 
     def sample(self, generator: np.random.Generator) -> Value:
-        """One value of the range, drawn whether the condition holds or not: no draw depends on another."""
+        """Draws a value, whether the condition holds or not, so that no draw depends on another."""
         return self.range.sample(generator)
 
     def middle(self) -> Value:
-        """The range's middle."""
+        """Returns the middle of the range."""
         return self.range.middle()
 
     def holds(self, value: Value) -> bool:
-        """True for a value of the range."""
+        """Tells whether a value belongs to the range."""
         return self.range.holds(value)
 
     def is_met(self, values: Mapping[str, Value]) -> bool:
-        """True where the parent has one of the values.
+        """Tells whether the parent has one of the values.
 
         Example:
             >>> found = When("update", ("momentum",), Fixed(0.9))
@@ -223,7 +223,7 @@ class When:
         return self.parent in values and _among(values[self.parent], self.values)
 
     def as_data(self) -> dict[str, Any]:
-        """The range as plain data, with the condition beside it."""
+        """Converts range and condition to plain data, for the store."""
         return {**self.range.as_data(), "when": {"parent": self.parent, "values": list(self.values)}}
 
     def __str__(self) -> str:
@@ -234,10 +234,10 @@ Range = Numeric | Choice | Fixed | When
 
 
 def plain(found: Range) -> Plain:
-    """The range without its condition."""
+    """Returns the range without its condition."""
     return found.range if isinstance(found, When) else found
 
 
 def _among(value: Value, options: tuple[Value, ...]) -> bool:
-    """Membership in which True is not 1."""
+    """Tells whether a value is among the options, where True does not equal 1."""
     return any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in options)

@@ -1,4 +1,4 @@
-"""What the user writes: data, a model, and the space of hyperparameters."""
+"""The recipe that the user writes: data, a model, and the space of hyperparameters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from babysit.training.updates import UPDATES, update_named
 
 
 class Hyperparameters(Mapping[str, Value]):
-    """What ``model(hp)`` receives: values by attribute or by name.
+    """The argument of ``model(hp)``: values by attribute or by name.
 
     Example:
         >>> hp = Hyperparameters({"hidden": 50})
@@ -37,7 +37,7 @@ class Hyperparameters(Mapping[str, Value]):
     def __init__(self, values: Mapping[str, Value]) -> None:
         self._values = dict(values)
         self.read: set[str] = set()
-        """The names that were looked at, so that a name nobody uses can be reported."""
+        """The names that were read, so that a name that is never used can be reported."""
 
     def __getitem__(self, name: str) -> Value:
         if name not in self._values:
@@ -52,12 +52,12 @@ class Hyperparameters(Mapping[str, Value]):
             raise AttributeError(name)
         return self[name]
 
-    # Mapping's own two would let the SpaceError of an absent name through.
+    # Those of Mapping expect a KeyError for an absent name, not a SpaceError.
     def __contains__(self, name: object) -> bool:
         return name in self._values
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value, or the default where the space has no such name."""
+        """Returns the value, or the default where the space has no such name."""
         if name not in self:
             return default
         return self[name]
@@ -76,21 +76,21 @@ class Recipe:
     Args:
         data: makes the data set, e.g. ``lambda: bs.data.digits()``.
         model: hyperparameters -> an ``nn.Module`` whose outputs are logits (or predictions).
-        loss: "softmax", "hinge", "binary" or "mse"; default "softmax".
-        update: "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam" or "adamw"; default "sgd".
-        schedule: "constant", "multiplicative", "step", "cosine" or "inverse_time"; default "multiplicative"
+        loss: "softmax", "hinge", "binary" or "mse". Default: "softmax".
+        update: "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam" or "adamw". Default: "sgd".
+        schedule: "constant", "multiplicative", "step", "cosine" or "inverse_time". Default: "multiplicative"
             where a ``learning_rate_decay`` is given, else "constant".
-        learning_rate_decay: the factor on the learning rate after every epoch, in (0, 1].
-        batch_size: examples per mini-batch; default 100.
-        epochs: epochs of one training; default 5.
-        stages: the search's budget as "name:TRIALSxEPOCHS,..."; default 100 coarse, 50 fine.
-        space: name -> range or value. Learning rate, l2 and what the update rule and the schedule read act
-            on the training, ``initialization`` on the model's first weights, ``preprocessing`` in the place
-            of the data set's own steps; ``update`` and ``schedule`` named here are searched; any other name
-            is for ``model(hp)``.
+        learning_rate_decay: the factor on the learning rate after every epoch, in (0, 1]. Default: None.
+        batch_size: examples in a mini-batch. Default: 100.
+        epochs: epochs of one training. Default: 5.
+        stages: the search's budget as "name:TRIALSxEPOCHS,...". Default: 100 coarse, 50 fine.
+        space: name -> range or value. The learning rate, l2 and the parameters of the update rule and of the
+            schedule act on the training, ``initialization`` on the first weights; ``preprocessing`` replaces
+            the data set's own steps; ``update`` and ``schedule`` named here are searched; any other name is
+            for ``model(hp)``.
         enqueue: points that the first stage tries before any other, e.g. ``[{"learning_rate": 1e-3}]``;
             names that a point leaves out are drawn.
-        name: what the recipe is called in tables; default the file's name.
+        name: name of the recipe in tables. Default: the file's name.
 
     Raises:
         RecipeError, SpaceError: for a name or value that does not exist.
@@ -119,8 +119,13 @@ class Recipe:
     enqueue: Sequence[Mapping[str, Value]] = ()
 
     def __post_init__(self) -> None:
-        for rule in ("loss", "update", "schedule"):
-            _check_is_name(rule, getattr(self, rule))
+        for rule in ("loss", *RULES):
+            if not isinstance(getattr(self, rule), str):
+                several = f"; several to search belong in the space: space=dict({rule}=bs.choice(...))"
+                raise SpaceError(
+                    f"{rule} = {getattr(self, rule)!r} is no name",
+                    fix="name one" + (several if rule in RULES else ""),
+                )
         for words in ("stages", "name"):
             if not isinstance(getattr(self, words), str):
                 raise SpaceError(
@@ -141,12 +146,16 @@ class Recipe:
         object.__setattr__(self, "enqueue", tuple(check_point(space, point) for point in self.enqueue))
 
     def full_space(self) -> dict[str, Range]:
-        """Every hyperparameter that acts, with its range: the space over the rules' own defaults.
+        """Returns the range of every hyperparameter that acts: those of the space, then the rules' defaults.
 
-        What is off unless it is named (regularization, warm-up, an initialization) is not in it, nor are the
-        parameters of several update rules or schedules: each trial takes its own rule's defaults for those.
+        It leaves out what is off unless it is named (regularization, warm-up, initialization), and the
+        parameters of update rules or schedules between which there is a choice: each trial takes the defaults
+        of its own rule.
         """
-        own: dict[str, Range | Value] = {**self._only_defaults(), "batch_size": self.batch_size}
+        own: dict[str, Range | Value] = {}
+        for possible in self._defaults():
+            own |= possible[0] if len(possible) == 1 else {}
+        own["batch_size"] = self.batch_size
         if self.learning_rate_decay is not None and "learning_rate_decay" in self.training_names():
             own["learning_rate_decay"] = self.learning_rate_decay
         parents = {found.parent for found in self.space.values() if isinstance(found, When)}
@@ -155,7 +164,7 @@ class Recipe:
         return {name: as_range(name, value) for name, value in {**self.space, **rest}.items()}
 
     def options(self, rule: str) -> tuple[str, ...]:
-        """The names that ``update`` or ``schedule`` may take: those in the space, else the recipe's one.
+        """Lists the names that ``update`` or ``schedule`` may take: those in the space, else the recipe's.
 
         Example:
             >>> from babysit.recipe.loading import load_recipe
@@ -166,22 +175,17 @@ class Recipe:
         return tuple(str(name) for name in _extremes(plain(named)))
 
     def _defaults(self) -> list[list[Mapping[str, float]]]:
-        """For update and schedule, the parameters of each possible rule with their defaults."""
+        """Returns, for update and schedule, the parameters of each possible rule with their defaults."""
         return [[RULES[rule](name).defaults for name in self.options(rule)] for rule in RULES]
 
-    def _only_defaults(self) -> dict[str, float]:
-        """The parameters of the rules between which there is no choice."""
-        single = [possible[0] for possible in self._defaults() if len(possible) == 1]
-        return {name: value for defaults in single for name, value in defaults.items()}
-
     def training_names(self) -> set[str]:
-        """The hyperparameters that act on the training rather than on the model."""
+        """Names the hyperparameters that act on the training rather than on the model."""
         rules = {name for possible in self._defaults() for defaults in possible for name in defaults}
         own = {"learning_rate", "warm_up_epochs", "batch_size", INITIALIZATION, PREPROCESSING}
         return own | {*REGULARIZATION, *RULES} | rules
 
     def with_settings(self, settings: Space, *, epochs: int | None = None) -> Recipe:
-        """The recipe with some of its space replaced.
+        """Returns the recipe with some of its space replaced.
 
         Raises:
             SpaceError: for a name that the recipe does not know.
@@ -199,13 +203,13 @@ class Recipe:
         )
 
 
-class _Rule(Protocol):
+class _HasDefaults(Protocol):
     @property
     def defaults(self) -> Mapping[str, float]: ...
 
 
-RULES: Mapping[str, Callable[[str], _Rule]] = {"update": update_named, "schedule": schedule_named}
-"""What a recipe fixes or its space searches, beside numbers: which rule, and where it is found by name."""
+RULES: Mapping[str, Callable[[str], _HasDefaults]] = {"update": update_named, "schedule": schedule_named}
+"""The kinds of rules that a recipe fixes or its space searches -> the function that finds a rule by name."""
 
 _PARAMETERS = {name for table in (UPDATES, SCHEDULES) for rule in table.values() for name in rule.defaults}
 
@@ -214,17 +218,9 @@ _NAMED: Mapping[str, Callable[[str], object]] = {
     INITIALIZATION: parse_scheme,
     PREPROCESSING: parse_steps,
 }
-"""Hyperparameters whose values are names, each with what reads and refuses them."""
+"""Hyperparameters whose values are names -> the function that parses and refuses them."""
 
 _ALWAYS = ("learning_rate", "batch_size", *RULES)
-
-
-def _check_is_name(rule: str, value: object) -> None:
-    if not isinstance(value, str):
-        several = f"; several to search belong in the space: space=dict({rule}=bs.choice(...))"
-        raise SpaceError(
-            f"{rule} = {value!r} is no name", fix="name one" + (several if rule in RULES else "")
-        )
 
 
 _ABOVE_ZERO = ("learning_rate", "learning_rate_decay", "step_every", "step_factor")
@@ -233,15 +229,17 @@ _BELOW_ONE = ("momentum", "beta1", "beta2", "squares_decay")
 
 
 def _check_value(name: str, found: Range) -> None:
-    """Refuses what can only be a mistake: a rate that is text, a negative l2, a momentum of 1 or more."""
+    """Refuses values that can only be a mistake: a rate that is text, a negative l2, a momentum of 1."""
     if isinstance(found, When) and name in _ALWAYS:
         raise SpaceError(
             f"{name} = {found}: every trial needs one", fix=f"give {name} a range without when(...)"
         )
     for value in _extremes(plain(found)):
         if name in _NAMED:
-            _check_is_text(name, value)
-            _NAMED[name](str(value))
+            if not isinstance(value, str):
+                fix = f"write e.g. {name}=choice(...) of names"
+                raise SpaceError(f"{name} = {value!r} is no name", fix=fix)
+            _NAMED[name](value)
         if name == "batch_size" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise SpaceError(f"batch_size = {value!r} is no whole number above 0", fix="use e.g. 100")
         if name not in (*_ABOVE_ZERO, *_AT_LEAST_ZERO, *_BELOW_ONE):
@@ -258,12 +256,8 @@ def _check_value(name: str, found: Range) -> None:
             raise SpaceError(f"{name} = {value!r} must be below 1", fix="0.9 is the usual value")
 
 
-def _check_is_text(name: str, value: Value) -> None:
-    if not isinstance(value, str):
-        raise SpaceError(f"{name} = {value!r} is no name", fix=f"write e.g. {name}=choice(...) of names")
-
-
 def _extremes(found: Plain) -> tuple[Value, ...]:
+    """Returns the bounds of a numeric range, or all values of another."""
     if isinstance(found, Fixed):
         return (found.value,)
     if isinstance(found, Choice):

@@ -1,6 +1,6 @@
-"""The space of hyperparameters: name -> range, what a trial draws from it, and the space as data.
+"""The space of hyperparameters (name -> range): sampling, conditions, conversion to plain data.
 
-Ranges and their makers are in modules of their own; they are offered here too, as one vocabulary.
+The kinds of ranges and the functions that make them are re-exported here.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ Space = Mapping[str, Range]
 def sample(
     space: Space, generator: np.random.Generator, given: Mapping[str, Value] | None = None
 ) -> dict[str, Value]:
-    """One value for every name that exists, drawn in the order of the names' spelling.
+    """Draws a value for every name that exists, in alphabetical order.
 
-    Every name is drawn, also one whose condition turns out not to hold, so that conditions and given values
-    leave the draws of all other names alone.
+    Names whose condition does not hold are drawn too, so that conditions and given values do not change the
+    draws of other names.
 
     Args:
         space: the ranges.
-        generator: where the draws come from.
-        given: values that are not drawn; conditions follow them.
+        generator: the source of the draws.
+        given: values that are not drawn; conditions are decided by them. Default: none.
 
     Example:
         >>> sample({"hidden": Fixed(50), "l2": log_uniform(1e-3, 1e-1)}, np.random.default_rng(0))["hidden"]
@@ -54,7 +54,7 @@ def sample(
 
 
 def existing(space: Space, values: Mapping[str, Value]) -> dict[str, Value]:
-    """The values whose conditions hold; a condition on a name that does not exist does not hold.
+    """Keeps the values whose conditions hold; a condition on a name that does not exist does not hold.
 
     Example:
         >>> space = {"update": choice("sgd", "momentum"), "momentum": when("update", "momentum", 0.9)}
@@ -70,7 +70,7 @@ def existing(space: Space, values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def middle(space: Space) -> dict[str, Value]:
-    """The middle of every range, in its scale; the first option of a choice; what exists beside these.
+    """Returns the middle of every range in its scale, and the first option of a choice, for names that exist.
 
     Example:
         >>> middle({"learning_rate": log_uniform(1e-4, 1e-2), "act": choice("relu", "tanh")})
@@ -80,7 +80,7 @@ def middle(space: Space) -> dict[str, Value]:
 
 
 def variants(space: Space) -> Iterator[dict[str, Value]]:
-    """The middle of the space with every other option of every choice, one at a time.
+    """Yields the middle of the space with every other option of every choice, one at a time.
 
     Example:
         >>> list(variants({"act": choice("relu", "tanh"), "slope": when("act", "tanh", 0.1)}))
@@ -94,7 +94,7 @@ def variants(space: Space) -> Iterator[dict[str, Value]]:
 
 
 def _parents(space: Space, name: str) -> dict[str, Value]:
-    """Values of those that a name depends on, under which it exists."""
+    """Returns values of a name's parents under which it exists."""
     found = space[name]
     if not isinstance(found, When):
         return {}
@@ -102,7 +102,7 @@ def _parents(space: Space, name: str) -> dict[str, Value]:
 
 
 def searched(space: Space) -> dict[str, Numeric]:
-    """The numeric ranges, i.e. those that have edges, without their conditions.
+    """Returns the numeric ranges, i.e. those that have edges, without their conditions.
 
     Example:
         >>> list(searched({"hidden": Fixed(50), "l2": log_uniform(1e-3, 1e-1)}))
@@ -113,12 +113,12 @@ def searched(space: Space) -> dict[str, Numeric]:
 
 
 def as_data(space: Space) -> dict[str, Any]:
-    """The space as plain data, for the store."""
+    """Converts the space to plain data, for the store."""
     return {name: found.as_data() for name, found in space.items()}
 
 
 def from_data(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Range]:
-    """The inverse of ``as_data``.
+    """Makes a space of plain data; the inverse of ``as_data``.
 
     Example:
         >>> space = {"hidden": integer(10, 100, log=True), "act": choice("relu"), "l2": Fixed(0.1)}
@@ -129,22 +129,20 @@ def from_data(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Range]:
 
 
 def _range_from_data(entry: Mapping[str, Any]) -> Range:
-    found = _plain_from_data(entry)
+    found: Plain
+    if entry["kind"] == "fixed":
+        found = Fixed(entry["value"])
+    elif entry["kind"] == "choice":
+        found = Choice(tuple(entry["choices"]))
+    else:
+        found = Numeric(
+            entry["low"],
+            entry["high"],
+            log=entry["log"],
+            whole=entry["kind"] == "integer",
+            step=entry.get("step"),
+            natural_limit=entry.get("natural_limit", ""),
+        )
     if "when" not in entry:
         return found
     return When(entry["when"]["parent"], tuple(entry["when"]["values"]), found)
-
-
-def _plain_from_data(entry: Mapping[str, Any]) -> Plain:
-    if entry["kind"] == "fixed":
-        return Fixed(entry["value"])
-    if entry["kind"] == "choice":
-        return Choice(tuple(entry["choices"]))
-    return Numeric(
-        entry["low"],
-        entry["high"],
-        log=entry["log"],
-        whole=entry["kind"] == "integer",
-        step=entry.get("step"),
-        natural_limit=entry.get("natural_limit", ""),
-    )

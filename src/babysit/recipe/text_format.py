@@ -1,4 +1,4 @@
-"""How numbers and names are written and read: 1e-4, not 0.0001; ``name(option=value)``; near misses."""
+"""Text of numbers (1e-4, not 0.0001) and of names with options, ``name(option=value)``; hints for typos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from babysit.errors import SpaceError
 
 
 def number(value: float) -> str:
-    """A number as people write it: 1e-4 rather than 0.0001, 50 rather than 50.0.
+    """Formats a number as people write it: 1e-4 rather than 0.0001, 50 rather than 50.0.
 
     Example:
         >>> [number(value) for value in (1e-4, 4.2968e-4, 50.0, 0.25, 1e5)]
@@ -25,13 +25,13 @@ def number(value: float) -> str:
 
 
 def closest(name: str, known: Sequence[str]) -> str:
-    """A hint for a misspelt name: ``did you mean 'hidden'?``, or the list of known names."""
+    """Makes a hint for a misspelt name: ``did you mean 'hidden'?``, or the list of known names."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known names: {', '.join(known)}"
 
 
 class Scheme(NamedTuple):
-    """A named way of doing something, and its options."""
+    """A named scheme with its options."""
 
     name: str
     options: dict[str, Any]

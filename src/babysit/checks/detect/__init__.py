@@ -1,0 +1,1 @@
+"""Detectors of the checks, one module a subject."""

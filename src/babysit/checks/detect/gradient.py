@@ -1,4 +1,4 @@
-"""Is the gradient the slope of the loss? Along two directions, and entry by entry where they disagree."""
+"""Detector of a wrong gradient, measured along two directions and, where they disagree, entry by entry."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from babysit.seeding import derive, seeded
 from babysit.verdicts import Severity
 
 SECONDS = 0.03
-"""The longest that one float64 forward pass on three examples may take; slower models stay unchecked."""
+"""Longest time of one float64 forward pass on three examples. Slower models stay unchecked."""
 
 PATIENCE = 10
-"""Times that, where a backward of the author's own gives a reason to look."""
+"""Factor on that time where the user's own backward gives a reason to check."""
 
 AT_KINK = 0.2
-"""The relative error that counts where a corner lies within the step: of the many units of a network a few
-change sides, which moves the slope by about their share."""
+"""Relative error that counts where a kink lies within the step: a few of a network's many units change sides,
+which moves the slope by about their share."""
 
 _EXAMPLES = 3
 _ENTRIES = 3
@@ -42,18 +42,18 @@ _BENT = re.compile(
     r"grad|revers|adversar|straight|ste$|ste_|round|sign|quant|binar|heavi|stop|gumbel|surrog|spik|scale",
     re.IGNORECASE,
 )
-"""Names of functions whose backward is another function's on purpose: reversed, scaled, straight through."""
+"""Names of functions whose backward deviates on purpose: gradient reversed, scaled, straight through."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """The change of the loss along one direction of all parameters, both ways.
+    """The slope of the loss along one direction of all parameters, computed in two ways.
 
     Attributes:
         analytic: by backpropagation.
         numeric: by the centred difference.
-        rounding: by how much rounding may have moved that.
-        kink: a corner lies between the two evaluations.
+        rounding: largest rounding error of the difference.
+        kink: whether a kink lies between the two evaluations.
     """
 
     analytic: float
@@ -70,14 +70,14 @@ class Slope:
 
     @property
     def is_wrong(self) -> bool:
-        """True when the two disagree by more than a corner explains."""
+        """True where the two disagree by more than a kink explains."""
         return self.error > (AT_KINK if self.kink else WRONG)
 
 
 @detects(WRONG_GRADIENT, needs=(RUNS,))
 def wrong_gradient(measured: Measured) -> Detection | None:
-    """An autograd function of the author's own, and along most of three directions the loss changes by 1%
-    (20% at a kink) off what the gradient says, in float64; without such a function a quiet word.
+    """Finds a gradient that differs from the slope of the loss by 1% (20% at a kink) along most of three
+    directions, in float64; severity info without an autograd function of the user's.
     """
     slopes, seconds = _slopes(measured)
     wrong = [slope for slope in slopes if slope.is_wrong]
@@ -85,32 +85,29 @@ def wrong_gradient(measured: Measured) -> Detection | None:
     if len(slopes) < 2 or len(wrong) * 2 <= len(slopes):
         return None
     worst = max(wrong, key=lambda slope: slope.error)
-    found = _by_entry(measured, seconds)
+    found, own = _by_entry(measured, seconds), measured.own_functions
     names = found.named(Band.WRONG) if found else ()
+    cause = f"look at the backward of {', '.join(own)}"
+    if not own:
+        cause = "something is held constant, as by detach(), .data or no_grad()"
     return Detection(
         where=names[0] if names else "model",
-        message=f"the gradient{' of ' + named(list(names)) if names else ''} is not the slope of the loss"
-        f"{_blame(measured)}",
+        message=f"the gradient{' of ' + named(list(names)) if names else ''} is not the slope of the loss: "
+        f"{cause}",
         evidence=evidence(
             "gradient along a direction",
             worst.analytic,
             f"{worst.numeric:.4g}",
             "the loss's own change along it",
         ),
-        severity=Severity.INFO if _is_meant(measured, found) else None,
+        severity=Severity.INFO if _is_intended(measured, found) else None,
     )
 
 
-def _blame(measured: Measured) -> str:
-    if not measured.own_functions:
-        return ": something is held constant, as by detach(), .data or no_grad()"
-    return f": look at the backward of {', '.join(measured.own_functions)}"
+def _is_intended(measured: Measured, found: GradientReport | None) -> bool:
+    """Tells whether the difference may be intended: no backward of the user's, or one meant to deviate.
 
-
-def _is_meant(measured: Measured, found: GradientReport | None) -> bool:
-    """True without a backward of one's own, and with one that is there to bend the gradient.
-
-    A straight-through estimator gives a gradient where the loss has steps, and its own slope is 0.
+    A straight-through estimator gives a gradient where the loss has steps, and its slope is 0.
     """
     if not measured.own_functions or any(map(_BENT.search, measured.own_functions)):
         return True
@@ -120,7 +117,7 @@ def _is_meant(measured: Measured, found: GradientReport | None) -> bool:
 
 
 def _by_entry(measured: Measured, seconds: float) -> GradientReport | None:
-    """A few entries of every tensor; None where that takes too long."""
+    """Checks a few entries of every tensor; returns None where that takes too long."""
     sample, wanted = _sample(measured), measured.gradients
     if sample is None or len(wanted) * 4 * _ENTRIES * seconds > _SECONDS_TO_NAME:
         return None
@@ -130,7 +127,10 @@ def _by_entry(measured: Measured, seconds: float) -> GradientReport | None:
 
 
 def _slopes(measured: Measured) -> tuple[list[Slope], float]:
-    """Along some directions, and the seconds of one forward pass; nothing where float64 does not run."""
+    """Measures slopes along some directions, and the seconds of one forward pass.
+
+    There are none where the model does not run in float64, is too slow or not deterministic.
+    """
     sample = _sample(measured)
     if sample is None or sum(p.numel() for p in measured.program.model.parameters()) > _MOST_NUMBERS:
         return [], math.inf
@@ -140,8 +140,10 @@ def _slopes(measured: Measured) -> tuple[list[Slope], float]:
             objective = Objective(model, _loss_of(measured), *sample, seed)
             loss, _active = objective.watched()
             start = time.thread_time()
-            steady = _is_steady(objective, loss)
+            again, active = objective.watched()
             seconds = time.thread_time() - start
+            repeats = math.isfinite(again) and again == loss
+            steady = repeats and active.narrowed is None and bool(objective.parameters)
             if seconds > SECONDS * (PATIENCE if measured.own_functions else 1) or not steady:
                 return [], seconds
             objective.burn_in(1)  # away from the oddities of the first weights, such as a layer of zeros
@@ -166,21 +168,16 @@ def _sample(measured: Measured) -> tuple[Tensor, Tensor] | None:
 
 
 def _loss_of(measured: Measured) -> Callable[[Any, Tensor], Tensor]:
-    """The author's loss; a module of it in float64."""
+    """Returns the user's loss, in float64 where it is a module."""
     loss = measured.program.loss
     own = copy.deepcopy(loss).double() if isinstance(loss, nn.Module) else loss
     program = replace(measured.program, loss=own)
     return lambda outputs, targets: program_loss(program, outputs, targets)
 
 
-def _is_steady(objective: Objective, loss: float) -> bool:
-    again, active = objective.watched()
-    return math.isfinite(again) and again == loss and active.narrowed is None and bool(objective.parameters)
-
-
 @torch.no_grad()
 def _slope(objective: Objective, gradients: dict[str, Tensor], seed: int, number: int) -> Slope:
-    """Along a direction in which every tensor counts alike, so that a small gradient is judged too."""
+    """Measures the slope along a direction in which every tensor counts alike, however small its gradient."""
     generator = torch.Generator().manual_seed(derive(seed, "direction", number))
     kept = {name: p.detach().clone() for name, p in objective.parameters.items()}
     direction = {name: _direction(p, gradients[name], generator) for name, p in kept.items()}
@@ -188,7 +185,7 @@ def _slope(objective: Objective, gradients: dict[str, Tensor], seed: int, number
     found = _difference(objective, kept, direction, analytic, _STEP)
     if not (found.kink or found.is_wrong):
         return found
-    # A shorter step meets fewer corners, and the error of the difference falls with its square.
+    # A shorter step meets fewer kinks, and the error of the difference falls with its square.
     finer = _difference(objective, kept, direction, analytic, 0.1 * _STEP)
     return min(found, finer, key=lambda slope: (slope.kink, slope.error))
 

@@ -1,4 +1,4 @@
-"""Questions on what goes in: the inputs' scale, the labels' range and shape."""
+"""Detectors on inputs and targets: values, scale, range, type, shape and order."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ LARGE = 10.0
 """Root mean square above which inputs count as unscaled: standardized ones have 1, pixels 0-255 about 130."""
 
 TINY = 0.02
-"""Root mean square below which they count as scaled away: pixels divided by 255 twice have 0.002."""
+"""Root mean square below which inputs count as tiny: pixels divided by 255 twice have 0.002."""
 
 IMAGES = 4
-"""The axes of a batch of images: examples, channels, rows, columns."""
+"""Number of axes of a batch of images: examples, channels, rows, columns."""
 
 FEW = 30
-"""Fewer labels than this tell nothing about their balance."""
+"""Fewest labels whose balance is judged."""
 
 
 def _floating(value: Any) -> Tensor | None:
@@ -50,14 +50,14 @@ def _floating(value: Any) -> Tensor | None:
 
 @detects(INPUTS_NOT_FINITE)
 def inputs_not_finite(measured: Measured) -> Detection | None:
-    """Any NaN or infinity among the inputs: one poisons every weight at its first step."""
-    return _not_finite("inputs", [batch[0] for batch in measured.program.seen])
+    """Finds NaN or infinite inputs: one makes every weight NaN at the first step."""
+    return _not_finite("inputs", [batch[0] for batch in measured.program.all_batches])
 
 
 @detects(TARGETS_NOT_FINITE)
 def targets_not_finite(measured: Measured) -> Detection | None:
-    """Any NaN or infinity among the targets."""
-    return _not_finite("targets", [batch[1] for batch in measured.program.seen])
+    """Finds NaN or infinite targets."""
+    return _not_finite("targets", [batch[1] for batch in measured.program.all_batches])
 
 
 def _not_finite(what: str, values: list[Any]) -> Detection | None:
@@ -74,20 +74,20 @@ def _not_finite(what: str, values: list[Any]) -> Detection | None:
 
 @detects(INPUTS_CONSTANT)
 def inputs_constant(measured: Measured) -> Detection | None:
-    """All examples are equal."""
+    """Finds inputs that are equal for all examples."""
     x = measured.x
     if not isinstance(x, Tensor) or x.dim() < 2 or len(x) < 2 or not bool((x == x[:1]).all()):
         return None
     return Detection(
         where="inputs",
         message="every example is the same",
-        evidence=evidence("different examples", 1, "more", "nothing to tell"),
+        evidence=evidence("different examples", 1, "more", "nothing to distinguish"),
     )
 
 
 @detects(INPUTS_NOT_SCALED, needs=(RUNS,))
 def inputs_not_scaled(measured: Measured) -> Detection | None:
-    """Root mean square of the inputs above 10; a fault only where something else goes wrong."""
+    """Finds inputs with a root mean square above 10; a fault only where something else is wrong."""
     x = _floating(measured.x)
     size = 0.0 if x is None else float(x.double().square().mean().sqrt())
     if x is None or not LARGE < size < float("inf"):
@@ -102,7 +102,7 @@ def inputs_not_scaled(measured: Measured) -> Detection | None:
 
 @detects(INPUTS_TINY, needs=(RUNS,))
 def inputs_tiny(measured: Measured) -> Detection | None:
-    """Root mean square of the inputs below 0.02; a fault only where it does not learn."""
+    """Finds inputs with a root mean square below 0.02; a fault only where the model does not learn."""
     x = _floating(measured.x)
     size = 1.0 if x is None else float(x.double().square().mean().sqrt())
     if not 0 < size < TINY:
@@ -116,18 +116,19 @@ def inputs_tiny(measured: Measured) -> Detection | None:
 
 @detects(INPUTS_ALL_POSITIVE)
 def inputs_all_positive(measured: Measured) -> Detection | None:
-    """No input is negative."""
+    """Finds inputs of which none is negative."""
     x = _floating(measured.x)
     if x is None or float(x.min()) < 0 or not float(x.mean()) > 0.5 * float(x.std()):
         return None
-    what = "the images are all positive: subtract the mean image, or each channel's; no more is usual"
-    said = what if x.dim() == IMAGES else "the inputs are all positive, not centred"
-    return Detection(where="inputs", message=said, evidence=evidence("mean", float(x.mean()), "about 0"))
+    message = "the inputs are all positive, not centred"
+    if x.dim() == IMAGES:
+        message = "the images are all positive: subtract the mean image, or each channel's; no more is usual"
+    return Detection(where="inputs", message=message, evidence=evidence("mean", float(x.mean()), "about 0"))
 
 
 @detects(CONSTANT_FEATURES)
 def constant_features(measured: Measured) -> Detection | None:
-    """More than half of a table's columns never change."""
+    """Finds tables in which more than half of the columns never change."""
     tables = [x for x, _ in measured.program.batches if isinstance(x, Tensor) and x.dim() == 2]
     if not tables or sum(map(len, tables)) < FEW or len({x.shape[1] for x in tables}) > 1:
         return None
@@ -137,15 +138,13 @@ def constant_features(measured: Measured) -> Detection | None:
     return Detection(
         where="inputs",
         message=f"{share:.0%} of the features are the same in every example seen",
-        evidence=evidence(
-            "share of constant features", share, "below 0.5", "they tell no example from another"
-        ),
+        evidence=evidence("share of constant features", share, "below 0.5", "they distinguish no examples"),
     )
 
 
 @detects(TARGETS_NOT_SCALED, needs=(RUNS,))
 def targets_not_scaled(measured: Measured) -> Detection | None:
-    """Targets of 20 times the outputs, or a thousandth; a fault only where it does not learn."""
+    """Finds targets of 20 times the outputs' size or a thousandth; a fault only where it does not learn."""
     call = measured.call
     if call is None or call.kind != "regression" or not call.target.is_floating_point():
         return None
@@ -161,32 +160,31 @@ def targets_not_scaled(measured: Measured) -> Detection | None:
 
 
 def _one_target(measured: Measured) -> tuple[int, Tensor] | None:
-    """Returns how many examples the first batches hold and their target, where all have the same."""
+    """Returns the number of examples in the first batches and their target, where all have the same."""
     targets = [y for _, y in measured.program.batches if isinstance(y, Tensor) and y.dim() > 0]
     count = sum(map(len, targets))
-    y = targets[0] if targets else None
-    return (
-        (count, y) if y is not None and count >= FEW and all(_is_one(other, y) for other in targets) else None
-    )
+    if count < FEW or not all(_all_equal_first(other, targets[0]) for other in targets):
+        return None
+    return count, targets[0]
 
 
 @detects(CONSTANT_LABELS)
 def constant_labels(measured: Measured) -> Detection | None:
-    """200 class labels or more in random order, and all of them are one class."""
+    """Finds 200 class labels or more in random order that are all one class."""
     one = _one_target(measured)
     if one is None or not measured.program.shuffled or not _is_all_one_class(measured):
         return None
+    count = sum(len(y) for _, y in measured.program.all_batches)
     return Detection(
         where="targets",
-        message=f"{sum(len(y) for _, y in measured.program.seen)} examples in random order all have target "
-        f"{_shown(one[1])}: how are labels read?",
-        evidence=evidence("different targets", 1, "2 or more", "one class is nothing to tell apart"),
+        message=f"{count} examples in random order all have target {_shown(one[1])}: how are labels read?",
+        evidence=evidence("different targets", 1, "2 or more", "one class leaves nothing to learn"),
     )
 
 
 @detects(DATA_NOT_SHUFFLED)
 def data_not_shuffled(measured: Measured) -> Detection | None:
-    """30 examples or more in a row with the same target, or labels that change a tenth as often as in
+    """Finds 30 examples or more in a row with the same target, or labels that change a tenth as often as in
     random order.
     """
     one, shuffled = _one_target(measured), measured.program.shuffled
@@ -197,7 +195,7 @@ def data_not_shuffled(measured: Measured) -> Detection | None:
         where="targets",
         message=f"the first {one[0]} examples all have target {_shown(one[1])}: {why}",
         evidence=evidence(
-            "different targets", 1, "2 or more", "batches of one kind teach to forget the others"
+            "different targets", 1, "2 or more", "a batch of one class makes the model forget the others"
         ),
         severity=Severity.INFO if shuffled else None,
     )
@@ -208,25 +206,25 @@ def _shown(y: Tensor) -> str:
 
 
 MANY = 200
-"""So many labels alike in random order: another class would be rarer than one in a hundred or so."""
+"""Equal labels in random order from which another class would be rarer than about one in a hundred."""
 
 
 def _is_all_one_class(measured: Measured) -> bool:
-    """True when all class numbers read are one, and it is a layer that scores the classes.
+    """Tells whether all class numbers that were read are equal, and a layer scores the classes.
 
-    Which of several pairs is the true one may well be told by a constant: the first.
+    Scores that compare pairs of examples may have equal labels: the first pair is always the true one.
     """
-    call, read = measured.call, measured.program.seen
+    call, read = measured.call, measured.program.all_batches
     if call is None or call.kind not in ("softmax", "log probabilities") or compares_examples(call.input):
         return False
     labels = [y for _, y in read if isinstance(y, Tensor) and y.dim() == 1 and not y.is_floating_point()]
     together = len(labels) == len(read) and sum(map(len, labels)) >= MANY
-    return together and all(_is_one(other, labels[0]) for other in labels)
+    return together and all(_all_equal_first(other, labels[0]) for other in labels)
 
 
 def _sorted_labels(measured: Measured) -> Detection | None:
-    """Neighbours share their class ten times as often as in random order."""
-    call, read = measured.call, measured.program.seen
+    """Finds labels that change a tenth as often as in random order."""
+    call, read = measured.call, measured.program.all_batches
     if call is None or call.kind == "regression" or measured.program.shuffled:
         return None
     labels = [y for _, y in read if isinstance(y, Tensor) and y.dim() == 1]
@@ -243,29 +241,31 @@ def _sorted_labels(measured: Measured) -> Detection | None:
         message=f"the {len(order)} labels read come sorted: they change {changes} times, in random order "
         f"about {expected:.0f} times",
         evidence=evidence(
-            "changes of label", changes, f"about {expected:.0f}", "each class makes forget the others"
+            "changes of label",
+            changes,
+            f"about {expected:.0f}",
+            "a batch of one class makes the model forget the others",
         ),
     )
 
 
-def _is_one(targets: Tensor, others: Tensor) -> bool:
+def _all_equal_first(targets: Tensor, others: Tensor) -> bool:
     return targets.shape[1:] == others.shape[1:] and bool((targets == others[:1]).all())
 
 
 @detects(LABELS_OUTSIDE_RANGE)
 def labels_outside_range(measured: Measured) -> Detection | None:
-    """Class labels from 0 to C - 1, binary targets from 0 to 1."""
-    return next((seen for call in measured.calls if (seen := _outside(measured, call))), None)
-
-
-def _outside(measured: Measured, call: LossCall) -> Detection | None:
-    if call.kind in ("binary", "probabilities"):
-        return _beyond(call.target, 0, 1)
-    if call.kind == "regression" or call.target.is_floating_point():
-        return None
-    ignored = call.options.get("ignore_index", -100)
-    labels = call.target[call.target != ignored]
-    return _beyond(labels, 0, measured.classes(call) - 1)
+    """Finds class labels outside 0 to C - 1, and binary targets outside 0 to 1."""
+    for call in measured.calls:
+        found = None
+        if call.kind in ("binary", "probabilities"):
+            found = _beyond(call.target, 0, 1)
+        elif call.kind != "regression" and not call.target.is_floating_point():
+            labels = call.target[call.target != call.options.get("ignore_index", -100)]
+            found = _beyond(labels, 0, measured.classes(call) - 1)
+        if found:
+            return found
+    return None
 
 
 def _beyond(target: Tensor, low: float, high: float) -> Detection | None:
@@ -282,31 +282,32 @@ def _beyond(target: Tensor, low: float, high: float) -> Detection | None:
 
 @detects(LABELS_OF_WRONG_TYPE)
 def labels_of_wrong_type(measured: Measured) -> Detection | None:
-    """Cross-entropy takes int64 class numbers, one a prediction, or probabilities of the scores' shape."""
-    return next((seen for call in measured.calls if (seen := _mistyped(call))), None)
-
-
-def _mistyped(call: LossCall) -> Detection | None:
-    if call.kind not in ("softmax", "log probabilities"):
-        return None
-    target, scores = call.target, call.input
-    as_probabilities = target.shape == scores.shape and target.is_floating_point()
-    fits = target.shape == scores.shape[:1] + scores.shape[2:] or scores.dim() == 1
-    if as_probabilities or (target.dtype == torch.int64 and fits) or _is_class_last(call):
-        return None
-    return Detection(
-        where="targets",
-        message=f"the labels are {str(target.dtype).removeprefix('torch.')} of shape {tuple(target.shape)}; "
-        f"the loss takes int64 of shape {tuple(scores.shape[:1] + scores.shape[2:])}",
-        evidence=evidence(
-            "axes of the labels", target.dim(), str(scores.dim() - 1), "class numbers, not one-hot"
-        ),
-    )
+    """Finds labels for cross-entropy that are neither int64 class numbers, one a prediction, nor
+    probabilities of the scores' shape.
+    """
+    for call in measured.calls:
+        if call.kind not in ("softmax", "log probabilities"):
+            continue
+        target, scores = call.target, call.input
+        wanted = scores.shape[:1] + scores.shape[2:]
+        as_probabilities = target.shape == scores.shape and target.is_floating_point()
+        as_numbers = target.dtype == torch.int64 and (target.shape == wanted or scores.dim() == 1)
+        if as_probabilities or as_numbers or _is_class_last(call):
+            continue
+        return Detection(
+            where="targets",
+            message=f"the labels are {str(target.dtype).removeprefix('torch.')} of shape "
+            f"{tuple(target.shape)}; the loss takes int64 of shape {tuple(wanted)}",
+            evidence=evidence(
+                "axes of the labels", target.dim(), str(scores.dim() - 1), "class numbers, not one-hot"
+            ),
+        )
+    return None
 
 
 @detects(CLASSES_ON_LAST_AXIS)
 def classes_on_last_axis(measured: Measured) -> Detection | None:
-    """Scores (N, T, C) where cross-entropy takes (N, C, T)."""
+    """Finds scores of shape (N, T, C) where cross-entropy takes (N, C, T)."""
     for call in measured.calls:
         if call.kind in ("softmax", "log probabilities") and _is_class_last(call):
             given, taken = tuple(call.input.shape), (*call.target.shape[:1], "C", *call.target.shape[1:])
@@ -323,10 +324,10 @@ def _is_class_last(call: LossCall) -> bool:
 
 @detects(NUMBERS_OF_WRONG_TYPE)
 def numbers_of_wrong_type(measured: Measured) -> Detection | None:
-    """Inputs or targets whose dtype the model or the loss refuses."""
-    said = measured.error.lower()
+    """Finds inputs or targets whose dtype the model or the loss refuses."""
+    error = measured.error.lower()
     own = next((p.dtype for p in measured.program.model.parameters()), torch.float32)
-    if "dtype" not in said and "scalar type" not in said:
+    if "dtype" not in error and "scalar type" not in error:
         return None
     for what, value in (("inputs", measured.x), ("targets", measured.y)):
         if (

@@ -1,4 +1,4 @@
-"""Do the labels belong to the inputs: balance, labels that are unrelated to them, labels off by one."""
+"""Detectors on labels: balance, labels unrelated to the inputs, labels shifted against them."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from babysit.diagnosis.problems.data import LABELS_SHIFTED, LABELS_UNBALANCED, L
 from babysit.verdicts import Severity
 
 UNBALANCED = 0.9
-"""Share of one class from which an accuracy says little: it is at 0.9 without a look at the inputs."""
+"""Share of one class above which accuracy says little: always answering it scores 0.9."""
 
 NARROW = 0.5
-"""Share of C that exp(entropy) must reach, the number of classes in use (TheDeepChecker, Ben Braiek 2023)."""
+"""Share of C that exp(entropy), the classes in use, must reach (TheDeepChecker, Ben Braiek 2023)."""
 
 CLUSTERED = 0.8
 """Distance to the nearest neighbour, over that in shuffled and in Gaussian data of the same spread. Measured
 on 512 rows: digits, wine, iris, breast cancer, blobs and Fashion-MNIST 0.66 to 0.79, CIFAR-10 0.90, noise
-1.0; there nearest neighbours share their label in 73% to 100%, in CIFAR-10 in 23%."""
+1.0. In the first group 73% to 100% of nearest neighbours share their label, in CIFAR-10 23%."""
 
 SOMEWHAT = 0.95
-"""The same, for a quiet word."""
+"""The same ratio for a finding of severity info."""
 
 _ROWS = 512
 _LEAST_ROWS, _SURE_ROWS = 100, 300
-_DIRECTIONS = 128  # onto which long inputs are projected, which keeps distances within about a tenth
+_DIRECTIONS = 128  # long inputs are projected onto as many, which keeps distances within about a tenth
 _SHIFTS = (1, -1, 2, -2)
 
 
 @detects(LABELS_UNBALANCED, needs=(RUNS,))
 def labels_unbalanced(measured: Measured) -> Detection | None:
-    """More than 90% of the labels are one class, or exp(entropy) is below half of the classes."""
+    """Finds labels of which over 90% are one class, or whose exp(entropy) is below half of the classes."""
     call = measured.call
     if call is None or call.kind not in ("softmax", "log probabilities", "binary", "probabilities"):
         return None
@@ -48,24 +48,21 @@ def labels_unbalanced(measured: Measured) -> Detection | None:
     narrow = len(shares) > 2 and count >= 10 * len(shares) and used < NARROW * len(shares)
     if count < FEW or largest == 1 or not (largest > UNBALANCED or narrow):
         return None
-    floor = f"{measured.prior:.3g} beside {measured.chance:.3g}" if _known(measured) else "lower"
+    floor = "lower"
+    if measured.prior is not None and measured.chance is not None:
+        floor = f"{measured.prior:.3g} beside {measured.chance:.3g}"
     return Detection(
         where="targets",
         message=f"{largest:.0%} of the labels are one class: always answering it is as accurate, "
-        f"and knowing the "
-        f"shares alone makes the loss {floor} for equal scores",
+        f"and knowing the shares alone makes the loss {floor} for equal scores",
         evidence=evidence(
             "largest class", largest, f"about {1 / len(shares):.2g}", f"{used:.2g} classes in use"
         ),
     )
 
 
-def _known(measured: Measured) -> bool:
-    return measured.prior is not None and measured.chance is not None
-
-
 def _shares(measured: Measured, call: LossCall) -> tuple[Tensor, int]:
-    """The share of each class among all labels that were read, and how many those are."""
+    """Returns the share of each class among all labels that were read, and the number of labels."""
     labels = _all_labels(measured, call)
     if call.kind in ("binary", "probabilities"):
         positive = float(labels.double().clamp(0, 1).mean()) if labels.numel() else 0.0
@@ -78,25 +75,25 @@ def _shares(measured: Measured, call: LossCall) -> tuple[Tensor, int]:
 
 
 def _all_labels(measured: Measured, call: LossCall) -> Tensor:
-    """Those of every batch read, where the loss is given the targets as they are; else the sample's."""
+    """Returns the labels of every batch read, or of the sample where the loss changes the targets."""
     given = measured.y
     same = isinstance(given, Tensor) and given.shape == call.target.shape
     if not same or not bool((given.to(call.target.dtype) == call.target).all()):
         return call.target.flatten() if not call.target.is_floating_point() else call.target
     labels = torch.cat(
-        [y.to(call.target.dtype) for _, y in measured.program.seen if y.shape[1:] == given.shape[1:]]
+        [y.to(call.target.dtype) for _, y in measured.program.all_batches if y.shape[1:] == given.shape[1:]]
     )
     return labels if labels.is_floating_point() else labels.flatten()
 
 
 @dataclass(frozen=True, slots=True)
 class _Neighbours:
-    """What nearest neighbours say of the labels.
+    """Nearest neighbours among some hundred examples.
 
     Attributes:
-        x, y: the rows looked at, in the order of reading, and their classes.
-        nearest: each row's nearest neighbour.
-        distance: to it.
+        x, y: the examples, one a row in the order of reading, and their classes.
+        nearest: index of each row's nearest neighbour.
+        distance: distance to it.
     """
 
     x: Tensor
@@ -106,37 +103,37 @@ class _Neighbours:
 
     @property
     def chance(self) -> float:
-        """How often two rows drawn at random have the same class."""
+        """Probability that two rows drawn at random have the same class."""
         shares = torch.bincount(self.y).double() / len(self.y)
         return float(shares.square().sum())
 
     @property
     def noise(self) -> float:
-        """The standard deviation of an agreement by chance."""
+        """Standard deviation of an agreement by chance."""
         return math.sqrt(self.chance * (1 - self.chance) / len(self.y))
 
     def agreement(self, labels: Tensor) -> float:
-        """How often a row and its nearest neighbour have the same class."""
+        """Returns the share of rows whose nearest neighbour has the same class."""
         return float((labels == labels[self.nearest]).double().mean())
 
     def is_chance(self, agreement: float) -> bool:
-        """True when it is within the noise, above and below: well below chance would be a relation too."""
+        """Tells whether an agreement is within the noise: one well below chance would be a relation too."""
         return abs(agreement - self.chance) < 3 * self.noise
 
 
 @detects(LABELS_UNRELATED, needs=(RUNS,))
 def labels_unrelated(measured: Measured) -> Detection | None:
-    """Inputs that cluster (nearest neighbours at 0.8 of their distance in noise of the same spread), and
-    neither neighbours nor a linear classifier agree in the label more than by chance; up to 0.95 a
-    quiet word.
+    """Finds inputs that cluster (nearest neighbours at 0.8 of their distance in noise of the same spread),
+    yet neither neighbours nor a linear classifier agree in the label more than by chance; severity info
+    up to 0.95.
     """
     found = _neighbours(measured)
     if found is None:
         return None
     agreement = found.agreement(found.y)
-    if not found.is_chance(agreement) or _is_seen_by_a_line(found):
+    if not found.is_chance(agreement) or _is_linearly_predictable(found):
         return None
-    structure = _structure(found)
+    structure = _relative_distance(found)
     if structure > SOMEWHAT:
         return None
     classes = len(torch.unique(found.y))
@@ -154,8 +151,8 @@ def labels_unrelated(measured: Measured) -> Detection | None:
 
 @detects(LABELS_SHIFTED, needs=(RUNS,))
 def labels_shifted(measured: Measured) -> Detection | None:
-    """Nearest neighbours agree in the label by chance, and ten standard errors above it once the labels
-    move by one or two places; a quiet word where the data may be a series.
+    """Finds labels that agree with nearest neighbours only by chance, and ten standard errors above it once
+    they are moved by one or two places; severity info where the data may be a series.
     """
     found = _neighbours(measured)
     if found is None or not found.is_chance(found.agreement(found.y)):
@@ -165,7 +162,7 @@ def labels_shifted(measured: Measured) -> Detection | None:
     clear = found.chance + 10 * found.noise
     if not agreements[shift] > max(clear, found.chance + 0.25 * (1 - found.chance)):
         return None
-    # What comes next is a fair question about a series, but not about images.
+
     places = f"{abs(shift)} {'place' if abs(shift) == 1 else 'places'}"
     return Detection(
         where="targets",
@@ -177,19 +174,20 @@ def labels_shifted(measured: Measured) -> Detection | None:
             f"{agreements[shift]:.2g}",
             f"as with the labels moved by {places}",
         ),
+        # To predict the next label is a sound task for a series, but not for images.
         severity=None if measured.x.dim() == IMAGES else Severity.INFO,
     )
 
 
 def _neighbours(measured: Measured) -> _Neighbours | None:
-    """The nearest neighbours of some hundred examples; None without numbers and classes."""
+    """Finds the nearest neighbours of some hundred examples, once; None without numbers and classes."""
     if measured.neighbours is None:
-        measured.neighbours = (_looked_up(measured),)
+        measured.neighbours = (_nearest_neighbours(measured),)
     found: _Neighbours | None = measured.neighbours[0]
     return found
 
 
-def _looked_up(measured: Measured) -> _Neighbours | None:
+def _nearest_neighbours(measured: Measured) -> _Neighbours | None:
     rows = _rows(measured)
     if rows is None:
         return None
@@ -205,15 +203,18 @@ def _looked_up(measured: Measured) -> _Neighbours | None:
 
 
 def _rows(measured: Measured) -> tuple[Tensor, Tensor] | None:
+    """Returns some hundred different examples as rows of numbers, and their labels."""
     call, x, y = measured.call, measured.x, measured.y
-    labelled = call is not None and call.kind not in ("regression",)
+    labelled = call is not None and call.kind != "regression"
     if not labelled or not isinstance(x, Tensor) or not isinstance(y, Tensor) or x.dim() < 2:
         return None
     numbers = x.is_floating_point() or x.dtype == torch.uint8
     if not numbers or y.dim() == 0 or y.numel() != len(y) or len(y) != len(x):
         return None
     fitting = [
-        b for b in measured.program.seen if b[0].shape[1:] == x.shape[1:] and b[1].shape[1:] == y.shape[1:]
+        b
+        for b in measured.program.all_batches
+        if b[0].shape[1:] == x.shape[1:] and b[1].shape[1:] == y.shape[1:]
     ]
     xs, ys = [], []
     for inputs, labels in fitting:
@@ -222,12 +223,12 @@ def _rows(measured: Measured) -> tuple[Tensor, Tensor] | None:
         if sum(map(len, xs)) >= _ROWS:
             break
     rows, found = torch.cat(xs)[:_ROWS].flatten(1).float(), torch.cat(ys)[:_ROWS].flatten()
-    rows, found = _different(rows, found)
+    rows, found = _unique(rows, found)
     return (rows, found) if len(found) >= _LEAST_ROWS else None
 
 
-def _different(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Each pair of input and label once, in order: a batch that is read twice is its own neighbour."""
+def _unique(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Keeps each pair of input and label once, in order: a row that is read twice is its own neighbour."""
     _, where = torch.unique(torch.cat([x, y[:, None].to(x.dtype)], 1), dim=0, return_inverse=True)
     first = torch.full((int(where.max()) + 1,), len(x), dtype=torch.long, device=x.device)
     order = torch.arange(len(x), device=x.device)
@@ -237,6 +238,7 @@ def _different(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _projected(x: Tensor, measured: Measured) -> Tensor:
+    """Centres the data, standardizes the columns of a table, and projects long rows at random."""
     x = x - x.mean(0)
     if measured.x.dim() == 2:
         spread = x.std(0)
@@ -249,21 +251,17 @@ def _projected(x: Tensor, measured: Measured) -> Tensor:
     return found
 
 
-def _structure(found: _Neighbours) -> float:
-    """Distance to the nearest neighbour, over that in data without clusters; the larger of two ratios."""
+def _relative_distance(found: _Neighbours) -> float:
+    """Returns the distance to the nearest neighbour over that in data without clusters."""
     x, generator = found.x, torch.Generator().manual_seed(0)
     order = torch.rand(x.shape, generator=generator).argsort(0).to(x.device)
     gaussian = torch.randn(len(x), len(x), generator=generator).to(x.device) @ x / len(x) ** 0.5
-    plain = [_nearest(x.gather(0, order)), _nearest(gaussian)]
-    return float(found.distance.median()) / max(min(plain), 1e-12)
+    plain = [torch.cdist(a, a).fill_diagonal_(math.inf).min(1).values for a in (x.gather(0, order), gaussian)]
+    return float(found.distance.median()) / max(min(float(each.median()) for each in plain), 1e-12)
 
 
-def _nearest(x: Tensor) -> float:
-    return float(torch.cdist(x, x).fill_diagonal_(math.inf).min(1).values.median())
-
-
-def _is_seen_by_a_line(found: _Neighbours) -> bool:
-    """True where a linear classifier, fitted to one half, does better than chance on the other."""
+def _is_linearly_predictable(found: _Neighbours) -> bool:
+    """Tells whether a linear classifier, fitted to one half, does better than chance on the other."""
     half = len(found.y) // 2
     x = torch.cat([found.x, torch.ones_like(found.x[:, :1])], 1).double()
     hot = torch.nn.functional.one_hot(found.y).double()
@@ -273,7 +271,7 @@ def _is_seen_by_a_line(found: _Neighbours) -> bool:
     answers = (scores + hot[:half].mean(0)).argmax(1)
     right = float((answers == found.y[half:]).double().mean())
     best = float(hot[half:].mean(0).max())
-    # Beside the largest class, what answers of these shares would get right by chance counts too.
+    # Better than always answering the largest class, or than random answers of these shares.
     shares = torch.nn.functional.one_hot(answers, hot.shape[1]).double().mean(0)
     by_chance = float((shares * hot[half:].mean(0)).sum())
     noise = math.sqrt(max(by_chance * (1 - by_chance), 1e-6) / (len(found.y) - half))

@@ -1,4 +1,4 @@
-"""Questions on learning: the learning rate, the weight decay, and a few examples by heart."""
+"""Detectors on learning: the learning rate, the weight decay, and memorizing a few examples."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ENOUGH_EXAMPLES = Need[Measured](
 
 @detects(CANNOT_OVERFIT, severity=Severity.WARNING, needs=(RUNS, KNOWN_RANGE, ENOUGH_EXAMPLES))
 def cannot_overfit(measured: Measured) -> Detection | None:
-    """After 150 updates half of the loss on twenty examples is left, and no longer falls."""
+    """Finds a loss on twenty examples of which half is left after 150 updates, and that no longer falls."""
     found = learn(measured)
     losses, chance, best = found.memorizing, measured.chance or 0.0, measured.best or 0.0
     if not losses:
@@ -74,7 +74,7 @@ def cannot_overfit(measured: Measured) -> Detection | None:
 
 @detects(LEARNING_RATE_ZERO, needs=(OPTIMIZER,))
 def learning_rate_zero(measured: Measured) -> Detection | None:
-    """The rate of every parameter group is 0, and no schedule is to raise it."""
+    """Finds a learning rate of 0 in every parameter group, which no schedule will raise."""
     if learn(measured).rate != 0:
         return None
     return Detection(
@@ -86,7 +86,7 @@ def learning_rate_zero(measured: Measured) -> Detection | None:
 
 @detects(LEARNING_RATE_TOO_HIGH, needs=(RUNS, OPTIMIZER))
 def learning_rate_too_high(measured: Measured) -> Detection | None:
-    """In 60 steps on a copy the loss does not fall, and at a lower rate it does."""
+    """Finds a loss that does not fall in 60 steps on a copy, and does at a lower learning rate."""
     found, own = _tried(measured)
     if own.fall >= STILL and not is_at_chance(own, measured):
         return _nothing(own)
@@ -107,7 +107,7 @@ def learning_rate_too_high(measured: Measured) -> Detection | None:
 
 @detects(LEARNING_RATE_TOO_LOW, needs=(RUNS, OPTIMIZER))
 def learning_rate_too_low(measured: Measured) -> Detection | None:
-    """In 60 steps on a copy the loss moves by less than 0.2%, and at ten times the rate or more by 5%."""
+    """Finds losses that move by less than 0.2% in 60 steps on a copy, by 5% at ten times the rate or more."""
     found, own = _tried(measured)
     if found.rate == 0 or abs(own.fall) >= STILL * own.steps / STEPS:
         return _nothing(own)
@@ -128,7 +128,7 @@ def learning_rate_too_low(measured: Measured) -> Detection | None:
 
 @detects(LEARNS_AT_NO_RATE, needs=(RUNS, OPTIMIZER))
 def learns_at_no_rate(measured: Measured) -> Detection | None:
-    """No rate from a thousandth to 1e5 times the user's lowers the loss by 5% in 60 steps."""
+    """Finds no rate from a thousandth to 1e5 times the user's that lowers the loss by 5% in 60 steps."""
     found, own = _tried(measured)
     if found.rate == 0 or is_well(own, measured) or len(found.attempts) <= len(FACTORS):
         return _nothing(own)
@@ -146,7 +146,7 @@ def learns_at_no_rate(measured: Measured) -> Detection | None:
 
 @detects(REGULARIZATION_TOO_STRONG, needs=(RUNS, OPTIMIZER))
 def weight_decay_too_strong(measured: Measured) -> Detection | None:
-    """Without weight decay the loss falls by a tenth in a few steps, with it by a third of that."""
+    """Finds a loss that falls by a tenth in a few steps without weight decay, by a third of that with it."""
     found, own = _tried(measured)
     without = found.undecayed
     if without is None:
@@ -174,14 +174,14 @@ def _tried(measured: Measured) -> tuple[Learning, Attempt]:
 
 
 def _nothing(own: Attempt) -> Detection | None:
-    """Answers "no", unless too few steps were made to tell."""
+    """Returns None, unless too few steps were made to judge."""
     if own.is_short:
         raise UnansweredError(f"{own.steps} of {STEPS} steps fitted into {SECONDS:g} s of processor time")
     return None
 
 
 def _fall_below_chance(tried: Attempt, measured: Measured) -> float:
-    """Returns the share gone of the first loss, or of chance where that is lower: zero weights reach it."""
+    """Returns the share gone of the first loss, or of chance where that is lower, as with zero weights."""
     start = min(tried.before, measured.chance or tried.before)
     if not math.isfinite(tried.after) or start <= 0:
         return tried.fall

@@ -1,4 +1,4 @@
-"""How the loss is put together: summed or averaged over the batch, and what regularization adds to it."""
+"""Detectors on the form of the loss: its reduction over the batch, and its regularization."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from babysit.diagnosis.problems.rate import REGULARIZATION_TOO_STRONG
 from babysit.loss_graph import nodes_of
 
 DOMINATES = 10.0
-"""Times the data's gradient from which the penalty's alone decides where the weights go: to zero, since the
-data keeps a weight from shrinking only while its own gradient is of the same size. At 2 it is called a fault
-of a running training (TheDeepChecker); before training the data's gradient may still grow."""
+"""Ratio of the penalty's gradient to the data's above which the penalty alone moves the weights, to zero: the
+data keeps a weight from shrinking only while its gradient is of the same size. In a running training 2 counts
+as a fault (TheDeepChecker); before training the data's gradient may still grow."""
 
 _SCALE_FREE = ("Adam", "NAdam", "RAdam", "Adamax", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Lion")
-_USUAL_DECAY = {"AdamW": 0.01}  # what nobody chose
+_DEFAULT_DECAY = {"AdamW": 0.01}  # which the user did not choose
 
 
 @detects(SUMMED_LOSS, needs=(RUNS,))
 def summed_loss(measured: Measured) -> Detection | None:
-    """The loss of a batch read twice is twice as large; a fault only where the rate is too high."""
+    """Finds a loss that doubles when the batch is repeated; a fault only where the rate is too high."""
     ratio = _when_doubled(measured)
     named = any(call.options.get("reduction") == "sum" for call in measured.calls)
     if not (named if ratio is None else abs(ratio - 2) < 0.01):
@@ -50,7 +50,7 @@ def summed_loss(measured: Measured) -> Detection | None:
 
 @detects(LOSS_DIVIDED_TWICE, needs=(RUNS,))
 def loss_divided_twice(measured: Measured) -> Detection | None:
-    """The loss of a batch read twice is half as large; a fault only where the rate is too low."""
+    """Finds a loss that halves when the batch is repeated; a fault only where the rate is too low."""
     ratio = _when_doubled(measured)
     if ratio is None or abs(ratio - 0.5) > 0.005:
         return None
@@ -66,7 +66,7 @@ def loss_divided_twice(measured: Measured) -> Detection | None:
 
 @detects(LOSS_NOT_REDUCED, needs=(RUNS,))
 def loss_not_reduced(measured: Measured) -> Detection | None:
-    """The loss returns more than one number."""
+    """Finds a loss that returns more than one number."""
     loss = _of_loss(measured, measured.outputs, measured.y)
     if loss is None or loss.numel() < 2:
         return None
@@ -83,6 +83,7 @@ def _first_size(measured: Measured) -> int:
 
 
 def _effect(measured: Measured, factor: float) -> str:
+    """Words the effect on the learning rate of a loss that is larger than the mean by a factor."""
     optimizers = measured.program.optimizers
     if not optimizers or factor == 1:
         return ""
@@ -93,7 +94,7 @@ def _effect(measured: Measured, factor: float) -> str:
 
 
 def _when_doubled(measured: Measured) -> float | None:
-    """The loss of the same outputs and targets twice over, over that of once; None where nobody can say."""
+    """Returns the loss of repeated outputs and targets over that of single ones; None where it is unknown."""
     outputs, y = measured.outputs, measured.y
     if outputs is None or not isinstance(y, Tensor) or outputs.dim() == 0 or y.dim() == 0:
         return None
@@ -107,7 +108,7 @@ def _when_doubled(measured: Measured) -> float | None:
 
 
 def _of_loss(measured: Measured, outputs: Tensor | None, y: Any) -> Tensor | None:
-    """The author's loss of constant outputs; None where it takes something else."""
+    """Computes the user's loss of constant outputs; returns None where it takes other arguments."""
     if outputs is None:
         return None
     try:
@@ -120,15 +121,15 @@ def _of_loss(measured: Measured, outputs: Tensor | None, y: Any) -> Tensor | Non
 
 @dataclass(frozen=True, slots=True)
 class _Penalty:
-    """What a loss adds for the parameters themselves, whatever the outputs.
+    """A penalty on the parameters in the loss, independent of the outputs.
 
     Attributes:
-        count: how many parameters it holds down.
-        slope: by how much it rises as they all grow by their own size.
-        size: the norm of its gradient.
-        strength: l2 as in 1/2 * l2 * sum(W^2), and None where it has another form.
+        count: number of parameters in it.
+        slope: its change as all of them grow by their own size.
+        size: norm of its gradient.
+        strength: l2, where it is 1/2 * l2 * sum(W^2); None where it has another form.
         value: 1/2 * l2 * sum(W^2); 0 where it has another form.
-        data: the norm of the gradient without it.
+        data: norm of the gradient without it.
     """
 
     count: int
@@ -141,7 +142,7 @@ class _Penalty:
 
 @detects(PENALTY_IN_LOSS, needs=(RUNS,))
 def penalty_in_loss(measured: Measured) -> Detection | None:
-    """A fact: the loss rises with the parameters themselves, by how much, and its l2."""
+    """Finds a loss that rises with the parameters themselves, and reports its l2; no fault."""
     found = _penalty(measured)
     if found is None or found.slope <= 0:
         return None
@@ -156,7 +157,7 @@ def penalty_in_loss(measured: Measured) -> Detection | None:
 
 @detects(REGULARIZATION_TOO_STRONG, needs=(RUNS,))
 def penalty_too_strong(measured: Measured) -> Detection | None:
-    """The gradient of the penalty in the loss is ten times the data's: 2 is called dominating in training."""
+    """Finds a penalty in the loss whose gradient is ten times the data's."""
     found = _penalty(measured)
     if found is None or found.slope <= 0 or not _ratio(found) > DOMINATES:
         return None
@@ -170,7 +171,7 @@ def penalty_too_strong(measured: Measured) -> Detection | None:
 
 @detects(PENALTY_LOWERS_LOSS, needs=(RUNS,))
 def penalty_lowers_loss(measured: Measured) -> Detection | None:
-    """With the outputs held constant the loss falls as the parameters grow."""
+    """Finds a loss that falls as the parameters grow, with the outputs held constant."""
     found = _penalty(measured)
     if found is None or not found.slope < -1e-6 * abs(measured.loss):
         return None
@@ -188,7 +189,7 @@ def _ratio(found: _Penalty) -> float:
 
 
 def _penalty(measured: Measured) -> _Penalty | None:
-    """Looks behind the loss of constant outputs for parameters of the model."""
+    """Finds parameters of the model in the graph of the loss of constant outputs."""
     if measured.outputs is None:
         return None
     given, zero = (_leaves(measured, o) for o in (measured.outputs, torch.zeros_like(measured.outputs)))
@@ -196,7 +197,7 @@ def _penalty(measured: Measured) -> _Penalty | None:
         return None
     slope, other = (sum(float((p * g).sum()) for p, g in some) for some in (given, zero))
     if abs(slope - other) > 1e-3 * abs(slope):
-        return None  # it depends on the outputs: no penalty, but a loss with weights of its own
+        return None  # it depends on the outputs: no penalty, but a loss with its own weights
     weights = sum(float(p.square().sum()) for p, _ in given)
     size = sum(float(g.square().sum()) for _, g in given) ** 0.5
     strength = slope / weights if weights else 0.0
@@ -208,13 +209,14 @@ def _penalty(measured: Measured) -> _Penalty | None:
 
 
 def _leaves(measured: Measured, outputs: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The model's parameters that the loss knows by itself, each with its gradient."""
+    """Returns the model's parameters in the loss of constant outputs, each with its gradient."""
     loss = _of_loss(measured, outputs, measured.y)
     if loss is None or loss.numel() != 1 or not loss.requires_grad:
         return []
-    # The graph holds the author's own model, which a loss in a closure knows, or the copy.
+    # The parameters are those of the user's own model, where the loss is a closure, or those of the copy.
     held = [node.variable for node in nodes_of(loss.grad_fn, most=10**9) if hasattr(node, "variable")]
-    leaves = [leaf for leaf in held if _is_of_model(measured, leaf)]
+    parameters = list(measured.program.model.parameters())
+    leaves = [x for x in held if any(p.shape == x.shape and torch.equal(p, x) for p in parameters)]
     if not leaves:
         return []
     made = torch.autograd.grad(loss, leaves, allow_unused=True)
@@ -222,34 +224,29 @@ def _leaves(measured: Measured, outputs: Tensor) -> list[tuple[Tensor, Tensor]]:
     return [(leaf.detach(), g.detach()) for leaf, g in pairs if g is not None]
 
 
-def _is_of_model(measured: Measured, leaf: Tensor) -> bool:
-    return any(p.shape == leaf.shape and torch.equal(p, leaf) for p in measured.program.model.parameters())
-
-
 @detects(WEIGHT_DECAY_UNSEEN)
 def weight_decay_unseen(measured: Measured) -> Detection | None:
-    """A fact: weight decay in the optimizer, whose cost the loss does not hold."""
+    """Finds weight decay in the optimizer, which the loss does not include; no fault."""
     for optimizer in measured.program.optimizers:
         kind = type(optimizer).__name__
         groups = [g for g in optimizer.param_groups if g.get("weight_decay")]
         strength = max((float(g["weight_decay"]) for g in groups), default=0.0)
-        if not strength or _USUAL_DECAY.get(kind) == strength:
+        if not strength or _DEFAULT_DECAY.get(kind) == strength:
             continue
         held = [(float(g["weight_decay"]), p) for g in groups for p in g["params"]]
         value = sum(0.5 * decay * float(p.detach().square().sum()) for decay, p in held)
+        scaled = "; Adam scales it with the gradient, AdamW does not" if kind == "Adam" else ""
+        message = (
+            f"weight decay {strength:g} acts in {kind} and not in the loss: it is the gradient of "
+            f"{value:.3g} = 1/2 * {strength:g} * sum(W^2), which is not printed{scaled}"
+        )
+        if kind == "AdamW":
+            message = (
+                f"weight decay {strength:g} acts in AdamW and not in the loss, which does not rise with it"
+            )
         return Detection(
             where="optimizer",
-            message=_decay_said(kind, strength, value),
+            message=message,
             evidence=evidence("weight decay", strength, "known"),
         )
     return None
-
-
-def _decay_said(kind: str, strength: float, value: float) -> str:
-    if kind == "AdamW":
-        return f"weight decay {strength:g} acts in AdamW and not in the loss, which does not rise with it"
-    scaled = "; Adam scales it with the gradient, AdamW does not" if kind == "Adam" else ""
-    return (
-        f"weight decay {strength:g} acts in {kind} and not in the loss: it is the gradient of "
-        f"{value:.3g} = 1/2 * {strength:g} * sum(W^2), which nobody prints{scaled}"
-    )

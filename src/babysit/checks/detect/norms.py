@@ -1,4 +1,4 @@
-"""Batch normalization: statistics that cannot become those of the data, and where it stands."""
+"""Detectors on batch normalization: its statistics, and its position in the network."""
 
 from __future__ import annotations
 
@@ -22,25 +22,20 @@ from babysit.nn.normalization import redundant_biases
 from babysit.verdicts import Severity
 
 FORGETFUL = 0.5
-"""Weight of the newest batch from which the running statistics are those of the last two or three batches;
-torch's own is 0.1. Other libraries count the old: their 0.9 is torch's 0.1."""
+"""Weight of the newest batch from which the running statistics are those of the last two or three batches.
+PyTorch's default is 0.1. Other libraries give the weight of the old ones: their 0.9 is PyTorch's 0.1."""
 
 SMALL = 4
-"""Examples in a batch below which its variance is off by half and more (Wu and He 2018)."""
+"""Examples in a batch below which its variance errs by half and more (Wu and He 2018)."""
 
 
 def _norms(measured: Measured) -> list[tuple[str, _BatchNorm]]:
     return [(name, m) for name, m in measured.program.model.named_modules() if isinstance(m, _BatchNorm)]
 
 
-def _is_fresh(norm: _BatchNorm) -> bool:
-    mean, var = norm.running_mean, norm.running_var
-    return mean is not None and var is not None and not bool(mean.any()) and bool((var == 1).all())
-
-
 @detects(BATCH_NORM_BATCH_OF_ONE, severity=Severity.WARNING)
 def batch_norm_batch_of_one(measured: Measured) -> Detection | None:
-    """A batch of one example before a batch normalization."""
+    """Finds batches of one example before a batch normalization."""
     if not _norms(measured) or 1 not in _sizes(measured):
         return None
     return Detection(
@@ -59,7 +54,7 @@ def _sizes(measured: Measured) -> list[int]:
 
 @detects(BATCH_NORM_SMALL_BATCH)
 def batch_norm_small_batch(measured: Measured) -> Detection | None:
-    """Two or three examples in every batch before a batch normalization."""
+    """Finds batches of at most three examples before a batch normalization."""
     norms, sizes = _norms(measured), _sizes(measured)
     if not norms or not 1 < max(sizes, default=0) < SMALL:
         return None
@@ -73,8 +68,12 @@ def batch_norm_small_batch(measured: Measured) -> Detection | None:
 
 @detects(BATCH_NORM_NEVER_UPDATED)
 def batch_norm_never_updated(measured: Measured) -> Detection | None:
-    """Momentum 0 and running statistics that are still 0 and 1."""
-    still = [name for name, norm in _norms(measured) if norm.momentum == 0 and _is_fresh(norm)]
+    """Finds batch normalization with momentum 0 and running statistics that are still 0 and 1."""
+    still = []
+    for name, norm in _norms(measured):
+        mean, var = norm.running_mean, norm.running_var
+        if norm.momentum == 0 and mean is not None and var is not None:
+            still += [name] if not bool(mean.any()) and bool((var == 1).all()) else []
     if not still:
         return None
     return Detection(
@@ -86,7 +85,7 @@ def batch_norm_never_updated(measured: Measured) -> Detection | None:
 
 @detects(BATCH_NORM_FORGETFUL)
 def batch_norm_forgetful(measured: Measured) -> Detection | None:
-    """A momentum of 0.5 or more, the weight of the new batch."""
+    """Finds batch normalization with a momentum (the weight of the new batch) of 0.5 or more."""
     found = [(name, norm.momentum) for name, norm in _norms(measured) if (norm.momentum or 0) >= FORGETFUL]
     if not found:
         return None
@@ -94,17 +93,16 @@ def batch_norm_forgetful(measured: Measured) -> Detection | None:
     return Detection(
         where=found[0][0],
         message=f"batch normalization with momentum {momentum:g} keeps the statistics of the last "
-        f"batch or two: in "
-        "torch momentum is the weight of the new batch",
+        f"batch or two: in PyTorch momentum is the weight of the new batch",
         evidence=evidence(
-            "momentum", momentum, "0.1", "other libraries count the old: their 0.9 is torch's 0.1"
+            "momentum", momentum, "0.1", "other libraries weigh the old: their 0.9 is PyTorch's 0.1"
         ),
     )
 
 
 @detects(BATCH_NORM_WITHOUT_STATISTICS)
 def batch_norm_without_statistics(measured: Measured) -> Detection | None:
-    """Track_running_stats=False, or no running statistics."""
+    """Finds batch normalization without running statistics (track_running_stats=False)."""
     found = [name for name, norm in _norms(measured) if norm.running_mean is None]
     if not found:
         return None
@@ -116,7 +114,7 @@ def batch_norm_without_statistics(measured: Measured) -> Detection | None:
 
 @detects(REDUNDANT_BIAS)
 def redundant_bias(measured: Measured) -> Detection | None:
-    """A bias directly before a batch normalization."""
+    """Finds a bias directly before a batch normalization."""
     own = dict(measured.program.model.named_parameters())
     ran = [norm.layer.removesuffix("weight") + "bias" for norm in measured.normalized if norm.layer]
     found = list(dict.fromkeys([*redundant_biases(measured.program.model), *(b for b in ran if b in own)]))
@@ -127,7 +125,7 @@ def redundant_bias(measured: Measured) -> Detection | None:
 
 @detects(NORM_AFTER_ACTIVATION, needs=(RUNS,))
 def norm_after_activation(measured: Measured) -> Detection | None:
-    """A batch normalization is given the very output of an activation."""
+    """Finds a batch normalization directly behind an activation."""
     behind = [norm.activation for norm in measured.normalized if norm.activation]
     if not behind:
         return None

@@ -1,4 +1,4 @@
-"""What comes out, and what the loss makes of it: the last layer against the loss, shapes, dependence."""
+"""Detectors on the outputs: the last layer against the loss, shapes, dependence on other examples."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from babysit.loss_graph import last_operation
 from babysit.verdicts import Severity
 
 MIXED = 0.01
-"""Share of the outputs' spread by which the exchange of others may move one; sums round differently."""
+"""Share of the outputs' spread by which exchanging other examples may move one: sums round differently."""
 
 _RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softmax": (0.0, 1.0), "relu": (0.0, float("inf"))}
 _OF_SCORES = ("softmax", "hinge")
@@ -38,19 +38,20 @@ _OF_SCORES = ("softmax", "hinge")
 
 @detects(DOES_NOT_RUN)
 def does_not_run(measured: Measured) -> Detection | None:
-    """The forward pass, the loss or the gradient raises."""
+    """Finds a forward pass, loss or gradient that raises an exception."""
     if measured.runs:
         return None
     return Detection(where=measured.raised_by, message=f"{measured.raised_by} raises {measured.error}")
 
 
-def _pairs(measured: Measured, *kinds: str) -> list[tuple[LossCall, str]]:
+def _calls(measured: Measured, *kinds: str) -> list[tuple[LossCall, str]]:
+    """Returns the loss calls of some kinds, each with the last operation before it."""
     both = zip(measured.calls, measured.ends, strict=True)
     return [(call, end) for call, end in both if call.kind in kinds]
 
 
 def sums_to_one(scores: Tensor) -> bool:
-    """True for rows of probabilities, whoever computed them."""
+    """Tells whether scores are rows of probabilities."""
     x = scores.detach()
     if x.dim() < 2 or x.shape[1] < 2 or x.numel() == 0 or float(x.min()) < 0:
         return False
@@ -59,8 +60,8 @@ def sums_to_one(scores: Tensor) -> bool:
 
 @detects(SOFTMAX_BEFORE_CROSS_ENTROPY, needs=(RUNS,))
 def softmax_before_cross_entropy(measured: Measured) -> Detection | None:
-    """The scores that cross-entropy gets are rows of probabilities."""
-    for call, end in _pairs(measured, "softmax"):
+    """Finds scores before cross-entropy that are rows of probabilities."""
+    for call, end in _calls(measured, "softmax"):
         if end == "softmax" or (sums_to_one(call.input) and measured.classes(call) > 1):
             total = float(call.input.detach().sum(1).mean())
             return Detection(
@@ -76,18 +77,19 @@ def softmax_before_cross_entropy(measured: Measured) -> Detection | None:
 
 @detects(LOG_SOFTMAX_BEFORE_CROSS_ENTROPY, needs=(RUNS,))
 def log_softmax_before_cross_entropy(measured: Measured) -> Detection | None:
-    """A log-softmax before cross-entropy changes nothing."""
-    if not any(end == "log_softmax" for _, end in _pairs(measured, "softmax")):
+    """Finds a log-softmax before cross-entropy, which has no effect."""
+    if not any(end == "log_softmax" for _, end in _calls(measured, "softmax")):
         return None
     return Detection(
-        where="output", message="a log-softmax before cross-entropy, which has one: harmless, and needless"
+        where="output",
+        message="a log-softmax before cross-entropy, which applies its own: harmless, and needless",
     )
 
 
 @detects(ACTIVATION_BEFORE_CROSS_ENTROPY, needs=(RUNS,))
 def activation_before_cross_entropy(measured: Measured) -> Detection | None:
-    """Class scores, before a log-softmax too, that come out of a sigmoid, tanh or ReLU."""
-    for call, last in _pairs(measured, *_OF_SCORES, "log probabilities"):
+    """Finds class scores, also before a log-softmax, that come out of a sigmoid, tanh or ReLU."""
+    for call, last in _calls(measured, *_OF_SCORES, "log probabilities"):
         of_log = call.kind == "log probabilities"
         end = last_operation(call.input, before="log_softmax") if of_log else last
         if end in ("sigmoid", "tanh", "relu"):
@@ -100,8 +102,8 @@ def activation_before_cross_entropy(measured: Measured) -> Detection | None:
 
 @detects(SIGMOID_BEFORE_LOGITS_LOSS, needs=(RUNS,))
 def sigmoid_before_logits_loss(measured: Measured) -> Detection | None:
-    """The scores that BCE-with-logits gets come out of an activation."""
-    for call, end in _pairs(measured, "binary"):
+    """Finds scores before BCE-with-logits that come out of an activation."""
+    for call, end in _calls(measured, "binary"):
         if end in ("sigmoid", "softmax", "relu", "tanh") or sums_to_one(call.input):
             return Detection(
                 where="output",
@@ -116,8 +118,8 @@ def sigmoid_before_logits_loss(measured: Measured) -> Detection | None:
 
 @detects(NO_SIGMOID_BEFORE_BCE)
 def no_sigmoid_before_bce(measured: Measured) -> Detection | None:
-    """BCELoss gets values outside 0 to 1."""
-    for call, end in _pairs(measured, "probabilities"):
+    """Finds inputs of BCELoss outside 0 to 1."""
+    for call, end in _calls(measured, "probabilities"):
         low, high = float(call.input.detach().min()), float(call.input.detach().max())
         if low < 0 or high > 1 or end in ("relu", "tanh"):
             return Detection(
@@ -130,8 +132,8 @@ def no_sigmoid_before_bce(measured: Measured) -> Detection | None:
 
 @detects(NLL_WITHOUT_LOG_SOFTMAX, needs=(RUNS,))
 def nll_without_log_softmax(measured: Measured) -> Detection | None:
-    """The exponentials of what NLLLoss gets do not sum to one."""
-    for call, _ in _pairs(measured, "log probabilities"):
+    """Finds inputs of NLLLoss whose exponentials do not sum to one."""
+    for call, _ in _calls(measured, "log probabilities"):
         total = float(call.input.detach().exp().sum(1).mean()) if call.input.dim() > 1 else 1.0
         if not abs(total - 1) < 1e-2:
             return Detection(
@@ -144,24 +146,19 @@ def nll_without_log_softmax(measured: Measured) -> Detection | None:
 
 @detects(ONE_UNIT_SOFTMAX)
 def one_unit_softmax(measured: Measured) -> Detection | None:
-    """A softmax over one output is the constant 1; inside the model, over an axis of one, a warning."""
-    for call, end in _pairs(
+    """Finds a softmax over a single output, which is always 1; inside the model a warning."""
+    for call, end in _calls(
         measured, "softmax", "log probabilities", "probabilities", "binary", "regression"
     ):
-        one = call.input.dim() == 1 or call.input.shape[1] == 1
-        if one and (
-            (call.kind in ("softmax", "log probabilities") and call.input.dim() > 1) or _is_ones(call, end)
-        ):
+        of_loss = call.kind in ("softmax", "log probabilities") and call.input.dim() > 1
+        of_model = end == "softmax" and bool((call.input.detach() == 1).all())
+        if (call.input.dim() == 1 or call.input.shape[1] == 1) and (of_loss or of_model):
             return Detection(
                 where="output",
                 message="a softmax over a single output is always 1",
                 evidence=evidence("outputs", 1, "2 or more"),
             )
-    return _softmax_inside(measured)
-
-
-def _softmax_inside(measured: Measured) -> Detection | None:
-    """The same inside the model: weights of an attention that are all 1, whatever their scores."""
+    # Inside the model, e.g. attention weights that are all 1.
     if measured.lone_softmax is None:
         return None
     shape = tuple(measured.lone_softmax)
@@ -174,16 +171,12 @@ def _softmax_inside(measured: Measured) -> Detection | None:
     )
 
 
-def _is_ones(call: LossCall, end: str) -> bool:
-    return end == "softmax" and bool((call.input.detach() == 1).all())
-
-
 @detects(BOUNDED_OUTPUT, needs=(RUNS,))
 def bounded_output(measured: Measured) -> Detection | None:
-    """More than 5% of a regression's targets lie where the last activation cannot reach, or a softmax shares
-    1 among outputs of which more than one, or none, is to be 1.
+    """Finds a regression of which the last activation cannot reach 5% of the targets, or a softmax whose
+    targets do not sum to 1.
     """
-    for call, end in _pairs(measured, "probabilities"):
+    for call, end in _calls(measured, "probabilities"):
         sums = call.target.double().sum(1) if call.target.dim() == 2 and call.target.shape[1] > 1 else None
         if end == "softmax" and sums is not None and float(((sums - 1).abs() > 0.01).double().mean()) > 0.05:
             return Detection(
@@ -192,7 +185,7 @@ def bounded_output(measured: Measured) -> Detection | None:
                 " or fewer",
                 evidence=evidence("sum of an example's targets", float(sums.mean()), "1", "a sigmoid each"),
             )
-    for call, end in _pairs(measured, "regression"):
+    for call, end in _calls(measured, "regression"):
         if end not in _RANGES or call.target.numel() == 0:
             continue
         low, high = _RANGES[end]
@@ -209,7 +202,7 @@ def bounded_output(measured: Measured) -> Detection | None:
 
 @detects(LOSS_BROADCASTS, needs=(RUNS,))
 def loss_broadcasts(measured: Measured) -> Detection | None:
-    """The loss combines (N, 1) with (N,), which gives (N, N), or a loss of torch's gets two shapes."""
+    """Finds a loss that broadcasts (N, 1) against (N,) to (N, N), or a PyTorch loss given two shapes."""
     if measured.outer is None:
         return None
     one, other = (tuple(shape) for shape in measured.outer)
@@ -225,7 +218,7 @@ def loss_broadcasts(measured: Measured) -> Detection | None:
 
 @detects(CONSTANT_OUTPUT, severity=Severity.INFO, needs=(RUNS,))
 def constant_output(measured: Measured) -> Detection | None:
-    """Equal outputs for different examples; a fault only where it does not learn."""
+    """Finds equal outputs for different examples; a fault only where the model does not learn."""
     outputs, x = measured.outputs, measured.x
     if outputs is None or not isinstance(x, Tensor) or outputs.dim() == 0 or len(outputs) < 2:
         return None
@@ -244,7 +237,7 @@ def constant_output(measured: Measured) -> Detection | None:
 
 @detects(EXAMPLES_MIXED, needs=(RUNS,))
 def examples_mixed(measured: Measured) -> Detection | None:
-    """In evaluation mode an example's output moves when only the others change, by 1% of the spread."""
+    """Finds outputs that move by 1% of the spread in evaluation mode when only the other examples change."""
     x, outputs = measured.x, measured.outputs
     if not isinstance(x, Tensor) or outputs is None or outputs.dim() == 0 or not len(x) == len(outputs) >= 3:
         return None
@@ -253,9 +246,12 @@ def examples_mixed(measured: Measured) -> Detection | None:
         return None  # a target for every step: the first axis may be time's
     with measured.program.fresh() as (model, _):
         model.eval()
-        fewer = _taken(model, x[: len(x) // 2])
+        try:
+            fewer = _output(model, x[: len(x) // 2])
+        except (RuntimeError, ValueError, IndexError):
+            return None
         if fewer is None or fewer.shape[1:] != outputs.shape[1:]:
-            return None  # a graph's nodes, or scores of every pair in the batch: it is meant
+            return None  # the nodes of a graph, or scores of every pair in the batch: it is intended
         if any(isinstance(m, _BatchNorm) and m.running_mean is None for m in model.modules()):
             return None
         change = max(_change(model, x, kept) for kept in (0, len(x) - 1))
@@ -269,6 +265,7 @@ def examples_mixed(measured: Measured) -> Detection | None:
 
 
 def _change(model: nn.Module, x: Tensor, kept: int) -> float:
+    """Returns the change of one example's output, over the spread, when all others are exchanged."""
     other = x.roll(1, 0)
     other[kept] = x[kept]
     before, after, again = (_output(model, given) for given in (x, other, x))
@@ -280,13 +277,6 @@ def _change(model: nn.Module, x: Tensor, kept: int) -> float:
     return float((before[kept] - after[kept]).abs().max() / spread)
 
 
-def _taken(model: nn.Module, x: Tensor) -> Tensor | None:
-    try:
-        return _output(model, x)
-    except (RuntimeError, ValueError, IndexError):
-        return None
-
-
 def _output(model: nn.Module, x: Any) -> Tensor | None:
     with torch.no_grad():
         return first_tensor(model(x))
@@ -294,10 +284,12 @@ def _output(model: nn.Module, x: Any) -> Tensor | None:
 
 @detects(DROPOUT_IN_EVALUATION, needs=(RUNS,))
 def dropout_in_evaluation(measured: Measured) -> Detection | None:
-    """Two calls in evaluation mode differ."""
+    """Finds outputs in evaluation mode that differ between two calls."""
     with measured.program.fresh() as (model, _):
         model.eval()
-        with ForwardTrace(model) as trace:  # both, since torch computes some layers otherwise without it
+        with ForwardTrace(
+            model
+        ) as trace:  # both calls, since PyTorch computes some layers otherwise without it
             first, second = (_output(model, measured.x) for _ in range(2))
     if first is None or second is None or torch.allclose(first, second, equal_nan=True):
         return None

@@ -1,4 +1,4 @@
-"""Which learning rates about the author's own lower the loss, and where his lies among them."""
+"""Detector that compares the user's learning rate with the range of rates that learn fastest."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from babysit.diagnosis.problem import Detection, detects, evidence
 from babysit.diagnosis.problems.rate import LEARNING_RATE_RANGE
 
 SECONDS = 0.3
-"""The longest that all rates together may take; a model too slow for that gets no range."""
+"""Longest time for all rates together. A slower model gets no range."""
 
 SHARE = 0.1
-"""Share of the best rate's fall from which a rate counts as learning too."""
+"""Share of the best rate's fall of the loss from which a rate counts as learning."""
 
 _FACTORS = (0.1, 1.0, 10.0, 100.0)
 _UPDATES = 10
@@ -24,31 +24,40 @@ _BATCHES = 2
 
 @detects(LEARNING_RATE_RANGE, needs=(RUNS, OPTIMIZER))
 def learning_rate_range(measured: Measured) -> Detection | None:
-    """A fact: of four rates a decade apart, those that do a tenth of the best one's work in 10 steps."""
+    """Finds which of four rates a decade apart reach a tenth of the best one's fall in 10 steps; no fault."""
     found = learn(measured)
     own = found.own
     if own is None or own.steps < STEPS or own.fall < STILL or not own.before:
-        return None  # a rate that does not learn, which has a verdict of its own
+        return None  # the rate does not learn, which is another problem
     tried = _tried(measured)
     best = max(tried, key=lambda each: each.fall, default=None)
     if len(tried) < len(_FACTORS) or best is None or best.fall <= 0:
         return None
-    low, high = _usable(tried, best)
+    # The usable rates without a gap round the best one.
+    usable = [each.fall >= SHARE * best.fall for each in tried]
+    first = last = tried.index(best)
+    while first > 0 and usable[first - 1]:
+        first -= 1
+    while last + 1 < len(tried) and usable[last + 1]:
+        last += 1
+    low, high = tried[first].factor, tried[last].factor
+    place = "below" if low > 1 else "above" if high < 1 else "in"
+    end = "the highest tried explodes" if tried[-1].fall < 0 else "the highest tried still learns"
     return Detection(
         where="optimizer",
-        message=f"learning rate {found.rate:g} lies {_place(low, high)} the range that learns fastest, "
+        message=f"learning rate {found.rate:g} lies {place} the range that learns fastest, "
         f"{found.rate * low:.2g} to {found.rate * high:.2g} (best {found.rate * best.factor:.2g})",
         evidence=evidence(
             "share of the loss gone",
             tried[_FACTORS.index(1.0)].fall,
             f"{best.fall:.2g} at the best rate",
-            f"{_UPDATES} steps on copies; {_ends(tried)}",
+            f"{_UPDATES} steps on copies; {end}",
         ),
     )
 
 
 def _tried(measured: Measured) -> list[Attempt]:
-    """On two batches, read in turn: a fact may not cost more than the verdicts."""
+    """Trains copies at each rate on two batches, so that this finding costs less than those of a fault."""
     program = replace(measured.program, batches=measured.program.batches[:_BATCHES])
     end, tried, before = time.thread_time() + SECONDS, list[Attempt](), None
     for factor in _FACTORS:
@@ -57,22 +66,3 @@ def _tried(measured: Measured) -> list[Attempt]:
         if time.thread_time() > end:
             break
     return tried
-
-
-def _usable(tried: list[Attempt], best: Attempt) -> tuple[float, float]:
-    """The factors without a gap round the best one."""
-    good = [each.fall >= SHARE * best.fall for each in tried]
-    low = high = tried.index(best)
-    while low > 0 and good[low - 1]:
-        low -= 1
-    while high + 1 < len(tried) and good[high + 1]:
-        high += 1
-    return tried[low].factor, tried[high].factor
-
-
-def _place(low: float, high: float) -> str:
-    return "below" if low > 1 else "above" if high < 1 else "in"
-
-
-def _ends(tried: list[Attempt]) -> str:
-    return "the highest tried explodes" if tried[-1].fall < 0 else "the highest tried still learns"

@@ -1,4 +1,4 @@
-"""Are validation examples among the training examples, and is that a leak or in the nature of the data?"""
+"""Detector of validation examples among the training examples: a leak, or rows that repeat by nature."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from babysit.diagnosis.problems.data import VALIDATION_IN_TRAINING
 from babysit.verdicts import Severity
 
 SUBSTANTIAL = 0.05
-"""Share of the validation examples from which it is a warning: CIFAR-100 and CIFAR-10 have 10% and 3.3% of
-near duplicates (Barz and Denzler 2020), of exact ones far less."""
+"""Share of the validation examples from which severity is a warning: CIFAR-100 and CIFAR-10 have 10% and 3.3%
+of near duplicates (Barz and Denzler 2020), and far fewer exact ones."""
 
 LEAST = 0.01
-"""Share below which nothing is said: tables have a few equal rows by accident."""
+"""Share below which nothing is reported: tables have a few equal rows by accident."""
 
-_ROOM = 20  # possible rows per row seen, below which equal rows are no wonder
-_FEW = 3  # equal rows below which nothing is said: the ends of two grids coincide
+_ROOM = 20  # possible rows for each row that was read, below which equal rows are to be expected
+_FEW = 3  # equal rows below which nothing is reported: the ends of two grids coincide
 
 
 @detects(VALIDATION_IN_TRAINING, needs=(VALIDATION,))
 def validation_in_training(measured: Measured) -> Detection | None:
-    """5% of the validation examples are among the training examples seen (1% is a quiet word), where the
-    data does not repeat by nature.
+    """Finds 5% of the validation examples among the training examples read, where the data does not repeat
+    by nature; severity info from 1%.
     """
     if not measured.program.val_batches:
         return None
-    train, val = (_rows(some) for some in (measured.program.seen, measured.program.val_batches))
+    train, val = (_rows(some) for some in (measured.program.all_batches, measured.program.val_batches))
     targets = dict(train)
     shared = [(row, target) for row, target in val if row in targets]
     share = len(shared) / max(len(val), 1)
@@ -52,12 +52,12 @@ def validation_in_training(measured: Measured) -> Detection | None:
 
 
 def _is_leak(measured: Measured, train: list[tuple[bytes, bytes]], share: float, same: float) -> bool:
-    """False where equal rows are in the nature of the data: few possible ones, or a grid with new targets."""
+    """Tells a leak from data that repeats by nature: few possible rows, or a grid with new targets."""
     if measured.kind == "regression" and same < 0.5:
         return False
-    if is_continuous(measured):
+    if _is_continuous(measured):
         return True
-    if has_few_rows(measured):
+    if _has_few_possible_rows(measured):
         return False
     # Data that repeats within the training split repeats across splits as often.
     counts = Counter(row for row, _ in train)
@@ -65,8 +65,8 @@ def _is_leak(measured: Measured, train: list[tuple[bytes, bytes]], share: float,
     return share > 2 * repeated
 
 
-def is_continuous(measured: Measured) -> bool:
-    """True where some feature has nearly as many values as there are different examples."""
+def _is_continuous(measured: Measured) -> bool:
+    """Tells whether some feature has at least half as many values as there are different examples."""
     table = _table(measured)
     if table is None or not table.is_floating_point() or bool((table == table.round()).all()):
         return False
@@ -74,12 +74,15 @@ def is_continuous(measured: Measured) -> bool:
     return any(len(torch.unique(column)) > 0.5 * rows for column in table.T[:64])
 
 
-def has_few_rows(measured: Measured) -> bool:
-    """True where so few different rows are possible that equal ones must be expected."""
+def _has_few_possible_rows(measured: Measured) -> bool:
+    """Tells whether the values of the features allow so few different rows that equal ones are expected."""
     table = _table(measured)
     if table is None:
         return False
-    possible, limit = 0.0, math.log(_ROOM * max(sum(len(x) for x, _ in _by_row(measured.program.seen)), 1))
+    possible, limit = (
+        0.0,
+        math.log(_ROOM * max(sum(len(x) for x, _ in _by_row(measured.program.all_batches)), 1)),
+    )
     for column in table.T:
         possible += math.log(len(torch.unique(column)))
         if possible > limit:
@@ -88,8 +91,8 @@ def has_few_rows(measured: Measured) -> bool:
 
 
 def _table(measured: Measured) -> Tensor | None:
-    """Some of the training examples as rows of numbers."""
-    tensors = [x for x, _ in _by_row(measured.program.seen)]
+    """Returns some of the training examples as rows of numbers."""
+    tensors = [x for x, _ in _by_row(measured.program.all_batches)]
     if not tensors or len({x.shape[1:] for x in tensors}) > 1:
         return None
     return torch.cat(tensors[:8]).flatten(1)[:512]
@@ -100,7 +103,7 @@ def _by_row(batches: tuple[Batch, ...]) -> list[tuple[Tensor, Any]]:
 
 
 def _rows(batches: tuple[Batch, ...]) -> list[tuple[bytes, bytes]]:
-    """Each example's inputs and target as bytes, so that they can be looked up."""
+    """Returns each example's inputs and target as bytes, for comparison."""
     found: list[tuple[bytes, bytes]] = []
     for x, y in _by_row(batches):
         inputs = _bytes(x)

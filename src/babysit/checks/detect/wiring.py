@@ -1,4 +1,4 @@
-"""Is everything connected: loss to parameters, parameters to the optimizer, layers to the model?"""
+"""Detectors on connections: loss to parameters, parameters to the optimizer, layers to the model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from babysit.diagnosis.wording import named
 from babysit.verdicts import Severity
 
 MOST_DROPPED = 0.9
-"""From here on nine in ten units are gone at each step; the papers use 0.1 to 0.5, on inputs 0.2."""
+"""Dropout probability from which at most one in ten units remains. Papers use 0.1 to 0.5, on inputs 0.2."""
 
 
 def _trainable(measured: Measured) -> dict[str, nn.Parameter]:
@@ -38,7 +38,7 @@ def _held(measured: Measured) -> dict[int, Tensor]:
 
 @detects(NOTHING_TO_TRAIN)
 def nothing_to_train(measured: Measured) -> Detection | None:
-    """No parameter has requires_grad."""
+    """Finds models without a parameter that has requires_grad."""
     if _trainable(measured):
         return None
     return Detection(
@@ -50,7 +50,7 @@ def nothing_to_train(measured: Measured) -> Detection | None:
 
 @detects(LOSS_NOT_CONNECTED, needs=(RUNS,))
 def loss_not_connected(measured: Measured) -> Detection | None:
-    """No parameter gets a gradient, or all are 0 behind a round(), sign() or the like."""
+    """Finds losses that give no parameter a gradient, or gradients of 0 behind a round() or sign()."""
     if measured.flat:
         return Detection(
             where="loss",
@@ -76,17 +76,17 @@ def loss_not_connected(measured: Measured) -> Detection | None:
 
 
 def _without_gradient(measured: Measured) -> list[str]:
-    """Trainable parameters that get no gradient though somebody means to train them."""
+    """Names trainable parameters without a gradient, of those in the optimizer where there is one."""
     if not measured.connected:
         return []
     held, own = _held(measured), _trainable(measured)
-    meant = [name for name in measured.gradients if not held or id(own[name]) in held]
-    return [name for name in meant if measured.gradients[name] is None]
+    wanted = [name for name in measured.gradients if not held or id(own[name]) in held]
+    return [name for name in wanted if measured.gradients[name] is None]
 
 
 @detects(LAYERS_WITHOUT_GRADIENT, needs=(RUNS,))
 def layers_without_gradient(measured: Measured) -> Detection | None:
-    """Layers that ran and that are to be trained get no gradient."""
+    """Finds layers that ran and are to be trained, yet get no gradient."""
     ran = {layer.name for layer in measured.layers}
     lost = [name for name in _without_gradient(measured) if name in ran]
     if not lost:
@@ -102,7 +102,7 @@ def layers_without_gradient(measured: Measured) -> Detection | None:
 
 @detects(UNUSED_PARAMETERS, needs=(RUNS,))
 def unused_parameters(measured: Measured) -> Detection | None:
-    """Trainable parameters that forward() does not use."""
+    """Finds trainable parameters that forward() does not use."""
     ran = {layer.name.rpartition(".")[0] for layer in measured.layers}
     unused = [name for name in _without_gradient(measured) if name.rpartition(".")[0] not in ran]
     if not unused:
@@ -116,7 +116,7 @@ def unused_parameters(measured: Measured) -> Detection | None:
 
 @detects(UNREGISTERED_PARAMETERS, needs=(RUNS,))
 def unregistered_parameters(measured: Measured) -> Detection | None:
-    """Layers run whose weights are not in model.parameters()."""
+    """Finds layers that ran and whose weights are not in model.parameters()."""
     unknown = [a for a in measured.layers if not a.name and isinstance(a.weight, nn.Parameter)]
     if not unknown:
         return None
@@ -124,17 +124,16 @@ def unregistered_parameters(measured: Measured) -> Detection | None:
     return Detection(
         where="model",
         message=f"{len(unknown)} layers run that the model does not hold (first weight {shape}): "
-        f"model.parameters() "
-        "leaves them out",
+        f"model.parameters() leaves them out",
         evidence=evidence(
-            "unregistered layers", len(unknown), "0", "layers in a plain list or dict are not seen"
+            "unregistered layers", len(unknown), "0", "layers in a plain list or dict are not registered"
         ),
     )
 
 
 @detects(OPTIMIZER_HOLDS_OTHER_MODEL, needs=(OPTIMIZER,))
 def optimizer_holds_other_model(measured: Measured) -> Detection | None:
-    """The optimizer holds parameters that are not the model's, and misses some that are."""
+    """Finds optimizers that hold parameters of another model, and miss some of this one."""
     held = _held(measured)
     own = {id(p) for p in measured.program.model.parameters()}
     foreign = [p for key, p in held.items() if key not in own and p.requires_grad]
@@ -150,33 +149,32 @@ def optimizer_holds_other_model(measured: Measured) -> Detection | None:
 
 @detects(PARAMETERS_NOT_IN_OPTIMIZER, needs=(OPTIMIZER,))
 def parameters_not_in_optimizer(measured: Measured) -> Detection | None:
-    """Trainable parameters, the loss's too, that no optimizer holds, except a backbone below a new head."""
+    """Finds trainable parameters, also of the loss, that no optimizer holds; no backbone below a new head."""
     held, own = _held(measured), _trainable(measured)
     missing = [name for name, p in own.items() if id(p) not in held]
-    missing += [f"the loss's {name}" for name, p in _of_loss(measured) if id(p) not in held]
+    missing += [f"the loss's {name}" for name, p in _loss_parameters(measured) if id(p) not in held]
     if not held or not missing or optimizer_holds_other_model(measured) is not None:
         return None
-    if _is_backbone(list(own), missing):
+    names = list(own)
+    # A backbone, all of whose parameters come before those of the head, stays as it is.
+    if names[: len(missing)] == missing and names[0].split(".")[0] != names[-1].split(".")[0]:
         return None
+    call, y = measured.call, measured.y
+    scores = call is not None and call.kind not in ("softmax", "log probabilities") and isinstance(y, Tensor)
+    # All targets are equal where a generator is trained to fool a critic, which is not trained with it.
+    adversarial = scores and y.numel() > 1 and bool((y == y.flatten()[0]).all())
     return Detection(
         where=missing[0],
         message=f"the optimizer does not hold {named(missing)}, so they never change",
         evidence=evidence(
             "trainable parameters left out", len(missing), "0", "freeze them, if they are to stay"
         ),
-        severity=Severity.INFO if _is_opponent(measured) else None,
+        severity=Severity.INFO if adversarial else None,
     )
 
 
-def _is_opponent(measured: Measured) -> bool:
-    """True where one answer is always wanted: a generator is trained to fool a critic, which stays."""
-    call, y = measured.call, measured.y
-    wanted = call is not None and call.kind not in ("softmax", "log probabilities") and isinstance(y, Tensor)
-    return wanted and y.numel() > 1 and bool((y == y.flatten()[0]).all())
-
-
-def _of_loss(measured: Measured) -> list[tuple[str, nn.Parameter]]:
-    """What a loss with layers of its own has to train; layers in evaluation mode only judge."""
+def _loss_parameters(measured: Measured) -> list[tuple[str, nn.Parameter]]:
+    """Returns the trainable parameters of the loss's own layers; those in evaluation mode are left out."""
     loss = measured.program.loss
     if not isinstance(loss, nn.Module):
         return []
@@ -188,14 +186,9 @@ def _of_loss(measured: Measured) -> list[tuple[str, nn.Parameter]]:
     return [(name, p) for name, p in own if p.requires_grad and id(p) not in model]
 
 
-def _is_backbone(names: list[str], missing: list[str]) -> bool:
-    """True when all that is missing comes before all that is held: the head alone is trained."""
-    return names[: len(missing)] == missing and names[0].split(".")[0] != names[-1].split(".")[0]
-
-
 @detects(STRONG_DROPOUT)
 def strong_dropout(measured: Measured) -> Detection | None:
-    """Dropout with p of 0.9 or more, which drops nine in ten units."""
+    """Finds dropout with p of 0.9 or more, which drops nine in ten units."""
     layers: list[tuple[str, Any]] = [
         (name, m) for name, m in measured.program.model.named_modules() if isinstance(m, _DropoutNd)
     ]

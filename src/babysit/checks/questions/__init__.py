@@ -1,0 +1,1 @@
+"""The lecture's five questions, asked of a recipe."""

@@ -1,4 +1,4 @@
-"""The five questions of the lecture, asked of a recipe before anything trains."""
+"""The five questions of the lecture about a recipe, answered before training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from babysit.checks.questions.initial_loss import initial_loss
 from babysit.checks.questions.learning_rate import learning_rate_bracket
 from babysit.checks.questions.overfit import overfits_tiny_subset
 from babysit.checks.questions.regularization import regularization_raises_loss
-from babysit.diagnosis.asking import finding_of
+from babysit.diagnosis.detection import finding_of
 from babysit.diagnosis.problem import Detection, Problem, evidence
 from babysit.diagnosis.problems.course import CANNOT_OVERFIT
 from babysit.diagnosis.problems.loss import REGULARIZATION_DOES_NOT_RAISE_LOSS
@@ -21,7 +21,7 @@ from babysit.diagnosis.reasoning import diagnose
 from babysit.diagnosis.report import Report
 from babysit.recipe.building import Prepared
 from babysit.records import Value
-from babysit.verdicts import CheckResult, Finding, Question, Severity, Status
+from babysit.verdicts import CheckResult, Question, Severity, Status
 
 Check = Callable[[Prepared, Mapping[str, Value]], CheckResult]
 
@@ -32,17 +32,17 @@ CHECKS: Mapping[Check, Problem] = {
     learning_rate_bracket: LEARNING_RATE_OUTSIDE_USABLE_RANGE,
     gradients_match: WRONG_GRADIENT,
 }
-"""Each question -> the problem that a "no" names."""
+"""Each question -> the problem that it finds where the answer is no."""
 
 _PROBLEMS = {check.__name__: problem for check, problem in CHECKS.items()}
 
 
 def preflight(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> Iterator[CheckResult]:
-    """Yields the answer to each question as it comes.
+    """Yields the answer to each question as soon as it is known.
 
     Args:
         prepared: the recipe with its data.
-        hyperparameters: one choice of them, e.g. the middle of every range.
+        hyperparameters: the values to check, e.g. the middle of every range.
 
     Example:
         >>> from babysit.recipe.building import prepare
@@ -63,13 +63,13 @@ def preflight(prepared: Prepared, hyperparameters: Mapping[str, Value]) -> Itera
 
 
 def report_of_answers(results: Iterable[CheckResult], name: str = "") -> Report:
-    """Makes the answers a report: each that failed is a finding.
+    """Turns the answers into a report: each that failed is a finding.
 
-    One in doubt is a remark, and a warning only beside one that failed, which it may explain.
+    An answer in doubt is an info finding, and a warning beside one that failed, which it may explain.
 
     Args:
         results: the answers.
-        name: the recipe's.
+        name: name of the recipe. Default: none.
 
     Example:
         >>> result = CheckResult("initial_loss", Status.FAIL, 9.1, "2.303", "scale the inputs")
@@ -78,21 +78,20 @@ def report_of_answers(results: Iterable[CheckResult], name: str = "") -> Report:
     """
     answers = list(results)
     doubt = Severity.WARNING if any(each.status is Status.FAIL for each in answers) else Severity.INFO
-    findings = [_finding(each, doubt) for each in answers if each.status is not Status.PASS]
+    findings = []
+    for each in answers:
+        if each.status is Status.PASS:
+            continue
+        question, failed = each.name.replace("_", " "), each.status is Status.FAIL
+        detection = Detection(
+            problem=_PROBLEMS[each.name],
+            detector=f"checks.{each.name}",
+            where="recipe",
+            message=f'the check "{question}" {"failed" if failed else "is in doubt"}',
+            evidence=evidence(question, each.value, each.expected),
+            severity=None if failed else doubt,
+            fix=each.advice,
+        )
+        findings.append(finding_of(detection))
     questions = [Question(_PROBLEMS[each.name].name) for each in answers]
     return diagnose(findings, questions, name=name, when=BEFORE)
-
-
-def _finding(result: CheckResult, doubt: Severity) -> Finding:
-    what, failed = result.name.replace("_", " "), result.status is Status.FAIL
-    return finding_of(
-        Detection(
-            problem=_PROBLEMS[result.name],
-            detector=f"checks.{result.name}",
-            where="recipe",
-            message=f'the check "{what}" {"failed" if failed else "is in doubt"}',
-            evidence=evidence(what, result.value, result.expected),
-            severity=None if failed else doubt,
-            fix=result.advice,
-        )
-    )

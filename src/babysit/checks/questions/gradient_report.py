@@ -1,4 +1,4 @@
-"""What a gradient check found: entries, tensors, and the bands of their relative errors."""
+"""The report of a gradient check: entries, tensors, and the bands of their relative errors."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from enum import StrEnum
 
 WRONG, UNEASY, HAPPY = 1e-2, 1e-4, 1e-7
 TINY = 1e-9
-"""Gradients below this are compared in the last digits of the loss, if at all."""
+"""Gradients below this change the last digits of the loss at most, and are not compared."""
 
 
 class Band(StrEnum):
-    """What a relative error says, from the best to the worst; ``unjudged`` says nothing."""
+    """Bands of relative errors, from best to worst; ``unjudged`` where there is none."""
 
     UNJUDGED = "unjudged"
     HAPPY = "happy"
@@ -23,11 +23,11 @@ class Band(StrEnum):
 
 
 def band_of(error: float, *, has_kinks: bool) -> Band:
-    """The band of a relative error.
+    """Returns the band of a relative error.
 
     Args:
         error: |analytic - numeric| / max(|analytic|, |numeric|), in [0, 2]; NaN where nothing was judged.
-        has_kinks: whether the function has any: up to 1e-4 is fine then, and too high otherwise.
+        has_kinks: whether the function has kinks: up to 1e-4 is fine then, and high otherwise.
 
     Example:
         >>> [str(band_of(error, has_kinks=True)) for error in (1e-8, 1e-5, 1e-3, 0.5)]
@@ -49,15 +49,15 @@ def band_of(error: float, *, has_kinks: bool) -> Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One number of one tensor, with its slope both ways.
+class GradientEntry:
+    """One entry of a tensor, with its slope computed in two ways.
 
     Attributes:
-        index: where in the tensor.
+        index: its position in the tensor.
         analytic: d loss / d entry by backpropagation.
         numeric: (f(x + h) - f(x - h)) / 2h.
-        kink: the active set changes between the two, so that the numeric slope spans a corner.
-        rounding: by how much the rounding of the two losses may have moved ``numeric``.
+        kink: whether the active set changes between the two evaluations, so that a kink lies between them.
+        rounding: largest error of ``numeric`` due to the rounding of the two losses.
     """
 
     index: tuple[int, ...]
@@ -68,7 +68,7 @@ class Entry:
 
     @property
     def error(self) -> float:
-        """|analytic - numeric| / max(|analytic|, |numeric|); 0 when both are, infinite without a number."""
+        """|analytic - numeric| / max(|analytic|, |numeric|); 0 if both are 0, infinite if one is NaN."""
         largest = max(abs(self.analytic), abs(self.numeric))
         if not (math.isfinite(self.analytic) and math.isfinite(self.numeric)):
             return math.inf
@@ -76,7 +76,7 @@ class Entry:
 
     @property
     def judged(self) -> bool:
-        """False at a kink, and where a disagreement is no larger than rounding."""
+        """False at a kink, and where the difference is no larger than rounding."""
         lost = self.error > HAPPY and abs(self.analytic - self.numeric) <= self.rounding
         return not self.kink and not lost
 
@@ -87,26 +87,26 @@ class TensorGradient:
 
     Attributes:
         name: the parameter's name.
-        entries: that of the largest gradient first, the others drawn at random.
-        largest: the largest analytic gradient of the whole tensor, absolute.
-        is_weight: two dimensions or more.
-        has_kinks: whether the function has any.
+        entries: first the one with the largest gradient, then others drawn at random.
+        largest: the largest absolute analytic gradient of the whole tensor.
+        is_weight: whether it has two dimensions or more.
+        has_kinks: whether the function has kinks.
     """
 
     name: str
-    entries: tuple[Entry, ...]
+    entries: tuple[GradientEntry, ...]
     largest: float
     is_weight: bool
     has_kinks: bool
 
     @property
     def worst(self) -> float:
-        """The largest relative error of the entries that can be judged; NaN when none can."""
+        """The largest relative error of the entries that can be judged; NaN where none can."""
         return max((entry.error for entry in self.entries if entry.judged), default=math.nan)
 
     @property
     def kinks(self) -> int:
-        """How many entries were left out because a kink lies within the step."""
+        """Number of entries that were left out because a kink lies within the step."""
         return sum(entry.kink for entry in self.entries)
 
     @property
@@ -117,13 +117,13 @@ class TensorGradient:
 
 @dataclass(frozen=True, slots=True)
 class GradientReport:
-    """What a gradient check found.
+    """Result of a gradient check.
 
     Attributes:
         data: one for each trained parameter, of the data loss alone.
         regularization: one for each weight, of 1/2 * l2 * sum(W^2) alone; empty at l2 = 0.
-        problem: why nothing could be compared, in words; empty otherwise.
-        is_fault: whether that is a fault of the model's gradient rather than a limit of the check.
+        problem: the reason, where nothing could be compared; empty otherwise.
+        is_fault: whether the problem is a fault of the model's gradient rather than a limit of the check.
     """
 
     data: tuple[TensorGradient, ...] = ()
@@ -138,13 +138,13 @@ class GradientReport:
 
     @property
     def worst(self) -> float:
-        """The largest relative error of all; NaN when nothing could be judged."""
+        """The largest relative error of all; NaN where nothing could be judged."""
         errors = [tensor.worst for tensor in self.tensors if not math.isnan(tensor.worst)]
         return max(errors, default=math.nan)
 
     @property
     def kinks(self) -> int:
-        """How many entries lie at a kink."""
+        """Number of entries at a kink."""
         return sum(tensor.kinks for tensor in self.tensors)
 
     @property
@@ -154,11 +154,11 @@ class GradientReport:
 
     @property
     def tiny(self) -> tuple[str, ...]:
-        """The weights that no gradient worth the name reaches."""
+        """The weights whose gradients are all below ``TINY``."""
         return tuple(tensor.name for tensor in self.data if tensor.is_weight and tensor.largest < TINY)
 
     def named(self, band: Band) -> tuple[str, ...]:
-        """The names of the tensors in a band, in the order of the model."""
+        """Returns the names of the tensors in a band, in the order of the model."""
         return tuple(dict.fromkeys(tensor.name for tensor in self.tensors if tensor.band is band))
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Does backpropagation compute the slope of the loss? Analytic against numerical gradients."""
+"""The gradient check: backpropagation compared with centred differences of the loss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from babysit.checks.questions.gradient_report import (
     TINY,
     UNEASY,
     Band,
-    Entry,
+    GradientEntry,
     GradientReport,
     TensorGradient,
 )
@@ -28,18 +28,18 @@ from babysit.records import Value
 from babysit.seeding import derive, numpy_generator, seeded
 from babysit.verdicts import CheckResult, Status
 
-_BURN_IN_FALL = 0.05  # the share of the loss that a step of the burn-in would take off, were the loss linear
-_BURN_IN_MOVE = 0.01  # and the share of the parameters' norm that it moves them at most
-_NEGLIGIBLE = 1e-8  # the share of the model's largest gradient that says nothing
+_BURN_IN_FALL = 0.05  # share of the loss that a step of the burn-in removes, if the loss is linear
+_BURN_IN_MOVE = 0.01  # largest move of the parameters in such a step, as a share of their norm
+_NEGLIGIBLE = 1e-8  # share of the model's largest gradient below which slopes are not judged
 _ROUNDING = 16 * float(np.finfo(np.float64).eps)
 
 
 class _FaultError(Exception):
-    """The model has no gradient to compare."""
+    """Raised where the model has no gradient to compare."""
 
 
 class _LimitError(Exception):
-    """The model cannot be checked."""
+    """Raised where the model cannot be checked."""
 
 
 class Objective:
@@ -58,11 +58,11 @@ class Objective:
         }
         self.outputs: Any = None
         self.negligible = 0.0
-        """What no slope is judged below: a bias before batch normalization has a gradient of zero, and the
-        rounding of large activations is all that its difference shows."""
+        """Slope below which nothing is judged. A bias before batch normalization has a gradient of zero, and
+        its difference is only the rounding of large activations."""
 
     def loss(self) -> Tensor:
-        """The loss; the seed freezes dropout's masks, and buffers that the model moves are put back."""
+        """Computes the loss with the same dropout masks every time; the model's buffers stay as they are."""
         torch.manual_seed(self.seed)
         buffers = {name: value.clone() for name, value in self.model.named_buffers()}
         self.outputs = functional_call(self.model, buffers, (self.x.clone(),))
@@ -70,13 +70,13 @@ class Objective:
 
     @torch.no_grad()
     def watched(self) -> tuple[float, ActiveSet]:
-        """The loss as a number, and the active set it was computed with."""
+        """Computes the loss as a number, and records the active set."""
         with ActiveSet() as active:
             loss = self.loss()
         return float(loss), active
 
     def gradients(self) -> dict[str, Tensor]:
-        """Backpropagation's."""
+        """Computes the gradients by backpropagation."""
         parameters = list(self.parameters.values())
         with torch.enable_grad():
             found = torch.autograd.grad(self.loss(), parameters, allow_unused=True)
@@ -86,14 +86,14 @@ class Objective:
         }
 
     def burn_in(self, steps: int) -> None:
-        """Some steps of gradient descent, away from the oddities of the initial weights."""
+        """Takes some steps of gradient descent, away from special initial weights such as zeros."""
         for _ in range(steps):
             loss, gradients = abs(self.watched()[0]), self.gradients()
             length = _norm(gradients)
             if not (length > 0 and math.isfinite(length)):
                 return
-            # Steps in units of the loss itself suit any scale, and leave something to descend: three examples
-            # are memorized at once, and a loss of zero has no slope.
+            # Steps in units of the loss suit any scale, and do not reach a loss of zero, which has no slope,
+            # although three examples are memorized at once.
             rate = min(_BURN_IN_FALL * loss / length**2, _BURN_IN_MOVE * _norm(self.parameters) / length)
             with torch.no_grad():
                 for name, gradient in gradients.items():
@@ -101,23 +101,21 @@ class Objective:
 
     @torch.no_grad()
     def slope(self, name: str, index: tuple[int, ...], step: float) -> tuple[float, bool, float]:
-        """Centred difference, whether a kink lies in it, and by how much rounding may have moved it."""
+        """Returns the centred difference, whether a kink lies in it, and its largest rounding error."""
         parameter = self.parameters[name]
         value = float(parameter[index])
-        above, below = value + step, value - step  # not exactly 2 * step apart: rounded
+        above, below = value + step, value - step  # rounded, so not exactly 2 * step apart
         parameter[index] = above
         upper, active_above = self.watched()
         parameter[index] = below
         lower, active_below = self.watched()
         parameter[index] = value
-        rounding = _ROUNDING * max(abs(upper), abs(lower), self._size()) / step
+        # Losses are differences of outputs, so that the rounding of these counts too.
+        outputs = self.outputs
+        size = float(outputs.abs().max()) if isinstance(outputs, Tensor) and outputs.numel() else 0.0
+        rounding = _ROUNDING * max(abs(upper), abs(lower), size) / step
         kink = not active_above.equals(active_below)
         return (upper - lower) / (above - below), kink, max(rounding, self.negligible)
-
-    def _size(self) -> float:
-        """The largest output: losses are differences of outputs, so these round as well."""
-        outputs = self.outputs
-        return float(outputs.abs().max()) if isinstance(outputs, Tensor) and outputs.numel() else 0.0
 
 
 def check_gradients(
@@ -135,27 +133,28 @@ def check_gradients(
     """Compares backpropagation with centred differences, in float64, on a few entries of every parameter.
 
     error = |a - n| / max(|a|, |n|), with a = d loss / d w and n = (f(w + h) - f(w - h)) / 2h. Above 1e-2 the
-    gradient is wrong; deep networks err more. The data loss is compared alone, then 1/2 * l2 * sum(W^2)
-    alone, lest the larger hide the smaller. Entries where the sign pattern of a ReLU-like or max input
-    differs between the two evaluations are reported and not judged; one that disagrees is tried again at
-    h / 10, where the error of the difference itself is a hundredth. The model is copied; it, its loss and
-    the random state stay as they are, and random layers draw the same masks in every evaluation.
+    gradient is wrong; deep networks err more. The data loss and 1/2 * l2 * sum(W^2) are compared separately,
+    so that the larger does not hide the smaller. Entries where the sign pattern of a ReLU-like or max input
+    differs between the two evaluations are reported and not judged. An entry that disagrees is compared again
+    at h / 10, where the error of the difference is a hundredth. The model is copied: the model, its loss and
+    the random state stay as they are. Random layers draw the same masks in every evaluation.
 
     Args:
         model: any module, in the mode (training or evaluation) in which it is to be checked.
         loss_of: (the model's outputs, y) -> a scalar loss.
         x: 2 or 3 examples, [B, ...]; more only cross more kinks.
         y: their targets.
-        l2: strength of the regularization, >= 0; default 0, which leaves that part out.
-        entries: how many entries of each parameter, default 5: that of the largest gradient, the others at
-            random.
-        step: h, default 1e-5; 1e-4 to 1e-6 are usual.
-        burn_in: steps of gradient descent before, default 10, each moving the parameters by 1% of their norm.
-        seed: of the entries and the masks.
+        l2: strength of the regularization, >= 0. Default: 0, which leaves that part out.
+        entries: entries of each parameter to compare: the one with the largest gradient, the others at
+            random. Default: 5.
+        step: h; 1e-4 to 1e-6 are usual. Default: 1e-5.
+        burn_in: steps of gradient descent before, each moving the parameters by at most 1% of their norm.
+            Default: 10.
+        seed: seed of the entries and the masks. Default: 0.
 
     Returns:
-        The report; where nothing can be compared, its ``problem`` says why. Nothing is raised for a model
-        that is broken.
+        The report. Where nothing can be compared, its ``problem`` is the reason: a broken model raises
+        nothing here.
 
     Example:
         >>> from torch.nn import functional as F
@@ -173,29 +172,30 @@ def check_gradients(
             gradients = _backpropagated(objective, burn_in)
             chosen = {name: _chosen(gradients[name], entries, seed, name) for name in gradients}
             objective.negligible = _NEGLIGIBLE * max(_largest(gradient) for gradient in gradients.values())
-            data = [
-                _of_data(objective, name, gradients[name], chosen[name], step, has_kinks)
-                for name in gradients
-            ]
-            penalized = [name for name in gradients if l2 and gradients[name].dim() > 1]
-            penalty = [
-                _of_penalty(objective.parameters[name], name, l2, chosen[name], step) for name in penalized
-            ]
-        except (_FaultError, _LimitError) as found:
-            return GradientReport(problem=str(found), is_fault=isinstance(found, _FaultError))
+            data, penalty = [], []
+            for name, gradient in gradients.items():
+                is_weight = gradient.dim() > 1
+                found = [_entry(objective, name, at, float(gradient[at]), step) for at in chosen[name]]
+                largest = _largest(gradient)
+                data.append(TensorGradient(name, tuple(found), largest, is_weight, has_kinks))
+                if l2 and is_weight:
+                    weights = objective.parameters[name]
+                    penalty.append(_penalty_gradient(weights, name, l2, chosen[name], step))
+        except (_FaultError, _LimitError) as error:
+            return GradientReport(problem=str(error), is_fault=isinstance(error, _FaultError))
     return GradientReport(tuple(data), tuple(penalty))
 
 
 def _ready(
     model: nn.Module, loss_of: Callable[[Any, Tensor], Tensor], x: Tensor, y: Tensor, seed: int
 ) -> tuple[Objective, bool]:
-    """The objective, and whether it has kinks, once it is known to be a function that can be compared."""
+    """Makes the objective, checks that it can be compared, and finds whether it has kinks."""
     try:
         objective = Objective(model, loss_of, x, y, seed)
         loss, active = objective.watched()
         again, _ = objective.watched()
-    except Exception as error:  # a model of the user's may raise anything
-        raise _LimitError(f"the loss cannot be computed in float64: {_said(error)}") from error
+    except Exception as error:  # the user's model may raise anything
+        raise _LimitError(f"the loss cannot be computed in float64: {_words(error)}") from error
     if not objective.parameters:
         raise _FaultError("the model has no parameter to train")
     if not math.isfinite(loss):
@@ -216,7 +216,7 @@ def _backpropagated(objective: Objective, burn_in: int) -> dict[str, Tensor]:
         objective.burn_in(burn_in)
         gradients = objective.gradients()
     except Exception as error:
-        raise _FaultError(f"backpropagation fails: {_said(error)}") from error
+        raise _FaultError(f"backpropagation fails: {_words(error)}") from error
     loss, _ = objective.watched()
     if not math.isfinite(loss):
         raise _LimitError(f"after the burn-in the loss is {loss}; burn_in=0 leaves it out")
@@ -228,40 +228,31 @@ def _largest(gradient: Tensor) -> float:
 
 
 def _chosen(gradient: Tensor, entries: int, seed: int, name: str) -> list[tuple[int, ...]]:
-    """The place of the largest gradient, and others at random."""
+    """Chooses the entry with the largest gradient, and others at random."""
     count = min(entries, gradient.numel())
     drawn = numpy_generator(seed, "entries", name).choice(gradient.numel(), count, replace=False)
     largest = int(gradient.abs().argmax()) if count else 0
-    places = list(dict.fromkeys([largest, *drawn.tolist()]))[:count]
-    return [tuple(int(i) for i in np.unravel_index(place, tuple(gradient.shape))) for place in places]
+    positions = list(dict.fromkeys([largest, *drawn.tolist()]))[:count]
+    return [tuple(int(i) for i in np.unravel_index(p, tuple(gradient.shape))) for p in positions]
 
 
-def _of_data(
-    objective: Objective,
-    name: str,
-    gradient: Tensor,
-    chosen: list[tuple[int, ...]],
-    step: float,
-    has_kinks: bool,
-) -> TensorGradient:
-    found = tuple(_entry(objective, name, index, float(gradient[index]), step) for index in chosen)
-    return TensorGradient(name, found, _largest(gradient), gradient.dim() > 1, has_kinks)
-
-
-def _entry(objective: Objective, name: str, index: tuple[int, ...], analytic: float, step: float) -> Entry:
-    found = Entry(index, analytic, *objective.slope(name, index, step))
+def _entry(
+    objective: Objective, name: str, index: tuple[int, ...], analytic: float, step: float
+) -> GradientEntry:
+    """Compares one entry, with a shorter step where it disagrees."""
+    found = GradientEntry(index, analytic, *objective.slope(name, index, step))
     if found.error <= HAPPY or not found.judged:
         return found
     # Where the loss is strongly curved (raw pixels, batch normalization over few rows) the error falls with
-    # the square of the step; that of a wrong gradient does not fall.
-    finer = Entry(index, analytic, *objective.slope(name, index, step / 10))
+    # the square of the step. That of a wrong gradient does not fall.
+    finer = GradientEntry(index, analytic, *objective.slope(name, index, step / 10))
     return finer if finer.error < 0.1 * found.error else found
 
 
-def _of_penalty(
+def _penalty_gradient(
     weights: Tensor, name: str, l2: float, chosen: list[tuple[int, ...]], step: float
 ) -> TensorGradient:
-    """The gradient that training adds, l2 * w, against the slope of the penalty in the cost."""
+    """Compares the gradient that training adds, l2 * w, with the slope of the penalty in the cost."""
     weights = weights.detach()
     found = []
     for index in chosen:
@@ -272,7 +263,7 @@ def _of_penalty(
             costs.append(0.5 * l2 * float(weights.square().sum()))
         weights[index] = value
         numeric = (costs[0] - costs[1]) / ((value + step) - (value - step))
-        found.append(Entry(index, l2 * value, numeric, rounding=_ROUNDING * costs[0] / step))
+        found.append(GradientEntry(index, l2 * value, numeric, rounding=_ROUNDING * costs[0] / step))
     return TensorGradient(name, tuple(found), l2 * float(weights.abs().max()), True, has_kinks=False)
 
 
@@ -284,7 +275,7 @@ def _widened(values: Tensor) -> Tensor:
     return values.detach().double() if values.is_floating_point() else values.detach()
 
 
-def _said(error: Exception) -> str:
+def _words(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
@@ -296,12 +287,12 @@ def gradients_match(prepared: Prepared, hyperparameters: Mapping[str, Value]) ->
 
     Args:
         prepared: the recipe with its data.
-        hyperparameters: one choice of them; l2 is checked on its own.
+        hyperparameters: the values to check; l2 is checked separately.
 
     Returns:
-        pass up to 1e-4 (1e-7 for a function without kinks), warn up to 1e-2, and where no gradient reaches
-        a weight or nothing can be compared, fail above and where backpropagation fails. ``value`` is the
-        worst relative error; the details hold the raw values.
+        pass up to 1e-4 (1e-7 for a function without kinks); warn up to 1e-2, and where no gradient reaches
+        a weight or nothing can be compared; fail above, and where backpropagation fails. ``value`` is the
+        worst relative error. The details hold the raw values.
 
     Example:
         >>> from babysit.recipe.building import prepare
@@ -323,9 +314,14 @@ def gradients_match(prepared: Prepared, hyperparameters: Mapping[str, Value]) ->
         l2=float(hyperparameters.get("l2", 0.0)),
         seed=prepared.seed,
     )
+    status = Status.WARN
+    if report.is_fault or report.band is Band.WRONG:
+        status = Status.FAIL
+    elif report.band in (Band.HAPPY, Band.FINE) and not report.tiny:
+        status = Status.PASS
     return CheckResult(
         name="gradients_match",
-        status=_status(report),
+        status=status,
         value=report.worst,
         expected=f"a relative error below {UNEASY:.0e} between backpropagation and centred differences",
         advice=_advice(report),
@@ -333,24 +329,15 @@ def gradients_match(prepared: Prepared, hyperparameters: Mapping[str, Value]) ->
     )
 
 
-def _status(report: GradientReport) -> Status:
-    if report.problem:
-        return Status.FAIL if report.is_fault else Status.WARN
-    if report.band is Band.WRONG:
-        return Status.FAIL
-    is_sound = report.band in (Band.HAPPY, Band.FINE) and not report.tiny
-    return Status.PASS if is_sound else Status.WARN
-
-
 def _advice(report: GradientReport) -> str:
     if report.problem:
         return f"{report.problem}: " + (
-            "mend the model's forward or backward" if report.is_fault else "its gradients stay unchecked"
+            "fix the model's forward or backward" if report.is_fault else "its gradients stay unchecked"
         )
     if report.band is Band.WRONG:
         names = ", ".join(report.named(Band.WRONG))
         return (
-            f"the gradient of {names} is not the slope of the loss: look for a wrong backward of your own, a "
+            f"the gradient of {names} is not the slope of the loss: look for a wrong custom backward, a "
             "detach() or .data, in the layers from there on to the first whose gradient is right"
         )
     if report.tiny:
@@ -358,12 +345,8 @@ def _advice(report: GradientReport) -> str:
             f"no gradient above {TINY:.0e} reaches {', '.join(report.tiny)}: dead or saturated units, "
             "weights or a loss on far too small a scale, or layers that the output does not use"
         )
-    return _advice_on_band(report)
-
-
-def _advice_on_band(report: GradientReport) -> str:
     if report.band is Band.UNJUDGED:
-        return "every entry that was tried lies at a kink or in the rounding: nothing can be said"
+        return "every entry that was compared lies at a kink or within rounding: nothing can be judged"
     if report.band in (Band.HIGH, Band.UNEASY):
         names = ", ".join(report.named(report.band))
         return (

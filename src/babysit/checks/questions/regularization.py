@@ -1,4 +1,4 @@
-"""Does regularization raise the loss?"""
+"""The question whether regularization raises the loss."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ STRONG_L2 = 1e3
 def regularization_raises_loss(
     prepared: Prepared, hyperparameters: Mapping[str, Value], *, l2: float = STRONG_L2
 ) -> CheckResult:
-    """The first cost with strong regularization must be above the one without.
+    """Checks that the first cost with strong regularization is above the cost without.
 
     cost = data loss + 1/2 * l2 * sum(W^2).
 
     Args:
         prepared: the recipe with its data.
-        hyperparameters: one choice of them; l2 is replaced here.
-        l2: the strong regularization, default 1e3.
+        hyperparameters: the values to check; l2 is replaced here.
+        l2: the strong regularization. Default: 1e3.
 
     Returns:
-        pass when the cost rises, fail otherwise.
+        pass where the cost rises, fail otherwise.
 
     Example:
         >>> from babysit.recipe.building import prepare
@@ -42,19 +42,16 @@ def regularization_raises_loss(
     """
     without, value = first_costs(prepared, hyperparameters, [0.0, l2])
     rises = math.isfinite(value) and value > without
+    advice = "the penalty reaches the cost"
+    if not math.isfinite(value):
+        advice = "the cost is NaN or infinite: look for NaN in the data, or in the initial weights"
+    elif not rises:
+        advice = "the penalty does not reach the cost: every weight may be zero, or none has two dimensions"
     return CheckResult(
         name="regularization_raises_loss",
         status=Status.PASS if rises else Status.FAIL,
         value=value,
         expected=f"above {without:.4f}, the cost without regularization",
-        advice=_advice(rises, value),
+        advice=advice,
         details={"without": without, "l2": l2},
     )
-
-
-def _advice(rises: bool, value: float) -> str:
-    if rises:
-        return "the penalty reaches the cost"
-    if not math.isfinite(value):
-        return "the cost is NaN or infinite: look for NaN in the data, or in the initial weights"
-    return "the penalty does not reach the cost: every weight may be zero, or none has two dimensions"

@@ -1,4 +1,4 @@
-"""What several checks share: a ladder of learning rates, and a recipe with its regularization off."""
+"""Tools of several questions: trials at many learning rates, and recipes without regularization."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from babysit.records import Value
 from babysit.training.regularization import REGULARIZATION
 
 UNREGULARIZED: Mapping[str, float] = REGULARIZATION
-"""Every regularization by name, switched off."""
+"""Every kind of regularization, switched off."""
 
 
 def rungs(low: float, high: float, *, per_decade: int = 2) -> list[float]:
-    """Learning rates from low to high, evenly spaced in the logarithm, both included.
+    """Lists learning rates from low to high, both included, evenly spaced in the logarithm.
 
     Example:
         >>> [f"{rate:.1e}" for rate in rungs(1e-4, 1e-2)]
@@ -33,12 +33,12 @@ def rungs(low: float, high: float, *, per_decade: int = 2) -> list[float]:
 def ladder(
     hyperparameters: Mapping[str, Value], rates: Sequence[float], **changes: Value
 ) -> list[tuple[dict[str, Value], Stream]]:
-    """One trial a learning rate, all from the same initial weights."""
+    """Makes one trial for each learning rate, all from the same initial weights."""
     return [({**hyperparameters, **changes, "learning_rate": rate}, ("check",)) for rate in rates]
 
 
 def without_dropout(model: Callable[[Hyperparameters], nn.Module]) -> Callable[[Hyperparameters], nn.Module]:
-    """The same models with dropout off: it regularizes too, and its noise keeps the cost from zero."""
+    """Returns the same models without dropout: it regularizes too, and its noise keeps the cost from zero."""
 
     def build(hyperparameters: Hyperparameters) -> nn.Module:
         made = model(hyperparameters)

@@ -1,11 +1,11 @@
-"""From issues: outputs and losses that do not fit, and signs, each with a healthy twin."""
+"""From GitHub's issues: outputs and losses that do not fit, and signs, each with a healthy twin."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from tests.faults.field import Job, adam, batched, one_hot, seen
-from tests.faults.field_networks import cancer, iris
+from tests.faults.forum_networks import cancer, iris
+from tests.faults.rebuilt_programs import Job, adam, batched, one_hot, reported
 from tests.faults.zoo import digits
 from torch import nn
 
@@ -33,7 +33,7 @@ class TinyUNet(nn.Module):
         return d1 if self.end is None else self.end(d1)
 
 
-@seen(
+@reported(
     GITHUB + "avBuffer/UNet3plus_pth/issues/23",
     check="sigmoid_before_logits_loss",
     watch="sigmoid_before_logits_loss",
@@ -43,7 +43,7 @@ def unet_that_ends_in_a_sigmoid(faulty):
     return Job(net, nn.BCEWithLogitsLoss(), batched(*squares(), size=16), adam(net, 3e-3))
 
 
-@seen(
+@reported(
     GITHUB + "bkitano/llama-from-scratch/issues/5",
     check="softmax_before_cross_entropy",
     watch="softmax_before_cross_entropy",
@@ -68,7 +68,7 @@ def characters_through_a_softmax(faulty):
     return Job(net, criterion, batched(x, y), adam(net, 3e-3))
 
 
-@seen(
+@reported(
     GITHUB + "itakurah/focal-loss-pytorch/pull/5",
     check="sigmoid_before_logits_loss",
     watch="sigmoid_before_logits_loss",
@@ -92,7 +92,7 @@ def focal_loss_squashed_twice(faulty):
     return Job(net, FocalLoss(), batched(x, y.float()[:, None]), adam(net))
 
 
-@seen(
+@reported(
     GITHUB + "somijeong/MGUIT/issues/2",
     check="nll_without_log_softmax",
     watch="nll_without_log_softmax",
@@ -115,7 +115,7 @@ def memory_items_scored_without_a_logarithm(faulty):
     return Job(net, criterion, batched(*digits()), adam(net, 3e-3))
 
 
-@seen(
+@reported(
     GITHUB + "ProteomicsML/ProteomicsML/pull/203",
     check="bounded_output",
     watch="bounded_output dead_units",
@@ -151,7 +151,7 @@ class VAE(nn.Module):
         return self.end(self.fc4(F.relu(self.fc3(z)))), mu, logvar
 
 
-@seen(
+@reported(
     GITHUB + "graviraja/pytorch-sample-codes/issues/6",
     check="sign_flipped",
     watch="sign_flipped loss_exploded loss_not_finite",
@@ -168,7 +168,7 @@ def divergence_with_its_sign_flipped(faulty):
     return Job(net, criterion, batched(x, x, size=64), adam(net))
 
 
-@seen(GITHUB + "sraashis/easytorch/pull/38", check="sign_flipped", watch="sign_flipped")
+@reported(GITHUB + "sraashis/easytorch/pull/38", check="sign_flipped", watch="sign_flipped")
 def dice_itself_as_the_loss(faulty):
     def dice_loss(out, target, smooth=1.0):
         iflat, tflat = out.contiguous().view(-1), target.contiguous().view(-1)
@@ -179,7 +179,7 @@ def dice_itself_as_the_loss(faulty):
     return Job(net, dice_loss, batched(*squares(), size=16), adam(net, 3e-3))
 
 
-@seen(
+@reported(
     GITHUB + "gwx314/STARS/issues/9",
     check="nll_without_log_softmax",
     watch="nll_without_log_softmax",
@@ -206,7 +206,7 @@ def ctc_of_raw_scores(faulty):
     return Job(net, criterion, batched(frames + 0.3 * torch.randn_like(frames), labels + 1), adam(net, 1e-2))
 
 
-@seen(
+@reported(
     GITHUB + "lightly-ai/lightly/issues/1194",
     check="nll_without_log_softmax",
     watch="nll_without_log_softmax",
@@ -221,7 +221,7 @@ def divergence_of_bare_probabilities(faulty):
     return Job(net, criterion, batched(x, 0.9 * one_hot(y, 10) + 0.01), adam(net, 3e-3))
 
 
-@seen(GITHUB + "RLinf/RLinf/issues/1568", check="loss_broadcasts", watch="loss_broadcasts")
+@reported(GITHUB + "RLinf/RLinf/issues/1568", check="loss_broadcasts", watch="loss_broadcasts")
 def clipped_values_against_a_column(faulty):
     class ValueHead(nn.Module):
         def __init__(self):
@@ -232,19 +232,19 @@ def clipped_values_against_a_column(faulty):
             values = self.head(self.body(obs))
             return values[:, 0] if faulty else values
 
-    def criterion(values, told):
-        returns, prev = told[:, :1], told[:, 1:]
+    def criterion(values, on_step):
+        returns, prev = on_step[:, :1], on_step[:, 1:]
         clipped = prev + (values - prev).clamp(-0.5, 0.5)
         return torch.max((values - returns) ** 2, (clipped - returns) ** 2).mean()
 
     obs = torch.randn(600, 6)
     returns = torch.tanh(obs @ torch.randn(6, 1)) + 0.1 * torch.randn(600, 1)
-    told = torch.cat([returns, returns + 0.3 * torch.randn(600, 1)], 1)
+    on_step = torch.cat([returns, returns + 0.3 * torch.randn(600, 1)], 1)
     net = ValueHead()
-    return Job(net, criterion, batched(obs, told), adam(net, 3e-3))
+    return Job(net, criterion, batched(obs, on_step), adam(net, 3e-3))
 
 
-@seen(
+@reported(
     GITHUB + "PacktPublishing/Deep-Reinforcement-Learning-Hands-On/issues/33",
     check="loss_broadcasts",
     watch="loss_broadcasts",
@@ -260,9 +260,9 @@ def advantage_of_every_pair(faulty):
             h = self.net(x)
             return self.policy(h), self.value(h)
 
-    def criterion(out, told):
+    def criterion(out, on_step):
         logits, value = out
-        action, reward = told[:, 0].long(), told[:, 1]
+        action, reward = on_step[:, 0].long(), on_step[:, 1]
         loss_value = F.mse_loss(value.squeeze(-1), reward)
         advantage = reward - (value.detach() if faulty else value.detach().squeeze(-1))
         log_p = F.log_softmax(logits, dim=1)[range(len(action)), action]
@@ -270,12 +270,12 @@ def advantage_of_every_pair(faulty):
 
     x, y = iris()
     rows, action = torch.randint(150, (900,)), torch.randint(3, (900,))
-    told = torch.stack([action.float(), (action == y[rows]).float()], 1)
+    on_step = torch.stack([action.float(), (action == y[rows]).float()], 1)
     net = A2C()
-    return Job(net, criterion, batched(x[rows], told), adam(net, 3e-3))
+    return Job(net, criterion, batched(x[rows], on_step), adam(net, 3e-3))
 
 
-@seen(
+@reported(
     "https://whosebug.com/question/5616116/"
     "What-could-cause-a-VAE-Variational-AutoEncoder-to-output-random-noise-even-after-training",
     check="bounded_output",
@@ -292,14 +292,14 @@ def decoder_from_zero_to_one_for_centred_images(faulty):
     return Job(net, criterion, batched(x, x, size=64), adam(net))
 
 
-@seen(
+@reported(
     GITHUB + "DeepReinforcementLearning/DeepReinforcementLearningInAction/issues/32",
     check="examples_mixed",
 )
 def policy_normalized_over_the_batch(faulty):
-    def loss_fn(preds, told):
-        chosen = preds.gather(1, told[:, :1].long()).squeeze(1)
-        return -torch.sum(told[:, 1] * torch.log(chosen))
+    def loss_fn(preds, on_step):
+        chosen = preds.gather(1, on_step[:, :1].long()).squeeze(1)
+        return -torch.sum(on_step[:, 1] * torch.log(chosen))
 
     x, y = iris()
     rows, action = torch.randint(150, (900,)), torch.randint(3, (900, 1))

@@ -31,7 +31,7 @@ class Job:
         loss: the criterion, (outputs, targets) to a scalar.
         batches: a DataLoader or a list of (inputs, targets).
         optimizer: the one that trains, or several.
-        loop: runs the training: ``loop(job, steps, told)``, where ``told(loss)`` ends every step.
+        loop: runs the training: ``loop(job, steps, on_step)``, where ``on_step(loss)`` ends every step.
     """
 
     model: nn.Module
@@ -45,9 +45,9 @@ class Job:
         """What `babysit.check` takes."""
         return self.model, self.loss, self.batches, self.optimizer
 
-    def run(self, steps: int, told: Step) -> None:
+    def run(self, steps: int, on_step: Step) -> None:
         """Trains for some steps."""
-        (self.loop or usual)(self, steps, told)
+        (self.loop or usual)(self, steps, on_step)
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,13 @@ ISSUES: list[Program] = []
 
 
 def _add(program: Program, module: str) -> None:
-    """Once, though a search for doctests imports these modules under a second name."""
-    programs = ISSUES if "issues_" in module else FIELD
+    """Adds a program once, though a search for doctests imports these modules under a second name."""
+    programs = ISSUES if module.rpartition(".")[2].startswith("github_") else FIELD
     if program.name not in {known.name for known in programs}:
         programs.append(program)
 
 
-def seen(
+def reported(
     source: str, *, check: str = "", watch: str = "", checkable: bool = True
 ) -> Callable[[Callable[[bool], Job]], Any]:
     """Registers a faulty program, with its right answers, and its healthy twin."""
@@ -114,7 +114,7 @@ def seen(
     return register
 
 
-def fine(source: str, *, checkable: bool = True) -> Callable[[Callable[[], Job]], Any]:
+def healthy(source: str, *, checkable: bool = True) -> Callable[[Callable[[], Job]], Any]:
     """Registers a healthy program."""
 
     def register(build: Callable[[], Job]) -> Callable[[], Job]:
@@ -131,7 +131,7 @@ def endless(batches: Iterable[Any]) -> Iterator[Any]:
         yield from batches
 
 
-def usual(job: Job, steps: int, told: Step) -> None:
+def usual(job: Job, steps: int, on_step: Step) -> None:
     """The loop of the tutorials."""
     optimizers = job.optimizer if isinstance(job.optimizer, list) else [job.optimizer]
     for x, y in islice(endless(job.batches), steps):
@@ -141,7 +141,7 @@ def usual(job: Job, steps: int, told: Step) -> None:
         loss.backward()
         for optimizer in optimizers:
             optimizer.step()
-        told(loss)
+        on_step(loss)
 
 
 class Rows(Dataset[Any]):

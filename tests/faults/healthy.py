@@ -1,4 +1,4 @@
-"""Healthy programs with settings that look unusual and are fine."""
+"""Healthy programs with settings that look unusual."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the field: faults in the model, the loss, the data or the set-up, each with a healthy twin."""
+"""From forums and repositories: faults of model, loss, data or set-up, each with a healthy twin."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_breast_cancer, load_iris
-from tests.faults.field import Job, adam, batched, one_hot, seen, sgd
+from tests.faults.rebuilt_programs import Job, adam, batched, one_hot, reported, sgd
 from tests.faults.zoo import diabetes, digits, wine
 from torch import nn
 
@@ -53,7 +53,7 @@ class LeNet(nn.Module):
         return x if self.end is None else self.end(x)
 
 
-@seen(
+@reported(
     FORUM + "cross-entropy-loss-is-not-decreasing/43814",
     check="softmax_before_cross_entropy",
     watch="softmax_before_cross_entropy",
@@ -63,7 +63,7 @@ def lenet_that_returns_probabilities(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*digits(image=True)), sgd(net, 0.01, momentum=0.9))
 
 
-@seen(
+@reported(
     FORUM + "cross-entropy-loss-is-not-decreasing/43814/16",
     check="learning_rate_too_high inputs_not_scaled",
     watch="dead_units learning_rate_too_high constant_output loss_exploded loss_not_finite",
@@ -76,7 +76,7 @@ def lenet_whose_relus_die(faulty):
     )
 
 
-@seen(
+@reported(
     FORUM + "predictions-stuck-at-zero-when-positive-label-1-is-only-16-of-data/145203",
     check="sigmoid_before_logits_loss",
     watch="sigmoid_before_logits_loss",
@@ -96,7 +96,7 @@ def weighted_logits_loss_of_a_sigmoid(faulty):
     return Job(net, criterion, batched(x[keep], y[keep].float()), adam(net))
 
 
-@seen(
+@reported(
     FORUM + "unable-to-learn-xor-representation-using-2-layers-of-multi-layered-perceptron-mlp/13287",
     check="cannot_overfit learns_at_no_rate",
     watch="learned_nothing constant_output",
@@ -107,7 +107,7 @@ def xor_by_two_linear_layers(faulty):
     return Job(net, nn.BCEWithLogitsLoss(), batched(*xor(), size=16), adam(net, 0.01))
 
 
-@seen(
+@reported(
     FORUM + "simple-linear-sigmoid-network-not-learning/98714",
     check="learning_rate_too_low",
     watch="learning_rate_too_low learned_nothing constant_output",
@@ -118,7 +118,7 @@ def xor_by_sigmoids_at_a_low_rate(faulty):
     return Job(net, nn.MSELoss(), batched(*xor(), size=4), sgd(net, 0.01) if faulty else adam(net, 0.03))
 
 
-@seen(
+@reported(
     "https://whosebug.com/index.php/question/6116914/"
     "neural-network-trained-with-PyTorch-outputs-the-mean-value-for-every-input",
     check="learning_rate_too_low",
@@ -139,7 +139,7 @@ def digits_by_sigmoid_outputs_and_squares(faulty):
     return Job(net, nn.MSELoss(), batched(x / 16, one_hot(y, 10)), optimizer)
 
 
-@seen(
+@reported(
     "https://whosebug.com/question/6301115/Weird-behaviour-of-loss-function-in-pytorch",
     check="learning_rate_too_high",
     watch="learning_rate_too_high loss_not_finite loss_exploded exploding_gradients",
@@ -154,7 +154,7 @@ def exponential_of_the_cross_entropy(faulty):
     return Job(net, criterion, batched(*digits()), sgd(net, 0.1))
 
 
-@seen(
+@reported(
     FORUM + "why-the-model-fail-to-converge-without-a-manul-weight-initialization/50431",
     check="loss_broadcasts",
     watch="loss_broadcasts",
@@ -178,14 +178,14 @@ def squeeze_without_an_assignment(faulty):
     return Job(net, nn.MSELoss(), batched(data, y, size=100), sgd(net, 1e-5))
 
 
-@seen("http://xiaobeizi.cn/x/6iuujguWdu", check="loss_broadcasts", watch="loss_broadcasts")
+@reported("http://xiaobeizi.cn/x/6iuujguWdu", check="loss_broadcasts", watch="loss_broadcasts")
 def three_outputs_for_one_target(faulty):
     x = torch.rand(200, 1) * 4
     net = nn.Linear(1, 3 if faulty else 1)
     return Job(net, nn.MSELoss(), batched(x, 2 * x + 0.1 * torch.randn(200, 1), size=4), sgd(net, 0.01))
 
 
-@seen(
+@reported(
     "https://whosebug.com/question/5407576/Why-does-my-autoencoder-for-de-noising-in-PyTorch-learns-to-zero-out-everything",
     check="bounded_output",
     watch="bounded_output dead_units",
@@ -199,7 +199,7 @@ def denoiser_of_cosines_that_ends_in_relu(faulty):
     return Job(net, nn.MSELoss(), batched(clean + 0.2 * torch.randn_like(clean), clean), adam(net))
 
 
-@seen(FORUM + "lstm-change-batch-first-true-loss-does-not-decrease/62364", check="examples_mixed")
+@reported(FORUM + "lstm-change-batch-first-true-loss-does-not-decrease/62364", check="examples_mixed")
 def crnn_whose_lstm_became_batch_first(faulty):
     class CRNN(nn.Module):
         def __init__(self):
@@ -218,7 +218,7 @@ def crnn_whose_lstm_became_batch_first(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*digits(image=True)), adam(net))
 
 
-@seen(
+@reported(
     "https://huggingface.co/datasets/nvidia/Nemotron-CC-Math-v1#policy-gradients-and-reinforce-with-baseline",
     check="activation_before_cross_entropy",
     watch="activation_before_cross_entropy",
@@ -238,7 +238,9 @@ def policy_with_rectified_scores(faulty):
     return Job(net, nn.NLLLoss(), batched(*cancer()), adam(net))
 
 
-@seen("https://github.com/huggingface/sentence-transformers/issues/2872", check="parameters_not_in_optimizer")
+@reported(
+    "https://github.com/huggingface/sentence-transformers/issues/2872", check="parameters_not_in_optimizer"
+)
 def loss_with_a_classifier_of_its_own(faulty):
     class SoftmaxLoss(nn.Module):
         def __init__(self):
@@ -265,7 +267,7 @@ def loss_with_a_classifier_of_its_own(faulty):
     return Job(net, criterion, batched(pairs, (y[first] == y[second]).long()), torch.optim.Adam(held, 1e-2))
 
 
-@seen(
+@reported(
     "https://github.com/David-Durst/csknow/issues/2",
     check="softmax_before_cross_entropy activation_before_cross_entropy",
     watch="softmax_before_cross_entropy activation_before_cross_entropy",
@@ -276,7 +278,7 @@ def bot_with_relu_and_softmax_at_the_end(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*wine()), sgd(net, 0.05))
 
 
-@seen(
+@reported(
     "https://huggingface.co/datasets/nvidia/Nemotron-CC-Math-v1#loss-becoming-nan-due-to-torch-log",
     check="loss_not_finite",
     watch="loss_not_finite",
@@ -295,7 +297,7 @@ def logarithm_of_rectified_features(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*wine()), adam(net))
 
 
-@seen("http://ddrv.cn/?p=758668", check="loss_not_finite", watch="loss_not_finite")
+@reported("http://ddrv.cn/?p=758668", check="loss_not_finite", watch="loss_not_finite")
 def root_of_a_masked_distance(faulty):
     class Net(nn.Module):
         def __init__(self):
@@ -317,7 +319,7 @@ def root_of_a_masked_distance(faulty):
     return Job(net, masked, batched(x, torch.cat([place, known], 1)), adam(net))
 
 
-@seen(
+@reported(
     "https://taourl.com/read-2208585.html",
     check="weights_too_large",
     watch="loss_not_finite loss_exploded learning_rate_too_high exploding_gradients",
@@ -337,7 +339,7 @@ def weights_up_to_a_thousand(faulty):
     return Job(net, nn.MSELoss(), batched(*diabetes()), sgd(net, 0.01))
 
 
-@seen(
+@reported(
     "https://mejorcodigo.com/p/45698.html",
     check="inputs_not_scaled learning_rate_too_high",
     watch="loss_not_finite loss_exploded learning_rate_too_high exploding_gradients",
@@ -350,7 +352,7 @@ def line_through_large_x(faulty):
     return Job(net, nn.MSELoss(), batched(x, 5 * x + 3 + 0.1 * torch.randn(500, 1), size=500), sgd(net, 0.1))
 
 
-@seen("https://thecodeforge.io/ml-ai/pytorch-neural-network/", check="unregistered_parameters")
+@reported("https://thecodeforge.io/ml-ai/pytorch-neural-network/", check="unregistered_parameters")
 def layer_created_in_forward(faulty):
     class Net(nn.Module):
         def __init__(self):
@@ -366,7 +368,9 @@ def layer_created_in_forward(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*digits()), adam(net))
 
 
-@seen("https://www.engineermaxxing.com/micro/lessons/pytorch-internals.html", check="unregistered_parameters")
+@reported(
+    "https://www.engineermaxxing.com/micro/lessons/pytorch-internals.html", check="unregistered_parameters"
+)
 def branches_in_a_plain_dict(faulty):
     class Branches(nn.Module):
         def __init__(self):
@@ -383,7 +387,7 @@ def branches_in_a_plain_dict(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*tones()), adam(net, 1e-2))
 
 
-@seen(
+@reported(
     "https://pexcera.com/learn/advanced-dl/the-discriminator-and-generator-loop.html",
     check="layers_without_gradient loss_not_connected",
     watch="loss_not_connected layers_without_gradient",
@@ -404,14 +408,14 @@ def generator_behind_a_detach(faulty):
     return Job(net, nn.BCEWithLogitsLoss(), batched(torch.randn(512, 8), torch.ones(512, 1)), optimizer)
 
 
-@seen("https://github.com/thuml/Xlearn/issues/32", check="constant_labels", watch="constant_labels")
+@reported("https://github.com/thuml/Xlearn/issues/32", check="constant_labels", watch="constant_labels")
 def dataset_that_returns_the_first_label(faulty):
     x, y = digits(image=True)
     net = LeNet()
     return Job(net, nn.CrossEntropyLoss(), batched(x, y[:1].expand(len(y)) if faulty else y), adam(net))
 
 
-@seen("https://taourl.com/read-2624309.html", check="examples_mixed")
+@reported("https://taourl.com/read-2624309.html", check="examples_mixed")
 def rnn_that_takes_the_batch_for_time(faulty):
     class Tagger(nn.Module):
         def __init__(self):
@@ -426,7 +430,7 @@ def rnn_that_takes_the_batch_for_time(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*tones()), adam(net, 1e-2))
 
 
-@seen(
+@reported(
     "https://thecodeforge.io/ml-ai/attention-is-all-you-need/",
     check="constant_output cannot_overfit learns_at_no_rate",
     watch="constant_output learned_nothing",
@@ -451,7 +455,7 @@ def transformer_without_positions(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(tokens, y), adam(net, 3e-3))
 
 
-@seen(
+@reported(
     "https://pgg1610.github.io/data_blog/posts/2020-10-19-pytorch_transfer_learning_basics.html",
     check="optimizer_holds_other_model parameters_not_in_optimizer",
     watch="optimizer_holds_other_model optimizer_never_steps parameters_not_in_optimizer",
@@ -476,7 +480,7 @@ def head_replaced_behind_the_optimizer(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*digits(image=True)), optimizer)
 
 
-@seen(
+@reported(
     "https://errorhandle.ai/multilabel-classification-converges-to-all-zeroes",
     check="bounded_output cannot_overfit",
     watch="bounded_output cannot_overfit",
@@ -490,7 +494,7 @@ def softmax_for_several_labels(faulty):
     return Job(net, nn.BCELoss(), batched(x, y), adam(net, 3e-3))
 
 
-@seen(
+@reported(
     "https://kaustabpal.github.io/dqn",
     check="loss_broadcasts",
     watch="loss_broadcasts",
@@ -514,7 +518,7 @@ def q_values_gathered_as_a_column(faulty):
     )
 
 
-@seen(
+@reported(
     FORUM + "vanilla-reinforce-for-continuous-distributions/25718",
     check="sign_flipped",
     watch="sign_flipped loss_exploded loss_not_finite",
@@ -544,7 +548,7 @@ def variational_autoencoder_with_the_sign_of_its_loss(faulty):
     return Job(net, criterion, batched(x, x, size=64), adam(net))
 
 
-@seen(
+@reported(
     "https://forums.fast.ai/t/why-does-the-nll-has-grad-fn-while-accuracy-doesnt/50891",
     check="loss_not_connected layers_without_gradient",
     watch="loss_not_connected vanishing_gradients layers_without_gradient",
@@ -559,7 +563,7 @@ def squared_error_of_rounded_outputs(faulty):
     return Job(net, criterion, batched(x, y[:, None].float()), adam(net, 1e-2))
 
 
-@seen(
+@reported(
     "https://github.com/mlelarge/graph_neural_net/pull/37",
     check="softmax_before_cross_entropy",
     watch="softmax_before_cross_entropy",
@@ -584,7 +588,7 @@ def node_classifier_with_a_softmax(faulty):
     return Job(net, nn.CrossEntropyLoss(), [(x, group)], adam(net, 0.01))
 
 
-@seen(
+@reported(
     "https://kader-xai.github.io/mini-courses/pytorch/day08.html",
     check="layers_without_gradient",
     watch="layers_without_gradient loss_not_connected",
@@ -608,7 +612,7 @@ def encoder_under_no_grad(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*digits()), adam(net, 3e-3))
 
 
-@seen("https://duoke360.com/post/34781", check="loss_broadcasts", watch="loss_broadcasts")
+@reported("https://duoke360.com/post/34781", check="loss_broadcasts", watch="loss_broadcasts")
 def lstm_forecast_against_flat_targets(faulty):
     class Forecast(nn.Module):
         def __init__(self):
@@ -626,7 +630,7 @@ def lstm_forecast_against_flat_targets(faulty):
     return Job(net, nn.MSELoss(), batched(x, y if faulty else y[:, None]), adam(net, 5e-3))
 
 
-@seen(
+@reported(
     "https://www.codegenes.net/blog/outputs-all-0-no-updates-pytorch",
     check="inputs_constant constant_output",
     watch="constant_output learned_nothing",
@@ -646,7 +650,7 @@ def tokens_from_truncated_floats(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(tokens, y), adam(net, 3e-3))
 
 
-@seen(
+@reported(
     "https://taourl.com/read-1959901.html",
     check="vanishing_signal vanishing_gradients",
     watch="vanishing_gradients constant_output learned_nothing",
@@ -661,7 +665,7 @@ def deep_sigmoids_give_one_output(faulty):
     return Job(net, nn.BCEWithLogitsLoss(), batched(x, y.float()[:, None]), sgd(net, 0.1))
 
 
-@seen(
+@reported(
     "https://blog.51cto.com/u_16213299/7145640",
     check="inputs_not_finite",
     watch="loss_not_finite",
@@ -674,7 +678,7 @@ def column_divided_by_its_zero_spread(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(scaled, y), adam(net))
 
 
-@seen(
+@reported(
     "https://errorhandle.ai/loss-and-accuracy-are-0-when-using-a-neural-network-with-a-single-output-neuron-tensorflow",
     check="one_unit_softmax",
     watch="one_unit_softmax constant_output learned_nothing",

@@ -1,4 +1,4 @@
-"""Programs for the checks that came last: labels, gradients of one's own, penalties, running statistics."""
+"""Faults of custom gradients, penalties, labels and running statistics, and healthy programs near them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from tests.faults.zoo import adam, binary, diabetes, digits, fault, healthy, loader, mlp, sgd, wine
 from torch import nn
+
+SET = "added"
 
 CE = nn.CrossEntropyLoss
 

@@ -1,4 +1,4 @@
-"""From issues: healthy programs that look unusual; most were asked about and turned out to be right."""
+"""From GitHub's issues: healthy programs that look unusual; most were questioned and proved right."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from itertools import islice
 
 import torch
 import torch.nn.functional as F
-from tests.faults.field import Job, Rows, adam, batched, endless, fine, one_hot, sgd
-from tests.faults.field_networks import LeNet, cancer, iris, tones
-from tests.faults.issues_pairing import TinyUNet, squares
+from tests.faults.forum_networks import LeNet, cancer, iris, tones
+from tests.faults.github_losses import TinyUNet, squares
+from tests.faults.rebuilt_programs import Job, Rows, adam, batched, endless, healthy, one_hot, sgd
 from tests.faults.zoo import diabetes, digits, wine
 from torch import nn
 
 GITHUB = "https://github.com/"
 
 
-@fine(GITHUB + "amazon-science/video-contrastive-learning/issues/5")
+@healthy(GITHUB + "amazon-science/video-contrastive-learning/issues/5")
 def contrast_whose_labels_are_all_zero():
     class Contrast(nn.Module):
         def __init__(self):
@@ -36,7 +36,7 @@ def contrast_whose_labels_are_all_zero():
     return Job(net, nn.CrossEntropyLoss(), batched(views, labels, drop_last=True), adam(net))
 
 
-@fine(GITHUB + "marco-rudolph/differnet/issues/10")
+@healthy(GITHUB + "marco-rudolph/differnet/issues/10")
 def flow_whose_loss_turns_negative():
     class Coupling(nn.Module):
         def __init__(self):
@@ -71,7 +71,7 @@ def flow_whose_loss_turns_negative():
     return Job(net, get_loss, batched(ring, torch.zeros(800)), adam(net))
 
 
-@fine(GITHUB + "ethanhe42/KL-Loss/issues/3")
+@healthy(GITHUB + "ethanhe42/KL-Loss/issues/3")
 def regression_with_its_own_variance():
     class Both(nn.Module):
         def __init__(self):
@@ -91,7 +91,7 @@ def regression_with_its_own_variance():
     return Job(net, criterion, batched(x, 0.3 * x + 0.02 * torch.randn(600, 1)), adam(net, 3e-3))
 
 
-@fine(GITHUB + "junqiangchen/LUNA16-Lung-Nodule-Analysis-2016-Challenge/issues/15")
+@healthy(GITHUB + "junqiangchen/LUNA16-Lung-Nodule-Analysis-2016-Challenge/issues/15")
 def negative_dice():
     def criterion(out, target):
         shared = (out * target).sum((1, 2, 3))
@@ -101,7 +101,7 @@ def negative_dice():
     return Job(net, criterion, batched(*squares(), size=16), adam(net, 3e-3))
 
 
-@fine(GITHUB + "JIA-Lab-research/PFENet/issues/10")
+@healthy(GITHUB + "JIA-Lab-research/PFENet/issues/10")
 def frozen_backbone_in_eval_mode():
     class Net(nn.Module):
         def __init__(self):
@@ -126,9 +126,9 @@ def frozen_backbone_in_eval_mode():
     return Job(net, nn.CrossEntropyLoss(), batched(*digits(image=True)), optimizer)
 
 
-@fine(GITHUB + "philtabor/Deep-Q-Learning-Paper-To-Code/issues/9", checkable=False)
+@healthy(GITHUB + "philtabor/Deep-Q-Learning-Paper-To-Code/issues/9", checkable=False)
 def q_network_beside_its_target():
-    def loop(job, steps, told):
+    def loop(job, steps, on_step):
         target = copy.deepcopy(job.model)
         for step, (row, reward) in enumerate(islice(endless(job.batches), steps)):
             state, following, action = row[:, :4], row[:, 4:8], row[:, 8:].long()
@@ -143,7 +143,7 @@ def q_network_beside_its_target():
             for param in job.model.parameters():
                 param.grad.data.clamp_(-1, 1)
             job.optimizer.step()
-            told(loss)
+            on_step(loss)
 
     state, action = torch.randn(800, 4), torch.randint(3, (800, 1))
     reward = (state @ torch.randn(4, 3)).gather(1, action)[:, 0]
@@ -153,9 +153,9 @@ def q_network_beside_its_target():
     return Job(net, nn.SmoothL1Loss(), batched(rows, reward, size=64), optimizer, loop)
 
 
-@fine(GITHUB + "martinarjovsky/WassersteinGAN", checkable=False)
+@healthy(GITHUB + "martinarjovsky/WassersteinGAN", checkable=False)
 def wasserstein_critic_with_clipped_weights():
-    def loop(job, steps, told):
+    def loop(job, steps, on_step):
         generator = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2))
         of_generator = torch.optim.RMSprop(generator.parameters(), lr=5e-4)
         for step, (z, real) in enumerate(islice(endless(job.batches), steps)):
@@ -165,7 +165,7 @@ def wasserstein_critic_with_clipped_weights():
             job.optimizer.step()
             for param in job.model.parameters():
                 param.data.clamp_(-0.1, 0.1)
-            told(loss)
+            on_step(loss)
             if step % 5 == 4:
                 of_generator.zero_grad()
                 (-job.model(generator(z)).mean()).backward()
@@ -178,7 +178,7 @@ def wasserstein_critic_with_clipped_weights():
     return Job(net, lambda out, y: out.mean() - y.mean(), batches, optimizer, loop)
 
 
-@fine(GITHUB + "maziarraissi/PINNs")
+@healthy(GITHUB + "maziarraissi/PINNs")
 def oscillator_from_its_equation():
     class Net(nn.Module):
         def __init__(self):
@@ -190,7 +190,7 @@ def oscillator_from_its_equation():
         def forward(self, t):
             return self.u(t)
 
-    def loop(job, steps, told):
+    def loop(job, steps, on_step):
         for t, _ in islice(endless(job.batches), steps):
             t = t.clone().requires_grad_(True)
             job.optimizer.zero_grad()
@@ -201,14 +201,14 @@ def oscillator_from_its_equation():
             loss = job.loss(ddu + u, torch.zeros_like(u)) + 10 * job.loss(start, torch.ones(1, 1))
             loss.backward()
             job.optimizer.step()
-            told(loss)
+            on_step(loss)
 
     t = torch.rand(512, 1) * 3
     net = Net()
     return Job(net, nn.MSELoss(), batched(t, torch.cos(t), size=128), adam(net, 3e-3), loop)
 
 
-@fine(GITHUB + "majumderb/rezero")
+@healthy(GITHUB + "majumderb/rezero")
 def residual_branches_that_start_at_zero():
     class Block(nn.Module):
         def __init__(self):
@@ -223,7 +223,7 @@ def residual_branches_that_start_at_zero():
     return Job(net, nn.CrossEntropyLoss(), batched(*digits()), optimizer)
 
 
-@fine(GITHUB + "microsoft/LoRA")
+@healthy(GITHUB + "microsoft/LoRA")
 def adapters_of_low_rank():
     class LoRA(nn.Module):
         def __init__(self, base):
@@ -243,15 +243,15 @@ def adapters_of_low_rank():
     return Job(net, nn.CrossEntropyLoss(), batched(*digits()), optimizer)
 
 
-@fine("https://docs.pytorch.org/docs/stable/notes/amp_examples.html")
+@healthy("https://docs.pytorch.org/docs/stable/notes/amp_examples.html")
 def accumulation_under_autocast_with_clipping():
-    def loop(job, steps, told):
+    def loop(job, steps, on_step):
         schedule = torch.optim.lr_scheduler.OneCycleLR(job.optimizer, 5e-3, total_steps=steps // 4 + 1)
         for i, (x, y) in enumerate(islice(endless(job.batches), steps)):
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 loss = job.loss(job.model(x), y) / 4
             loss.backward()
-            told(loss * 4)
+            on_step(loss * 4)
             if (i + 1) % 4 == 0:
                 torch.nn.utils.clip_grad_norm_(job.model.parameters(), 1.0)
                 job.optimizer.step()
@@ -262,9 +262,9 @@ def accumulation_under_autocast_with_clipping():
     return Job(net, nn.CrossEntropyLoss(), batched(*digits(), size=16), adam(net), loop)
 
 
-@fine(GITHUB + "davda54/sam")
+@healthy(GITHUB + "davda54/sam")
 def sharpness_aware_pairs_of_steps():
-    def loop(job, steps, told):
+    def loop(job, steps, on_step):
         for x, y in islice(endless(job.batches), steps):
             loss = job.loss(job.model(x), y)
             loss.backward()
@@ -280,23 +280,23 @@ def sharpness_aware_pairs_of_steps():
                     p.sub_(move)
             job.optimizer.step()
             job.optimizer.zero_grad()
-            told(loss)
+            on_step(loss)
 
     net = nn.Sequential(nn.Linear(13, 32), nn.ReLU(), nn.Linear(32, 3))
     return Job(net, nn.CrossEntropyLoss(), batched(*wine()), sgd(net, 0.05, momentum=0.9), loop)
 
 
-@fine("https://arxiv.org/abs/1705.07115")
+@healthy("https://arxiv.org/abs/1705.07115")
 def tasks_weighed_by_their_uncertainty():
     class Weighed(nn.Module):
         def __init__(self):
             super().__init__()
             self.log_vars = nn.Parameter(torch.zeros(2))
 
-        def forward(self, out, told):
+        def forward(self, out, on_step):
             a, b = out
-            first = torch.exp(-self.log_vars[0]) * F.mse_loss(a, told[:, :1]) + self.log_vars[0]
-            second = torch.exp(-self.log_vars[1]) * F.cross_entropy(b, told[:, 1].long())
+            first = torch.exp(-self.log_vars[0]) * F.mse_loss(a, on_step[:, :1]) + self.log_vars[0]
+            second = torch.exp(-self.log_vars[1]) * F.cross_entropy(b, on_step[:, 1].long())
             return first + second + self.log_vars[1]
 
     class Shared(nn.Module):
@@ -312,13 +312,13 @@ def tasks_weighed_by_their_uncertainty():
     x, y = iris()
     net, criterion = Shared(), Weighed()
     optimizer = torch.optim.Adam([*net.parameters(), *criterion.parameters()], lr=5e-3)
-    told = torch.cat([x[:, 3:], y[:, None].float()], 1)
-    return Job(net, criterion, batched(x[:, :3], told), optimizer)
+    on_step = torch.cat([x[:, 3:], y[:, None].float()], 1)
+    return Job(net, criterion, batched(x[:, :3], on_step), optimizer)
 
 
-@fine(GITHUB + "facebookresearch/mixup-cifar10")
+@healthy(GITHUB + "facebookresearch/mixup-cifar10")
 def mixed_images_with_soft_labels():
-    def loop(job, steps, told):
+    def loop(job, steps, on_step):
         for x, y in islice(endless(job.batches), steps):
             share = float(torch.distributions.Beta(1.0, 1.0).sample())
             order = torch.randperm(len(x))
@@ -327,14 +327,14 @@ def mixed_images_with_soft_labels():
             job.optimizer.zero_grad()
             loss.backward()
             job.optimizer.step()
-            told(loss)
+            on_step(loss)
 
     net = LeNet()
     optimizer = sgd(net, 0.05, momentum=0.9, weight_decay=1e-4)
     return Job(net, nn.CrossEntropyLoss(), batched(*digits(image=True)), optimizer, loop)
 
 
-@fine(GITHUB + "itakurah/focal-loss-pytorch")
+@healthy(GITHUB + "itakurah/focal-loss-pytorch")
 def rare_class_with_focal_loss():
     x = torch.randn(1500, 8)
     score = x @ torch.randn(8)
@@ -348,7 +348,7 @@ def rare_class_with_focal_loss():
     return Job(net, focal, batched(x, y, size=64), adam(net, 3e-3))
 
 
-@fine(GITHUB + "kazuto1011/svm-pytorch")
+@healthy(GITHUB + "kazuto1011/svm-pytorch")
 def support_vectors_from_zero():
     class SVM(nn.Module):
         def __init__(self):
@@ -369,20 +369,20 @@ def support_vectors_from_zero():
     return Job(net, hinge, batched(x, 2.0 * y - 1), sgd(net, 0.1))
 
 
-@fine(GITHUB + "haitongli/knowledge-distillation-pytorch")
+@healthy(GITHUB + "haitongli/knowledge-distillation-pytorch")
 def distillation_at_a_high_temperature():
     x, y = digits()
     teacher = 4 * one_hot(y, 10) + torch.randn(len(y), 10)
 
-    def criterion(out, told):
-        soft = F.kl_div(F.log_softmax(out / 4, dim=1), F.softmax(told / 4, dim=1), reduction="batchmean")
-        return 0.9 * 16 * soft + 0.1 * F.cross_entropy(out, told.argmax(1))
+    def criterion(out, on_step):
+        soft = F.kl_div(F.log_softmax(out / 4, dim=1), F.softmax(on_step / 4, dim=1), reduction="batchmean")
+        return 0.9 * 16 * soft + 0.1 * F.cross_entropy(out, on_step.argmax(1))
 
     net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     return Job(net, criterion, batched(x, teacher), adam(net, 3e-3))
 
 
-@fine(GITHUB + "bentrevett/pytorch-seq2seq")
+@healthy(GITHUB + "bentrevett/pytorch-seq2seq")
 def translation_that_ignores_the_padding():
     class Seq2Seq(nn.Module):
         def __init__(self):
@@ -410,7 +410,7 @@ def translation_that_ignores_the_padding():
     return Job(net, criterion, batched(both, words), adam(net, 1e-2))
 
 
-@fine(GITHUB + "tkipf/pygcn")
+@healthy(GITHUB + "tkipf/pygcn")
 def nodes_of_which_a_tenth_is_labelled():
     group = torch.randint(3, (150,))
     same = group[:, None] == group
@@ -438,7 +438,7 @@ def nodes_of_which_a_tenth_is_labelled():
     return Job(net, criterion, [(features, group)], optimizer)
 
 
-@fine(GITHUB + "lucidrains/denoising-diffusion-pytorch")
+@healthy(GITHUB + "lucidrains/denoising-diffusion-pytorch")
 def noise_predicted_at_a_random_time():
     class Denoiser(nn.Module):
         def __init__(self):
@@ -465,7 +465,7 @@ def noise_predicted_at_a_random_time():
     return Job(net, nn.MSELoss(), loader, adam(net, 2e-3))
 
 
-@fine(GITHUB + "theeluwin/pytorch-sgns")
+@healthy(GITHUB + "theeluwin/pytorch-sgns")
 def word_vectors_by_negative_samples():
     class SGNS(nn.Module):
         def __init__(self):
@@ -488,7 +488,7 @@ def word_vectors_by_negative_samples():
     return Job(net, lambda out, _: out.mean(), batched(pairs, torch.zeros(4000), size=128), optimizer)
 
 
-@fine(GITHUB + "fastai/fastai")
+@healthy(GITHUB + "fastai/fastai")
 def layers_at_rates_far_apart():
     net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     groups = [
@@ -499,7 +499,7 @@ def layers_at_rates_far_apart():
     return Job(net, nn.CrossEntropyLoss(), batched(*digits()), torch.optim.AdamW(groups))
 
 
-@fine(GITHUB + "sktime/pytorch-forecasting/issues/410")
+@healthy(GITHUB + "sktime/pytorch-forecasting/issues/410")
 def output_scaled_back_inside_the_model():
     class Scaled(nn.Module):
         def __init__(self, centre, spread):
@@ -516,7 +516,7 @@ def output_scaled_back_inside_the_model():
     return Job(net, nn.MSELoss(), batched(x, y), adam(net, 3e-3))
 
 
-@fine("https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.rnn.pack_padded_sequence.html")
+@healthy("https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.rnn.pack_padded_sequence.html")
 def sequence_tagged_with_packed_lengths():
     class Tagger(nn.Module):
         def __init__(self):
@@ -530,7 +530,7 @@ def sequence_tagged_with_packed_lengths():
             _, (hidden, _) = self.lstm(packed)
             return self.fc(torch.cat([hidden[0], hidden[1]], 1))
 
-    def loop(job, steps, told):
+    def loop(job, steps, on_step):
         job.model.zero_grad()
         for x, y in islice(endless(job.batches), steps):
             loss = job.loss(job.model(x), y)
@@ -538,13 +538,13 @@ def sequence_tagged_with_packed_lengths():
             nn.utils.clip_grad_value_(job.model.parameters(), 0.5)
             job.optimizer.step()
             job.model.zero_grad()
-            told(loss)
+            on_step(loss)
 
     net = Tagger()
     return Job(net, nn.CrossEntropyLoss(reduction="sum"), batched(*tones()), adam(net, 3e-3), loop)
 
 
-@fine(GITHUB + "facebookresearch/dlrm")
+@healthy(GITHUB + "facebookresearch/dlrm")
 def sparse_embedding_with_two_optimizers():
     class Wide(nn.Module):
         def __init__(self):

@@ -1,19 +1,19 @@
-"""From issues: faults of structure, wiring and initial weights, each with a healthy twin."""
+"""From GitHub's issues: faults of structure, wiring and initial weights, each with a healthy twin."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import make_circles
-from tests.faults.field import Job, adam, batched, seen, sgd
-from tests.faults.field_networks import cancer, iris, tones
+from tests.faults.forum_networks import cancer, iris, tones
+from tests.faults.rebuilt_programs import Job, adam, batched, reported, sgd
 from tests.faults.zoo import digits, wine
 from torch import nn
 
 GITHUB = "https://github.com/"
 
 
-@seen(
+@reported(
     GITHUB + "DEEP-PolyU/KEQA_WSDM19/issues/2",
     check="one_unit_softmax layers_without_gradient",
     watch="layers_without_gradient loss_not_connected",
@@ -40,7 +40,7 @@ def attention_over_a_single_score(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(tokens, tokens[:, 4] % 3), adam(net, 1e-2))
 
 
-@seen(GITHUB + "LianpoWang/SLIIF/issues/13", check="unregistered_parameters")
+@reported(GITHUB + "LianpoWang/SLIIF/issues/13", check="unregistered_parameters")
 def experts_in_a_plain_list(faulty):
     class ResMLPs(nn.Module):
         def __init__(self):
@@ -59,7 +59,7 @@ def experts_in_a_plain_list(faulty):
     return Job(net, nn.MSELoss(), batched(x, torch.sin(x.prod(1, keepdim=True))), adam(net, 5e-3))
 
 
-@seen(GITHUB + "pytorch/pytorch/issues/632", check="unregistered_parameters")
+@reported(GITHUB + "pytorch/pytorch/issues/632", check="unregistered_parameters")
 def relations_in_a_dict_of_parameters(faulty):
     class Relations(nn.Module):
         def __init__(self):
@@ -77,7 +77,7 @@ def relations_in_a_dict_of_parameters(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*wine()), adam(net, 3e-3))
 
 
-@seen(
+@reported(
     GITHUB + "YujiaBao/ls/issues/1",
     check="cannot_overfit learns_at_no_rate",
     watch="learned_nothing constant_output",
@@ -102,7 +102,7 @@ def mlp_without_activations(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(x, torch.tensor(label)), adam(net, 5e-3))
 
 
-@seen(GITHUB + "delip/PyTorchNLPBook/issues/28", check="dropout_in_evaluation")
+@reported(GITHUB + "delip/PyTorchNLPBook/issues/28", check="dropout_in_evaluation")
 def surnames_through_a_functional_dropout(faulty):
     class SurnameClassifier(nn.Module):
         def __init__(self):
@@ -122,7 +122,7 @@ def surnames_through_a_functional_dropout(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(names, y), adam(net, 5e-3))
 
 
-@seen(
+@reported(
     GITHUB + "edreisMD/ConVIRT-pytorch/issues/7",
     check="layers_without_gradient",
     watch="layers_without_gradient loss_not_connected",
@@ -152,7 +152,7 @@ def text_side_under_no_grad(faulty):
     return Job(net, nt_xent, batched(pairs, torch.zeros(512)), adam(net))
 
 
-@seen(
+@reported(
     GITHUB + "zjunlp/HVPNeT/issues/5",
     check="parameters_not_in_optimizer",
     watch="parameters_not_in_optimizer",
@@ -177,7 +177,7 @@ def group_that_is_never_appended(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(tokens, tokens * 7 % 20 // 5), optimizer)
 
 
-@seen(
+@reported(
     GITHUB + "ohhhyeahhh/SiamCAR/issues/18",
     check="parameters_not_in_optimizer",
     watch="parameters_not_in_optimizer",
@@ -202,7 +202,7 @@ def neck_that_no_group_holds(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*digits(image=True)), optimizer)
 
 
-@seen(
+@reported(
     GITHUB + "facebookresearch/dlrm/pull/358",
     check="dead_units",
     watch="dead_units constant_output learned_nothing",
@@ -219,7 +219,7 @@ def biases_far_below_zero(faulty):
     return Job(net, nn.BCELoss(), batched(x, y.float()[:, None]), sgd(net, 0.1))
 
 
-@seen(
+@reported(
     GITHUB + "ageron/handson-ml/pull/176",
     check="vanishing_signal vanishing_gradients",
     watch="vanishing_gradients constant_output learned_nothing",
@@ -235,7 +235,7 @@ def weights_of_a_hundredth(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*digits(image=True)), sgd(net, 0.05, momentum=0.9))
 
 
-@seen(GITHUB + "pytorch/pytorch/issues/3121", check="weights_too_large initial_loss_high")
+@reported(GITHUB + "pytorch/pytorch/issues/3121", check="weights_too_large initial_loss_high")
 def tied_embedding_of_unit_spread(faulty):
     class Tied(nn.Module):
         def __init__(self):
@@ -254,7 +254,7 @@ def tied_embedding_of_unit_spread(faulty):
     return Job(net, lambda out, y: loss(out, y.flatten()), batched(tokens, (3 * tokens + 7) % 40), adam(net))
 
 
-@seen(
+@reported(
     GITHUB + "yz93/LAVT-RIS/issues/25",
     check="symmetric_units layers_without_gradient",
     watch="layers_without_gradient vanishing_gradients",
@@ -279,7 +279,7 @@ def gate_of_two_zero_layers(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*digits()), adam(net))
 
 
-@seen(
+@reported(
     GITHUB + "pytorch/pytorch/issues/63626",
     check="vanishing_signal vanishing_gradients learning_rate_too_low cannot_overfit learns_at_no_rate",
     watch="constant_output learned_nothing vanishing_gradients learning_rate_too_low dead_units",
@@ -295,7 +295,7 @@ def eight_narrow_layers(faulty):
     return Job(net, nn.L1Loss(), batched(x, y), sgd(net, 1e-3) if faulty else adam(net, 5e-3))
 
 
-@seen(GITHUB + "timbmg/Sentence-VAE/issues/15", check="examples_mixed")
+@reported(GITHUB + "timbmg/Sentence-VAE/issues/15", check="examples_mixed")
 def last_hidden_state_viewed_across_the_batch(faulty):
     class Encoder(nn.Module):
         def __init__(self):
@@ -313,7 +313,7 @@ def last_hidden_state_viewed_across_the_batch(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*tones(), drop_last=True), adam(net, 1e-2))
 
 
-@seen(
+@reported(
     GITHUB + "pytorch/pytorch/issues/40932",
     check="loss_not_finite",
     watch="loss_not_finite",
@@ -337,7 +337,7 @@ def attention_over_nothing_but_padding(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(tokens, (tokens == 3).any(1).long()), adam(net, 5e-3))
 
 
-@seen(
+@reported(
     GITHUB + "tom-roddick/oft/issues/6",
     check="layers_without_gradient unused_parameters",
     watch="layers_without_gradient loss_not_connected",
@@ -353,20 +353,20 @@ def only_the_score_is_trained(faulty):
             h = self.trunk(x)
             return {"score": self.score(h), "position": self.position(h), "angle": self.angle(h)}
 
-    def criterion(out, told):
-        score = F.binary_cross_entropy_with_logits(out["score"], told[:, :1])
+    def criterion(out, on_step):
+        score = F.binary_cross_entropy_with_logits(out["score"], on_step[:, :1])
         if faulty:
             return score
-        position = F.l1_loss(out["position"], told[:, 1:3])
-        return score + position + F.mse_loss(out["angle"], told[:, 3:])
+        position = F.l1_loss(out["position"], on_step[:, 1:3])
+        return score + position + F.mse_loss(out["angle"], on_step[:, 3:])
 
     x, y = iris()
-    told = torch.cat([(y == 1).float()[:, None], x[:, 1:3] * x[:, :1], x[:, 3:].square()], 1)
+    on_step = torch.cat([(y == 1).float()[:, None], x[:, 1:3] * x[:, :1], x[:, 3:].square()], 1)
     net = Heads()
-    return Job(net, criterion, batched(x, told), adam(net, 5e-3))
+    return Job(net, criterion, batched(x, on_step), adam(net, 5e-3))
 
 
-@seen(
+@reported(
     GITHUB + "tatp22/linformer-pytorch/issues/25",
     check="missing_causal_mask",
     watch="label_in_inputs",
@@ -390,7 +390,7 @@ def language_model_that_sees_the_next_word(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(text[:, :-1], text[:, 1:]), adam(net, 3e-3))
 
 
-@seen(
+@reported(
     "https://blog.csdn.net/qq_38507163/article/details/111181447",
     check="loss_not_finite",
     watch="loss_not_finite",
@@ -405,7 +405,7 @@ def generalized_mean_of_negative_features(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(*tones()), adam(net, 1e-2))
 
 
-@seen(GITHUB + "open-mmlab/mmdetection/pull/733", check="loss_not_finite", watch="loss_not_finite")
+@reported(GITHUB + "open-mmlab/mmdetection/pull/733", check="loss_not_finite", watch="loss_not_finite")
 def logarithm_of_an_empty_overlap(faulty):
     def iou_loss(pred, target):
         left_top = torch.max(pred[:, :2], target[:, :2])

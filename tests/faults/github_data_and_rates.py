@@ -1,19 +1,19 @@
-"""From issues: faults of the data, its scale and the learning rate, each with a healthy twin."""
+"""From GitHub's issues: faults of the data, its scale and the learning rate, each with a healthy twin."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from tests.faults.field import Job, adam, batched, seen, sgd
-from tests.faults.field_networks import LeNet, cancer
-from tests.faults.issues_pairing import TinyUNet, squares
+from tests.faults.forum_networks import LeNet, cancer
+from tests.faults.github_losses import TinyUNet, squares
+from tests.faults.rebuilt_programs import Job, adam, batched, reported, sgd
 from tests.faults.zoo import diabetes, digits
 from torch import nn
 
 GITHUB = "https://github.com/"
 
 
-@seen(
+@reported(
     GITHUB + "pkmital/pycadl/pull/5",
     check="inputs_tiny learning_rate_too_low",
     watch="learning_rate_too_low learned_nothing constant_output vanishing_gradients",
@@ -25,7 +25,7 @@ def images_divided_by_255_twice(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(scaled, y), sgd(net, 0.02, momentum=0.9))
 
 
-@seen(
+@reported(
     "https://discuss.pytorch.org/t/neural-network-could-not-learn-on-this-type-of-data-why/96648",
     check="targets_not_scaled inputs_not_scaled",
     watch="learning_rate_too_low learned_nothing",
@@ -47,7 +47,7 @@ def cubes_of_thousands(faulty):
     return Job(net, nn.MSELoss(), batched(x, y), adam(net))
 
 
-@seen(
+@reported(
     "https://forums.fast.ai/t/help-with-simple-celcius-to-f-linear-regression-using-pytorch-"
     "gradient-descent-autograd/18783",
     check="inputs_not_scaled targets_not_scaled learning_rate_too_low",
@@ -58,7 +58,7 @@ def celsius_up_to_five_hundred(faulty):
     return Job(net, nn.MSELoss(), batched(x, 1.8 * x + 32), sgd(net, 5e-6 if faulty else 0.1))
 
 
-@seen(
+@reported(
     "https://syntaxbug.com/d1e7d3ba69/",
     check="inputs_not_scaled learning_rate_too_high",
     watch="loss_not_finite loss_exploded learning_rate_too_high exploding_gradients",
@@ -73,7 +73,7 @@ def house_prices_from_raw_columns(faulty):
     return Job(net, nn.MSELoss(), batched(x, price, size=10), sgd(net, 0.03))
 
 
-@seen(
+@reported(
     GITHUB + "DeepLabCut/napari-deeplabcut/issues/63",
     check="labels_unrelated",
     watch="learned_nothing memorized_only",
@@ -87,7 +87,7 @@ def picture_names_sorted_as_text(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(images, y if faulty else y[order]), adam(net))
 
 
-@seen(GITHUB + "neurodata/SPORF/issues/355", check="missing_causal_mask", watch="label_in_inputs")
+@reported(GITHUB + "neurodata/SPORF/issues/355", check="missing_causal_mask", watch="label_in_inputs")
 def target_column_left_in_the_table(faulty):
     x, y = cancer()
     table = torch.cat([x[:, :12], y[:, None].float()], 1)
@@ -95,7 +95,7 @@ def target_column_left_in_the_table(faulty):
     return Job(net, nn.CrossEntropyLoss(), batched(table if faulty else table[:, :12], y), adam(net, 3e-3))
 
 
-@seen(GITHUB + "Deci-AI/super-gradients/issues/416", check="data_not_shuffled", watch="data_not_shuffled")
+@reported(GITHUB + "Deci-AI/super-gradients/issues/416", check="data_not_shuffled", watch="data_not_shuffled")
 def folders_read_one_after_the_other(faulty):
     x, y = digits(image=True)
     order = torch.argsort(y, stable=True)
@@ -104,7 +104,7 @@ def folders_read_one_after_the_other(faulty):
     return Job(net, nn.CrossEntropyLoss(), loader, sgd(net, 0.02, momentum=0.9))
 
 
-@seen(
+@reported(
     GITHUB + "Z-Zheng/ChangeStar/pull/17",
     check="labels_outside_range",
     watch="labels_outside_range",
@@ -116,7 +116,9 @@ def masks_of_0_and_255(faulty):
     return Job(net, nn.BCEWithLogitsLoss(), loader, adam(net, 3e-3))
 
 
-@seen("https://taourl.com/read-2391810.html", check="learning_rate_too_low", watch="learning_rate_too_low")
+@reported(
+    "https://taourl.com/read-2391810.html", check="learning_rate_too_low", watch="learning_rate_too_low"
+)
 def regression_at_a_millionth(faulty):
     class SimpleNN(nn.Module):
         def __init__(self):
@@ -130,7 +132,7 @@ def regression_at_a_millionth(faulty):
     return Job(net, nn.MSELoss(), batched(*diabetes()), sgd(net, 1e-6 if faulty else 0.03))
 
 
-@seen(
+@reported(
     GITHUB + "OpenNMT/OpenNMT-py/issues/805",
     check="learning_rate_too_high",
     watch="learning_rate_too_high loss_exploded oscillation loss_not_finite",
@@ -150,7 +152,7 @@ def adam_at_the_rate_of_sgd(faulty):
     return Job(net, nn.NLLLoss(), batched(text[:, :-1], text[:, 1:]), adam(net, 1.0 if faulty else 5e-3))
 
 
-@seen(
+@reported(
     GITHUB + "hustvl/YOLOP/issues/117",
     check="sigmoid_before_logits_loss",
     watch="sigmoid_before_logits_loss",
@@ -175,9 +177,9 @@ def two_heads_one_squashed_twice(faulty):
             super().__init__()
             self.bce_seg = nn.BCEWithLogitsLoss()
 
-        def forward(self, out, told):
+        def forward(self, out, on_step):
             found, seg = out
-            return F.smooth_l1_loss(found, told[:, :2]) + self.bce_seg(seg.flatten(1), told[:, 2:])
+            return F.smooth_l1_loss(found, on_step[:, :2]) + self.bce_seg(seg.flatten(1), on_step[:, 2:])
 
     net = Heads()
     return Job(

@@ -1,4 +1,4 @@
-"""From the field: healthy programs that look unusual, built like official examples and threads."""
+"""From forums and repositories: healthy programs that look unusual, from examples and threads."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from itertools import islice
 
 import torch
 import torch.nn.functional as F
-from tests.faults.field import Job, adam, batched, endless, fine, sgd
-from tests.faults.field_networks import LeNet, iris, tones
+from tests.faults.forum_networks import LeNet, iris, tones
+from tests.faults.rebuilt_programs import Job, adam, batched, endless, healthy, sgd
 from tests.faults.zoo import diabetes, digits
 from torch import nn
 
@@ -15,7 +15,7 @@ EXAMPLES = "https://github.com/pytorch/examples/tree/main/"
 FORUM = "https://discuss.pytorch.org/t/"
 
 
-@fine(EXAMPLES + "mnist")
+@healthy(EXAMPLES + "mnist")
 def mnist_with_adadelta_at_one():
     class Net(nn.Module):
         def __init__(self):
@@ -35,7 +35,7 @@ def mnist_with_adadelta_at_one():
     return Job(net, F.nll_loss, batched(*digits(image=True), size=64), optimizer)
 
 
-@fine(EXAMPLES + "vae")
+@healthy(EXAMPLES + "vae")
 def variational_autoencoder_with_summed_loss():
     class VAE(nn.Module):
         def __init__(self):
@@ -59,7 +59,7 @@ def variational_autoencoder_with_summed_loss():
     return Job(net, criterion, batched(x, x, size=128), adam(net))
 
 
-@fine(EXAMPLES + "word_language_model")
+@healthy(EXAMPLES + "word_language_model")
 def language_model_at_a_rate_of_twenty():
     class RNNModel(nn.Module):
         def __init__(self):
@@ -74,14 +74,14 @@ def language_model_at_a_rate_of_twenty():
             out, _ = self.rnn(self.drop(self.encoder(tokens)))
             return F.log_softmax(self.decoder(self.drop(out)).view(-1, 12), dim=1)
 
-    def loop(job, steps, told):
+    def loop(job, steps, on_step):
         for x, y in islice(endless(job.batches), steps):
             job.model.zero_grad()
             loss = job.loss(job.model(x), y)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(job.model.parameters(), 0.25)
             job.optimizer.step()
-            told(loss)
+            on_step(loss)
 
     def criterion(out, y):
         return F.nll_loss(out, y.reshape(-1))
@@ -93,7 +93,7 @@ def language_model_at_a_rate_of_twenty():
     return Job(net, criterion, batched(rows, following, size=20), sgd(net, 20.0), loop)
 
 
-@fine(EXAMPLES + "dcgan")
+@healthy(EXAMPLES + "dcgan")
 def dcgan_discriminator():
     class Discriminator(nn.Module):
         def __init__(self):
@@ -127,7 +127,7 @@ def dcgan_discriminator():
     return Job(net, nn.BCELoss(), batched(x, y, size=64), optimizer)
 
 
-@fine(EXAMPLES + "super_resolution")
+@healthy(EXAMPLES + "super_resolution")
 def super_resolution_with_orthogonal_weights():
     class Net(nn.Module):
         def __init__(self):
@@ -145,7 +145,7 @@ def super_resolution_with_orthogonal_weights():
     return Job(net, nn.MSELoss(), batched(F.avg_pool2d(image, 2), image, size=64), adam(net))
 
 
-@fine(EXAMPLES + "time_sequence_prediction")
+@healthy(EXAMPLES + "time_sequence_prediction")
 def sines_by_lbfgs_in_double():
     class Sequence(nn.Module):
         def __init__(self):
@@ -161,7 +161,7 @@ def sines_by_lbfgs_in_double():
                 outputs.append(self.linear(h2))
             return torch.cat(outputs, dim=1)
 
-    def loop(job, steps, told):
+    def loop(job, steps, on_step):
         for x, y in islice(endless(job.batches), min(steps, 12)):
             last = []
 
@@ -173,7 +173,7 @@ def sines_by_lbfgs_in_double():
                 return loss
 
             job.optimizer.step(closure)
-            told(last[0])
+            on_step(last[0])
 
     time = torch.arange(31, dtype=torch.double)
     waves = torch.sin(time / 4 + 6.28 * torch.rand(40, 1, dtype=torch.double))
@@ -182,7 +182,7 @@ def sines_by_lbfgs_in_double():
     return Job(net, nn.MSELoss(), [(waves[:, :-1], waves[:, 1:])], optimizer, loop)
 
 
-@fine(EXAMPLES + "regression")
+@healthy(EXAMPLES + "regression")
 def polynomial_with_smooth_l1():
     weight, shift = 5 * torch.randn(4, 1), 5 * torch.randn(1)
     x = torch.randn(1000, 1).clamp(-1.5, 1.5)
@@ -191,7 +191,7 @@ def polynomial_with_smooth_l1():
     return Job(net, F.smooth_l1_loss, batched(powers, powers @ weight + shift), sgd(net, 0.1))
 
 
-@fine(EXAMPLES + "siamese_network")
+@healthy(EXAMPLES + "siamese_network")
 def siamese_pairs_of_digits():
     class Siamese(nn.Module):
         def __init__(self):
@@ -214,7 +214,7 @@ def siamese_pairs_of_digits():
     return Job(net, nn.BCELoss(), batched(pairs, same), optimizer)
 
 
-@fine(FORUM + "it-seems-my-cnn-model-does-not-train/22044")
+@healthy(FORUM + "it-seems-my-cnn-model-does-not-train/22044")
 def concordance_correlation_as_loss():
     def criterion(out, y):
         a, b = out - out.mean(), y - y.mean()
@@ -228,7 +228,7 @@ def concordance_correlation_as_loss():
     return Job(net, criterion, batched(x, y, size=64), adam(net))
 
 
-@fine("https://github.com/Project-MONAI/MONAI/issues/807")
+@healthy("https://github.com/Project-MONAI/MONAI/issues/807")
 def small_unet_with_dice():
     class UNet(nn.Module):
         def __init__(self):
@@ -258,7 +258,7 @@ def small_unet_with_dice():
     return Job(net, dice, batched(mask + 0.4 * torch.randn_like(mask), mask, size=16), adam(net))
 
 
-@fine("https://en.wikipedia.org/wiki/Quantile_regression")
+@healthy("https://en.wikipedia.org/wiki/Quantile_regression")
 def three_quantiles_of_one_target():
     levels = torch.tensor([0.1, 0.5, 0.9])
 
@@ -270,7 +270,7 @@ def three_quantiles_of_one_target():
     return Job(net, pinball, batched(*diabetes()), adam(net, 3e-3))
 
 
-@fine(EXAMPLES + "reinforcement_learning")
+@healthy(EXAMPLES + "reinforcement_learning")
 def bandit_by_policy_gradient():
     class Policy(nn.Module):
         def __init__(self):
@@ -291,7 +291,7 @@ def bandit_by_policy_gradient():
     return Job(net, criterion, batched(x[rows], torch.stack([action.float(), reward], 1)), adam(net, 1e-2))
 
 
-@fine("https://pytorch.org/docs/stable/generated/torch.nn.TripletMarginLoss.html")
+@healthy("https://pytorch.org/docs/stable/generated/torch.nn.TripletMarginLoss.html")
 def triplets_of_digits():
     class Embedder(nn.Module):
         def __init__(self):
@@ -318,7 +318,7 @@ def triplets_of_digits():
     return Job(net, criterion, batched(triples, torch.zeros(900)), adam(net))
 
 
-@fine("https://en.wikipedia.org/wiki/Matrix_factorization_(recommender_systems)")
+@healthy("https://en.wikipedia.org/wiki/Matrix_factorization_(recommender_systems)")
 def ratings_by_matrix_factorization():
     class Factors(nn.Module):
         def __init__(self):
@@ -340,7 +340,7 @@ def ratings_by_matrix_factorization():
     return Job(net, nn.MSELoss(), batched(ids, rating, size=128), adam(net, 1e-2))
 
 
-@fine(FORUM + "loss-not-decreasing-in-lstm-network/159152")
+@healthy(FORUM + "loss-not-decreasing-in-lstm-network/159152")
 def lstm_with_dense_layers_from_a_list():
     class Seq2Dense(nn.Module):
         def __init__(self):
@@ -370,7 +370,7 @@ def lstm_with_dense_layers_from_a_list():
     return Job(net, nn.MSELoss(), batched(windows[:, :24, None], windows[:, 24:]), adam(net))
 
 
-@fine(FORUM + "cross-entropy-loss-is-not-decreasing/43814")
+@healthy(FORUM + "cross-entropy-loss-is-not-decreasing/43814")
 def lenet_with_smoothed_labels_and_a_frozen_layer():
     net = LeNet()
     for param in net.conv1.parameters():

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from babysit.checks.questions.gradient_report import Band, Entry, GradientReport, band_of
+from babysit.checks.questions.gradient_report import Band, GradientEntry, GradientReport, band_of
 from babysit.checks.questions.gradients import check_gradients, gradients_match
 from babysit.data.preprocessing import MeanImage
 from babysit.data.sources import arrays, digits
@@ -361,12 +361,12 @@ def test_bands_of_the_notes(error, with_kinks, without):
 
 
 def test_the_error_is_relative_to_the_larger_and_both_zero_passes():
-    assert Entry((), 1.0, 0.5).error == 0.5
-    assert Entry((), 0.0, 0.0).error == 0
-    assert Entry((), 0.0, 1e-3).error == 1
-    assert Entry((), -1.0, 1.0).error == 2
-    assert Entry((), math.nan, 1.0).error == math.inf
-    assert not Entry((), 0.0, 1e-11, rounding=1e-10).judged
+    assert GradientEntry((), 1.0, 0.5).error == 0.5
+    assert GradientEntry((), 0.0, 0.0).error == 0
+    assert GradientEntry((), 0.0, 1e-3).error == 1
+    assert GradientEntry((), -1.0, 1.0).error == 2
+    assert GradientEntry((), math.nan, 1.0).error == math.inf
+    assert not GradientEntry((), 0.0, 1e-11, rounding=1e-10).judged
 
 
 def test_an_empty_report_has_nothing_to_say():
