@@ -232,7 +232,7 @@ def test_rows_that_are_all_equal_give_zeros(kind, x):
 
 @pytest.mark.parametrize("components", [0, -1, 37, 2.5, "all"])
 def test_a_number_of_components_that_cannot_be_is_refused(components, images):
-    with pytest.raises(DataError, match=r"no number of axes of rows with 36 features\n  fix: .*1 to 36"):
+    with pytest.raises(DataError, match=r"is impossible for rows with 36 features\n  fix: .*1 to 36"):
         PCA(components).fit(images)
 
 

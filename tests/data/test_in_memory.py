@@ -74,7 +74,7 @@ def test_preprocessing_is_fitted_on_the_training_rows():
     ("arguments", "problem"),
     [
         ((X, Y, X, Y[:3]), "40 inputs but 3 targets"),
-        ((X, Y, X, None), "no array: None"),
+        ((X, Y, X, None), "not an array: None"),
         ((X, Y, X, Y, X), "3 splits have x, 2 have y"),
         ((X, Y, X, Y, X, Y, ("a", "b")), "label 2 in row 2"),
         ((X, np.eye(4)[Y].astype(int), X, np.eye(4)[Y].astype(int)), "argmax"),
@@ -145,7 +145,7 @@ def test_npz_of_a_regression(path):
         ({"x": X, "y": np.array([object()] * 40)}, "cannot be read as an .npz file: .*allow_pickle"),
         ({"x": X, "y": Y[:3]}, r"x of shape \[40, 3\] and y of shape \[3\]"),
         ({"x": X, "y": Y * 0}, "mine.npz: the training split has one class only"),
-        ({"x_train": X, "y_train": Y, "x_val": X}, "no array: None"),
+        ({"x_train": X, "y_train": Y, "x_val": X}, "not an array: None"),
         ({"x": X * np.inf, "y": Y}, "mine.npz: .* in row 0"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

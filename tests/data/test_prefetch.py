@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from babysit.data.prefetch import ahead, depth_for, pieces, read_all
-from babysit.data.rows import Chosen
+from babysit.data.rows import ChosenRows
 
 
 def test_results_come_in_the_order_of_the_tasks():
@@ -57,7 +57,7 @@ def test_whoever_stops_early_waits_for_nobody_and_leaves_no_thread():
 
 def test_pieces_together_are_the_rows():
     x = np.arange(1000, dtype=np.int32).reshape(100, 10)
-    rows = Chosen(x, np.random.default_rng(0).permutation(100))
+    rows = ChosenRows(x, np.random.default_rng(0).permutation(100))
     assert np.array_equal(np.concatenate(list(pieces(rows, 7))), rows[:])
     assert np.array_equal(read_all(rows), rows[:])
 

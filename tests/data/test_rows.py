@@ -11,7 +11,7 @@ from babysit.data.dataset import FIT_ROWS, Dataset, Split, split
 from babysit.data.decorrelation import PCA
 from babysit.data.folds import folds
 from babysit.data.preprocessing import MeanImage, Standardize
-from babysit.data.rows import Chosen, Joined, Rows, Through, spread
+from babysit.data.rows import ChosenRows, Joined, Rows, Through, spread
 from babysit.errors import DataError
 
 
@@ -40,7 +40,7 @@ def test_what_is_put_around_rows_picks_the_same_as_an_array(data):
         kind = data.draw(st.sampled_from(["chosen", "joined", "through"]))
         if kind == "chosen":
             numbers = np.array(data.draw(st.lists(st.integers(0, len(x) - 1), min_size=1, max_size=9)))
-            x, lazily = x[numbers], Chosen(lazily, numbers)
+            x, lazily = x[numbers], ChosenRows(lazily, numbers)
         elif kind == "joined":
             x, lazily = np.concatenate([x, x[:2], x]), Joined([lazily, x[:2], lazily], ["a", "b", "c"])
         else:

@@ -139,7 +139,7 @@ def test_real_titanic(real_data):
     path = real(real_data, "titanic.csv")
     with pytest.raises(DataError, match="'Name' holds 891 different texts"):
         csv(path, "Survived", missing="mean")
-    with pytest.raises(DataError, match=r"'Ticket', row 1 .* is 'A/5 21171', no number"):
+    with pytest.raises(DataError, match=r"'Ticket', row 1 .* is 'A/5 21171', not a number"):
         csv(path, "Survived", missing="mean", ignore=["Name"])
     ignore = ["PassengerId", "Name", "Ticket", "Cabin"]
     with pytest.raises(DataError, match=r"'Age', row 6 .* is missing; 177 in all"):
@@ -178,7 +178,7 @@ DATES = [f"2020-01-{row + 1:02d},{row},{row % 2}" for row in range(20)]
         ("a,label\n" + "1,0\n2,1\n" * 10 + "NaN,1\n", "label", "column 'a', row 21 .* is missing"),
         ("a,label\n" + "1,0\n2,1\n" * 10 + "inf,1\n", "label", "column 'a', row 21 .* is infinite"),
         ("a,label\n" + "1,0.5\n2,1.5\n" * 10 + "1,inf\n", "label", "column 'label', row 21 .* is infinite"),
-        ("a,label\n" + "1,0\n2,1\n" * 10 + "?,1\n", "label", r"column 'a', row 21 .* is '\?', no number"),
+        ("a,label\n" + "1,0\n2,1\n" * 10 + "?,1\n", "label", r"column 'a', row 21 .* is '\?', not a number"),
         ("a,b,label\n" + "\n".join(DATES), "label", "'a' holds date32.* values, which are neither"),
         ("a,b,label\n" + "\n".join(DATES), "b", "'a' holds date32"),
         ("a,label\n1,0\n2,1\n", "label", "validation row"),

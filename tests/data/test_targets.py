@@ -42,7 +42,7 @@ def test_only_three_tasks_exist():
     [np.array([b"\xff\xfe"]), np.frombuffer(b"\xff" * 8, "<U2"), np.frombuffer(b"\xff\xff\xff\x7f", "<U1")],
 )
 def test_labels_that_are_no_text_are_refused(values):
-    with pytest.raises(DataError, match="mine: the labels are no text"):
+    with pytest.raises(DataError, match="mine: the labels are not text"):
         as_labels(values, "mine")
 
 

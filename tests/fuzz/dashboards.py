@@ -18,7 +18,7 @@ from babysit.errors import InputError
 from babysit.records import State
 from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
-from babysit.views.dashboard.security import LARGEST_BODY, Rules
+from babysit.views.dashboard.security import LARGEST_BODY, RequestRules
 from babysit.views.dashboard.server import Server
 from babysit.views.dashboard.state import OpenStore, Serving
 from browser.stores import EVIL, write_search
@@ -44,7 +44,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.path = _store()
-        self.serving = Serving(OpenStore(self.path), Rules(token=TOKEN))
+        self.serving = Serving(OpenStore(self.path), RequestRules(token=TOKEN))
         app = create_app(self.serving)
         self.client = TestClient(app, base_url=HOST, raise_server_exceptions=True, follow_redirects=False)
         self._eye = sqlite3.connect(self.path, check_same_thread=False)
@@ -138,7 +138,7 @@ _SEGMENTS = st.one_of(
 
 @functools.cache
 def _routes() -> list[str]:
-    app = create_app(Serving(OpenStore("nothing.sqlite"), Rules()))
+    app = create_app(Serving(OpenStore("nothing.sqlite"), RequestRules()))
     return sorted({route.path for route in app.routes})
 
 
@@ -359,7 +359,7 @@ _TOLD = _Told()
 @functools.cache
 def _listening() -> Server:
     logging.getLogger("uvicorn.error").addHandler(_TOLD)
-    server = Server(Serving(OpenStore(_store()), Rules(token=TOKEN)))
+    server = Server(Serving(OpenStore(_store()), RequestRules(token=TOKEN)))
     server.__enter__()
     return server
 

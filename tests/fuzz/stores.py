@@ -18,7 +18,7 @@ from babysit.records import CommandKind, State
 from babysit.store.commands import Commands
 from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
-from babysit.views.dashboard.security import Rules
+from babysit.views.dashboard.security import RequestRules
 from babysit.views.dashboard.state import OpenStore, Serving
 from browser.stores import write_search
 
@@ -232,7 +232,7 @@ def _shown_store(case: tuple[list[Cell], str], folder: Path) -> None:
     """A page on a store with cells that nobody wrote: shown, or a message, but no fault of the server's."""
     path = folder / "runs.sqlite"
     _with_cells(whole_store(), case[0], path)
-    serving = Serving(OpenStore(str(path)), Rules())
+    serving = Serving(OpenStore(str(path)), RequestRules())
     try:
         client = TestClient(create_app(serving), base_url="http://localhost", follow_redirects=False)
         answer = client.get(case[1])

@@ -17,9 +17,10 @@ from babysit.recipe.space import as_data, from_data, sample, variants
 from babysit.records import State
 from babysit.session.commands.send import factor_of
 from babysit.session.jobs.job import Job, open_job
-from babysit.session.jobs.search_ask import Ask, check_ask
+from babysit.session.jobs.search import check_search
 from babysit.store.writer import Writer
 from babysit.tuning.pruning import parse_seconds
+from babysit.tuning.settings import SearchSettings
 from babysit.tuning.stages import draw_trials, parse_stages
 from browser.stores import write_search
 
@@ -241,8 +242,8 @@ def _search(case: dict[str, Any], folder: Path) -> None:
         "digits", tuple(given.pop("settings")), given.pop("seed", 0), enqueue=tuple(given.pop("enqueue", ()))
     )
     prepared = open_job(job)
-    ask = Ask(given.pop("stages", "coarse:3x2"), **given)
-    check_ask(prepared, ask)
+    settings = SearchSettings(stages=given.pop("stages", "coarse:3x2"), **given)
+    check_search(prepared, settings)
     space = prepared.recipe.full_space()
     assert from_data(as_data(space)) == space
     draw_trials(space, stage=0, count=3, seed=job.seed, enqueue=prepared.recipe.enqueue[:3])

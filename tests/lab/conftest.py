@@ -17,5 +17,5 @@ def run(name, seed=0, quick=True):
 
 @pytest.fixture
 def outcome():
-    """outcome(name, seed=0, quick=True) -> Outcome."""
+    """outcome(name, seed=0, quick=True) -> ExperimentResult."""
     return run

@@ -127,3 +127,43 @@ def test_drawing_leaves_matplotlibs_settings_alone(outcome):
     before = dict(matplotlib.rcParams)
     next(iter(outcome("zigzag").figures.values()))()
     assert dict(matplotlib.rcParams) == before
+
+
+def without_matplotlib(*lines):
+    code = "\n".join(["import sys", "sys.modules['matplotlib'] = None", *lines])
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("words", [["lab", "zigzag"], ["lab", "zigzag", "--json"]], ids=" ".join)
+def test_without_matplotlib_an_experiment_names_the_extra_to_install(words, tmp_path):
+    out = tmp_path / "made"
+    done = without_matplotlib(
+        f"sys.argv = {['babysit', *words, '--out', str(out)]!r}",
+        "from babysit.cli.main import main",
+        "main()",
+    )
+    assert done.returncode == 2
+    assert "matplotlib, which is not installed" in done.stderr
+    assert 'fix: pip install "babysit[lab]"' in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("words", ["--help", "lab", "lab --help"])
+def test_without_matplotlib_the_command_line_works(words):
+    done = without_matplotlib(
+        f"sys.argv = {['babysit', *words.split()]!r}", "from babysit.cli.main import main", "main()"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_matplotlib_the_catalogue_and_the_dashboard_work():
+    done = without_matplotlib(
+        "from babysit.session.lab_cache import laboratory",
+        "from babysit.views.dashboard.app import create_app",
+        "from babysit.lab.catalogue import experiment",
+        "from babysit.lab.experiment import Options",
+        "assert laboratory().card('zigzag').title",
+        "assert experiment('zigzag').run(Options(quick=True)).tables",
+    )
+    assert done.returncode == 0, done.stderr

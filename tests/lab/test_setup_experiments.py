@@ -13,7 +13,7 @@ from babysit.lab.dead_units import SILENT_THEORY
 from babysit.lab.experiment import Options
 from babysit.lab.initialization import HE_RELU, KNOWN, LARGE, LECTURE, SMALL, XAVIER_RELU, XAVIER_TANH, cases
 from babysit.lab.preprocessing import clouds, sheet
-from babysit.lab.saturation import look
+from babysit.lab.saturation import measure_scale
 from babysit.lab.ten_layers import Case, passage
 from babysit.lab.zigzag import path
 from babysit.nn.initialization import INITIALIZERS
@@ -139,7 +139,7 @@ def test_zero_weights_pass_nothing():
 
 
 def test_saturation_vanishes_locally_and_explodes_in_full():
-    found = look(1.0, seed=0)
+    found = measure_scale(1.0, seed=0)
     assert np.mean(found.slopes < 0.02) == pytest.approx(0.904, abs=0.004)
     assert 1e-13 < np.median(found.slopes) < 3e-12
     assert found.growth == pytest.approx(3.48, rel=0.02)
@@ -148,7 +148,7 @@ def test_saturation_vanishes_locally_and_explodes_in_full():
 
 def test_a_gradient_neither_grows_nor_shrinks_where_its_local_slopes_say_so():
     for scale in (0.01, 0.05, 0.3):
-        found = look(scale, seed=1)
+        found = measure_scale(scale, seed=1)
         assert found.growth == pytest.approx(found.theory, rel=0.03)
 
 

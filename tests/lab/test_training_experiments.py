@@ -14,7 +14,7 @@ from babysit.lab.learning_rate import pick_four, quietest
 from babysit.lab.random_vs_grid import grid, hit_share, peak
 from babysit.lab.relu_race import deep_race, network
 from babysit.lab.sweeps import Trace, epochs_until, final_cost, ladder, one_thread, smoothed
-from babysit.lab.update_ratio import Recorder, verdict
+from babysit.lab.update_ratio import UpdateRecorder, verdict
 from babysit.records import Explosion, Reading, Run, State
 from babysit.training.gradients import Dense
 from babysit.training.updates import UPDATES
@@ -129,7 +129,7 @@ def test_the_races_network_has_the_asked_number_of_weight_layers():
 
 
 def test_the_recorder_sees_the_actual_change():
-    recorder = Recorder(UPDATES["momentum"], 3, lambda: [0, 2])
+    recorder = UpdateRecorder(UPDATES["momentum"], 3, lambda: [0, 2])
     rule = recorder.watched()
     rates = {"learning_rate": torch.tensor([0.1, 1.0]).double(), "momentum": torch.zeros(2).double()}
     for weights in (torch.ones(2, 3, 4), torch.ones(2, 3), torch.ones(2, 4, 3), torch.zeros(2, 4)):

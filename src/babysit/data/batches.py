@@ -11,7 +11,7 @@ import torch
 
 from babysit.data.dataset import Dataset, Split
 from babysit.data.prefetch import ahead, depth_for, threads_here
-from babysit.data.rows import Array, Chosen, Inputs, Rows
+from babysit.data.rows import Array, ChosenRows, Inputs, Rows
 from babysit.errors import SpaceError
 from babysit.seeding import numpy_generator
 
@@ -27,13 +27,13 @@ class Batches:
 
     A small data set is preprocessed once and kept as float32; a large one keeps its own type (uint8
     images: a quarter of the memory) and is preprocessed batch by batch. One that is not in memory is read by
-    threads, ahead of whoever takes the batches.
+    threads, ahead of the training.
 
     Args:
         dataset: its training split is used.
         batch_size: examples per step; N or more gives one batch of all N.
         seed: of the order; equal seeds give equal orders.
-        in_memory_bytes: the largest float32 form that is kept (default 256 MiB).
+        in_memory_bytes: the largest float32 form that is kept. Default: 256 MiB.
 
     Attributes:
         steps_per_epoch: max(N // batch_size, 1); the remainder of an epoch is dropped.
@@ -67,7 +67,7 @@ class Batches:
         self._kept = dataset.inputs(dataset.train.x) if small else None
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The mini-batches of one epoch; their order depends on the seed and the epoch and nothing else.
+        """Yields the mini-batches of one epoch; their order depends only on the seed and the epoch.
 
         Args:
             epoch: from 1.
@@ -75,43 +75,34 @@ class Batches:
         Yields:
             ``steps_per_epoch`` pairs (x, y), without replacement; the tensors are the caller's own.
         """
-        if self._kept is None and self.dataset.streamed:
-            yield from self._ahead(epoch)
+        if self._kept is not None or not self.dataset.streamed:
+            for rows in self.rows(epoch):
+                yield self._batch(rows)
             return
-        for rows in self.rows(epoch):
-            yield self._batch(rows)
+        train = self.dataset.train
+        threads = threads_here()
+        bytes_each = self.batch_size * _float32_bytes(self.dataset, train) // len(train)
+        tasks = (partial(self._batch, rows) for rows in self.rows(epoch))
+        yield from ahead(tasks, threads=threads, depth=depth_for(threads, bytes_each))
 
     def rows(self, epoch: int) -> Iterator[Array]:
-        """The numbers of the training rows in each mini-batch of one epoch, in the order of ``epoch``."""
+        """Yields the training rows' numbers of each mini-batch of one epoch, in the order of ``epoch``."""
         order = numpy_generator(self.seed, "batches", epoch).permutation(len(self.dataset.train))
         for step in range(self.steps_per_epoch):
             yield order[step * self.batch_size : (step + 1) * self.batch_size]
 
-    def _ahead(self, epoch: int) -> Iterator[Batch]:
-        threads = threads_here()
-        bytes_each = (
-            self.batch_size * _float32_bytes(self.dataset, self.dataset.train) // len(self.dataset.train)
-        )
-        tasks = (partial(self._batch, rows) for rows in self.rows(epoch))
-        yield from ahead(tasks, threads=threads, depth=depth_for(threads, bytes_each))
-
     def _batch(self, rows: Array) -> Batch:
-        return torch.from_numpy(self._inputs(rows)), torch.from_numpy(self._y[rows])
-
-    def _inputs(self, rows: Array) -> Array:
-        if self._kept is not None:
-            kept: Array = self._kept[rows]
-            return kept
-        return self.dataset.inputs(self.dataset.train.x[rows])
+        x: Array = self.dataset.inputs(self.dataset.train.x[rows]) if self._kept is None else self._kept[rows]
+        return torch.from_numpy(x), torch.from_numpy(self._y[rows])
 
 
 class Streamed:
-    """The inputs of a split that are read in pieces, with the part of a tensor's face that evaluation needs.
+    """Inputs of a split that are read in pieces, with the methods of a tensor that evaluation needs.
 
     Args:
         dataset: gives the preprocessing.
         x: rows [N, ...].
-        dtype: of the tensors, default float32.
+        dtype: of the tensors. Default: float32.
 
     Example:
         >>> from babysit.data.sources import digits
@@ -128,10 +119,11 @@ class Streamed:
         return len(self._x)
 
     def __getitem__(self, rows: slice) -> torch.Tensor:
-        return self._read(self._x[rows])
+        x = self._x[rows]
+        return torch.from_numpy(_own(self._dataset.inputs(x), x)).to(self._dtype)
 
     def split(self, rows: int) -> Iterator[torch.Tensor]:
-        """All of them in their order, so many at a time; tensors of the caller's own, read ahead."""
+        """Yields all inputs in order, ``rows`` at a time, read ahead; the caller owns the tensors."""
         threads = threads_here()
         depth = depth_for(threads, 4 * rows * math.prod(self._dataset.input_shape))
         parts = range(0, len(self), rows)
@@ -142,19 +134,16 @@ class Streamed:
         )
 
     def of(self, rows: torch.Tensor) -> Streamed:
-        """Those rows for which a bool [N] is true."""
-        return Streamed(self._dataset, Chosen(self._x, rows.cpu().numpy().nonzero()[0]), self._dtype)
+        """Selects the rows where a bool [N] is True."""
+        return Streamed(self._dataset, ChosenRows(self._x, rows.cpu().numpy().nonzero()[0]), self._dtype)
 
     def to(self, device: torch.device | str) -> Streamed:
-        """Itself: pieces come on the CPU."""
+        """Returns itself, since pieces always come on the CPU."""
         return self
 
     def double(self) -> Streamed:
-        """The same rows as float64."""
+        """Returns the same rows as float64."""
         return Streamed(self._dataset, self._x, torch.float64)
-
-    def _read(self, x: Array) -> torch.Tensor:
-        return torch.from_numpy(_own(self._dataset.inputs(x), x)).to(self._dtype)
 
 
 Examples = torch.Tensor | Streamed
@@ -162,17 +151,17 @@ Examples = torch.Tensor | Streamed
 
 
 def in_pieces(x: Examples, rows: int) -> Iterable[torch.Tensor]:
-    """All inputs in their order, so many at a time."""
+    """Yields all inputs in order, ``rows`` at a time."""
     return x.split(rows) if isinstance(x, Streamed) else torch.split(x, rows)
 
 
 def evaluation_inputs(dataset: Dataset, split: Split, *, held_bytes: int = HELD_BYTES) -> Examples:
-    """A split's inputs for evaluation: a tensor where it is no larger than ``held_bytes``, else streamed.
+    """Prepares a split's inputs for evaluation: a tensor of at most ``held_bytes``, otherwise streamed.
 
     Args:
         dataset: gives the preprocessing.
         split: e.g. ``dataset.val``.
-        held_bytes: the largest float32 form that is held, default 1 GiB.
+        held_bytes: the largest float32 form that is held. Default: 1 GiB.
 
     Example:
         >>> from babysit.data.sources import digits
@@ -186,7 +175,7 @@ def evaluation_inputs(dataset: Dataset, split: Split, *, held_bytes: int = HELD_
 
 
 def evaluation_tensors(dataset: Dataset, split: Split) -> Batch:
-    """A whole split as tensors, preprocessed.
+    """Converts a whole split to preprocessed tensors.
 
     Args:
         dataset: gives the preprocessing.
@@ -207,12 +196,12 @@ def evaluation_tensors(dataset: Dataset, split: Split) -> Batch:
 
 
 def evaluation_targets(dataset: Dataset, split: Split) -> torch.Tensor:
-    """A whole split's targets as in a batch; a copy."""
+    """Copies a whole split's targets into a tensor of the type that batches have."""
     return torch.from_numpy(_targets(dataset, split.y).copy())
 
 
 def _own(inputs: Array, x: Array) -> Array:
-    """Copied where it is the rows' own memory: a network may change its input in place."""
+    """Copies inputs that share memory with the rows, since a network may change its input in place."""
     return inputs.copy() if np.may_share_memory(inputs, x) else inputs
 
 

@@ -37,13 +37,14 @@ def cifar10(
     val: int = 1000,
     download: bool = False,
 ) -> Dataset:
-    """CIFAR-10, python version: uint8 images [N, 3, 32, 32] in 0-255, planes R, G, B.
+    """Loads CIFAR-10, python version: uint8 images [N, 3, 32, 32] in 0-255, planes R, G, B.
 
     Args:
-        root: the folder of pickles, a folder that holds it, or the .tar.gz / .tar.xz itself; by default the
+        root: the folder of pickles, a folder that holds it, or the .tar.gz / .tar.xz itself. Default: the
             data root (``BABYSIT_DATA``, else ``~/.cache/babysit``).
         preprocess: steps, fitted on the training split only.
-        val: how many of the last training rows validate (default 1000: rows 49000 to 50000, the lecture's).
+        val: the number of last training rows that validate. Default: 1000, rows 49000 to 50000 as in the
+            lecture.
         download: fetch it (170 MB) if it is absent; ``BABYSIT_DOWNLOAD=1`` does the same.
 
     Raises:
@@ -64,14 +65,18 @@ def cifar10(
         place = folder / FOLDER
     if place is None:
         raise DataError(f"CIFAR-10 was not found in {folder}", fix=FIX)
-    batches = _read_folder(place) if place.is_dir() else _read_archive(place)
+    if place.is_dir():
+        batches = {name: read(place / name, _batch, kind="a CIFAR-10 pickle", fix=FIX) for name in FILES}
+    else:
+        again = "name the CIFAR-10 python archive itself (.tar.gz or .tar.xz), or fetch it again"
+        batches = read(place, _archived_batches, kind="a tar archive of CIFAR-10", fix=again)
     test = batches.pop("test_batch")
     train, held_out = hold_out_last(_joined(batches), val, "CIFAR-10")
     return validate(Dataset("cifar10", train, held_out, test, CLASSES)).preprocessed(preprocess)
 
 
 def _located(root: Path) -> Path | None:
-    """The folder of pickles or the archive: one that is complete if there is any; None without either."""
+    """Finds the folder of pickles or the archive, a complete one if there is any; otherwise returns None."""
     if root.is_file():
         return root
     folders = [folder for folder in (root, root / FOLDER) if any((folder / name).exists() for name in FILES)]
@@ -82,15 +87,6 @@ def _located(root: Path) -> Path | None:
 
 def _is_complete(place: Path) -> bool:
     return place.is_file() or all((place / name).exists() for name in FILES)
-
-
-def _read_folder(folder: Path) -> dict[str, Split]:
-    return {name: read(folder / name, _batch, kind="a CIFAR-10 pickle", fix=FIX) for name in FILES}
-
-
-def _read_archive(path: Path) -> dict[str, Split]:
-    fix = "name the CIFAR-10 python archive itself (.tar.gz or .tar.xz), or fetch it again"
-    return read(path, _archived_batches, kind="a tar archive of CIFAR-10", fix=fix)
 
 
 def _archived_batches(file: BinaryIO) -> dict[str, Split]:
@@ -104,7 +100,7 @@ def _archived_batches(file: BinaryIO) -> dict[str, Split]:
 
 def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, BinaryIO]]:
     for member in archive:
-        if member.size > LARGEST:  # what is passed over must be unpacked, too
+        if member.size > LARGEST:  # files that are skipped must be unpacked, too
             raise ValueError(f"its file {member.name[:80]} has {member.size} bytes, too many for CIFAR-10")
         name = PurePosixPath(member.name).name
         content = archive.extractfile(member) if member.isfile() and name in FILES else None
@@ -118,7 +114,9 @@ def _batch(file: BinaryIO) -> Split:
     if missing:
         raise ValueError(f"it holds no {' and no '.join(missing)}; it has {', '.join(content) or 'nothing'}")
     x, labels = content["data"], content["labels"]
-    if not isinstance(labels, np.ndarray) and not _are_whole(labels):
+    # Checked before np.asarray, which would expand lists that hold each other.
+    are_whole = isinstance(labels, list | tuple) and all(type(label) is int for label in labels)
+    if not isinstance(labels, np.ndarray) and not are_whole:
         raise ValueError("its labels are not integers from 0 to 9")
     y = np.asarray(labels)
     if not isinstance(x, np.ndarray) or x.dtype != np.uint8 or x.shape[1:] != (3072,):
@@ -130,12 +128,8 @@ def _batch(file: BinaryIO) -> Split:
     return Split(x.reshape(-1, 3, 32, 32), y.astype(np.int64))
 
 
-def _are_whole(labels: object) -> bool:
-    return isinstance(labels, list | tuple) and all(type(label) is int for label in labels)
-
-
 def _joined(batches: dict[str, Split]) -> Split:
-    """The training batches as one split; each is dropped once copied, so no image is held twice for long."""
+    """Joins the training batches; each is dropped once copied, so that memory holds few images twice."""
     x = np.empty((sum(map(len, batches.values())), 3, 32, 32), dtype=np.uint8)
     labels: list[Array] = []
     start = 0

@@ -10,8 +10,10 @@ import numpy as np
 from babysit.data.preprocessing import Array
 from babysit.errors import DataError
 
-LARGEST_ENCODING = 2**31  # bytes that one column of text may become
-MANY_CATEGORIES = 50  # below this, a column of text is always taken as categories
+LARGEST_ENCODING = 2**31
+"""Most bytes that one column of text may become."""
+MANY_CATEGORIES = 50
+"""A column with no more texts than this always holds categories."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class Column:
 
 
 def from_arrow(column: Any, name: str, file: str) -> Column:
-    """A pyarrow column as numbers (integers, floats, decimals, booleans) or text.
+    """Converts a pyarrow column to numbers (integers, floats, decimals, booleans) or text.
 
     Args:
         column: a ``pyarrow.ChunkedArray``.
@@ -73,13 +75,13 @@ def from_arrow(column: Any, name: str, file: str) -> Column:
 
 
 def encode(column: Column, train_rows: Array, missing: str) -> tuple[Array, list[str]]:
-    """A column as inputs: numbers as they are, text as one column of 0 and 1 per category.
+    """Encodes a column as inputs: numbers as they are, text as one column of 0 and 1 per category.
 
     Categories and means come from the training rows only; a category that they do not hold becomes all zeros.
 
     Args:
         column: the column.
-        train_rows: which rows train.
+        train_rows: the numbers of the training rows.
         missing: "error", or "mean" to fill a missing number with the training rows' mean.
 
     Returns:
@@ -137,7 +139,7 @@ def _check_categories(column: Column) -> None:
         row = first[other].min()
         problem = f"{column.where}, row {row + 1} (data rows count from 1) is {str(column.values[row])!r}"
         raise DataError(
-            f"{problem}, no number like most of the column", fix=f"correct or empty the cell, or {ignore}"
+            f"{problem}, not a number like most of the column", fix=f"correct or empty the cell, or {ignore}"
         )
     size = len(texts) * len(column.values) * 8
     if size > LARGEST_ENCODING:

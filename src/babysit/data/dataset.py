@@ -17,9 +17,9 @@ from babysit.seeding import numpy_generator
 SPLITS = ("train", "val", "test")
 
 FIT_ROWS = 50_000
-"""The most rows that preprocessing is fitted on where they are not in memory: each is read once or twice."""
+"""Most rows that preprocessing is fitted on if they are not in memory; each is read once or twice."""
 
-_FIT_BYTES = 2**28  # of rows given to a step that wants them as one array
+_FIT_BYTES = 2**28  # of rows for a step that takes only an array
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Split:
     """The examples of one split.
 
     Attributes:
-        x: [N, ...] as it came; uint8 images stay uint8. An array, or ``Rows`` that are read when asked for.
+        x: [N, ...] of the source's type; uint8 images stay uint8. An array, or ``Rows`` read on demand.
         y: [N] int64 labels for classification; [N] or [N, targets] float32 for regression.
 
     Example:
@@ -47,7 +47,7 @@ class Dataset:
     """A named data set: training, validation and test split, and the preprocessing fitted on the first.
 
     Attributes:
-        name: for people, e.g. "cifar10".
+        name: shown in messages, e.g. "cifar10".
         train, val, test: the splits; there may be no test split.
         classes: the classes' names by label; empty for regression.
         preprocessing: fitted steps, applied in this order.
@@ -87,17 +87,17 @@ class Dataset:
 
     @property
     def streamed(self) -> bool:
-        """True if the inputs are not in memory but are read when they are asked for."""
+        """True if the inputs are not in memory but are read on demand."""
         return isinstance(self.train.x, Rows)
 
     def inputs(self, x: Inputs) -> Array:
-        """What the network sees: ``x`` through the fitted preprocessing, as float32.
+        """Applies the fitted preprocessing to ``x``; returns the network's input as float32.
 
         Args:
             x: rows [N, ...] of the kind in ``train.x``; all of them are read if they are ``Rows``.
 
         Returns:
-            float32, contiguous, [N, ...]. It may be ``x`` itself where there is nothing to do.
+            float32, contiguous, [N, ...]. It may be ``x`` itself if there is nothing to do.
 
         Example:
             >>> from babysit.data.sources import digits
@@ -112,10 +112,10 @@ class Dataset:
         return np.ascontiguousarray(x, dtype=np.float32)
 
     def preprocessed(self, steps: Sequence[Transformer]) -> Dataset:
-        """The same data with further preprocessing, fitted on the training split and on nothing else.
+        """Adds preprocessing steps, fitted on the training split only.
 
-        Of inputs that are not in memory, 50,000 training rows are read for it, evenly spread; all where there
-        are no more. A step from elsewhere gets as many of them as fit into 256 MiB.
+        Of inputs that are not in memory, up to 50,000 training rows are read for it, evenly spread. A step of
+        another library gets as many of them as fit into 256 MiB.
 
         Args:
             steps: unfitted steps; each is fitted on the output of the one before. They are copied, so the
@@ -136,32 +136,30 @@ class Dataset:
         if not steps:
             return self
         fitted: list[Transformer] = list(self.preprocessing)
-        x = self._rows_to_fit()
+        x = spread(self.train.x, FIT_ROWS) if isinstance(self.train.x, Rows) else self.train.x
+        if self.preprocessing:
+            x = Through(x, self.inputs) if isinstance(x, Rows) else self.inputs(x)
         for number, step in enumerate(steps, start=1):
             step = copy.deepcopy(step)
-            step.fit(_as_wanted(x, step))  # type: ignore[arg-type]  # our own steps take Rows
+            if isinstance(x, Rows) and not isinstance(step, LearnedStatistics):
+                row_bytes = x.dtype.itemsize * x.size // len(x)
+                step.fit(spread(x, max(1, _FIT_BYTES // max(1, row_bytes)))[:])
+            else:
+                step.fit(x)  # type: ignore[arg-type]  # our own steps take Rows, too
             fitted.append(step)
             if number < len(steps):
                 x = Through(x, step.transform) if isinstance(x, Rows) else step.transform(x)
         return replace(self, preprocessing=tuple(fitted))
 
-    def _rows_to_fit(self) -> Inputs:
-        """The training rows as the next step gets them; where they are not in memory, some of them."""
-        x = self.train.x
-        if isinstance(x, Rows):
-            some = spread(x, FIT_ROWS)
-            return Through(some, self.inputs) if self.preprocessing else some
-        return self.inputs(x) if self.preprocessing else x
-
     def tiny(self, count: int = 20, seed: int = 0) -> Dataset:
-        """A few training examples, spread over the classes as evenly as possible.
+        """Picks a few training examples, spread over the classes as evenly as possible.
 
         A healthy network overfits them to (almost) zero loss. Source: CS231n (2017) lecture 6, "Make sure
         that you can overfit very small portion of the training data".
 
         Args:
-            count: how many examples (default 20, the lecture's); all of them if there are fewer.
-            seed: which ones.
+            count: the number of examples, at most all. Default: 20, as in the lecture.
+            seed: of the draw.
 
         Returns:
             A data set whose validation split is its training split; the preprocessing stays as it was
@@ -179,12 +177,12 @@ class Dataset:
         return replace(self, train=few, val=few, test=None)
 
     def sample(self, split: Split, count: int, seed: int) -> Split:
-        """A fixed sample of a split's rows, without replacement; the whole split if it has no more rows.
+        """Draws a fixed sample of a split's rows without replacement; the whole split if it has no more rows.
 
         Args:
             split: e.g. ``data.train``.
-            count: how many rows.
-            seed: which ones.
+            count: the number of rows.
+            seed: of the draw.
 
         Example:
             >>> from babysit.data.sources import digits
@@ -201,17 +199,17 @@ class Dataset:
 def split(
     x: Inputs, y: Array, *, val: float, test: float = 0, seed: int = 0, stratify: bool = False
 ) -> tuple[Split, Split, Split | None]:
-    """Seeded training, validation and test splits of one set of rows; they share no row.
+    """Splits rows into training, validation and test rows at random; no row is in two of them.
 
     Args:
         x: rows [N, ...].
         y: targets [N, ...].
-        val, test: how many rows: a count (integer) or a fraction of N (float in [0, 1)).
-        seed: which rows.
+        val, test: a count of rows (integer) or a fraction of N (float in [0, 1)).
+        seed: of the draw.
         stratify: keep each class's share in every split (to within one row).
 
     Returns:
-        (train, val, test); test is None where none was asked for.
+        (train, val, test); test is None if it has no rows.
 
     Raises:
         DataError: a count or fraction is impossible, or nothing is left to train on.
@@ -231,12 +229,12 @@ def split(
 def split_rows(
     total: int, *, val: float, test: float, seed: int, labels: Array | None = None
 ) -> tuple[Array, Array, Array]:
-    """The row numbers of (train, val, test), each in ascending order; see ``split``.
+    """Draws the row numbers of (train, val, test), each in ascending order; see ``split``.
 
     Args:
-        total: how many rows there are.
+        total: the number of rows.
         val, test: counts or fractions.
-        seed: which rows.
+        seed: of the draw.
         labels: [total] to stratify by; None for no stratification.
 
     Example:
@@ -244,7 +242,7 @@ def split_rows(
         [7, 1, 2]
     """
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
-        raise DataError(f"seed={seed!r} is no whole number", fix="give e.g. seed=0")
+        raise DataError(f"seed={seed!r} is not a whole number", fix="give e.g. seed=0")
     test_count, val_count = _row_count(test, total, "test"), _row_count(val, total, "val")
     if test_count + val_count >= total:
         problem = f"{total} rows leave none to train on with val={val} and test={test}"
@@ -257,15 +255,15 @@ def split_rows(
 
 
 def with_drawn(given: Mapping[str, Split], *, val: float, test: float, seed: int) -> dict[str, Split]:
-    """The splits by name; validation, where there is none, is drawn from the training rows.
+    """Completes the splits by name; a missing validation split is drawn from the training rows.
 
-    Where neither validation nor test is given, the test split is drawn too. What is drawn is stratified where
-    the targets are labels.
+    If neither validation nor test is given, the test split is drawn too. The draw is stratified if the
+    targets are labels.
 
     Args:
         given: "train", perhaps "val" and "test".
         val, test: counts or fractions of the training rows.
-        seed: which rows.
+        seed: of the draw.
 
     Raises:
         DataError: a count or fraction is impossible, or nothing is left to train on.
@@ -281,21 +279,13 @@ def with_drawn(given: Mapping[str, Split], *, val: float, test: float, seed: int
     labels = rows.y if rows.y.dtype.kind in "iu" else None
     drawn = split_rows(len(rows), val=val, test=0 if "test" in given else test, seed=seed, labels=labels)
     parts = {name: _rows(rows, numbers) for name, numbers in zip(SPLITS, drawn, strict=True)}
-    if not len(drawn[-1]):  # none was asked for
+    if not len(drawn[-1]):
         del parts["test"]
     return {**given, **parts}
 
 
 def _rows(part: Split, rows: Array) -> Split:
     return Split(chosen(part.x, rows), part.y[rows])
-
-
-def _as_wanted(x: Inputs, step: Transformer) -> Inputs:
-    """The rows as a step is fitted on them: ours read them in pieces, others want an array."""
-    if isinstance(step, LearnedStatistics) or not isinstance(x, Rows):
-        return x
-    row_bytes = x.dtype.itemsize * x.size // len(x)
-    return spread(x, max(1, _FIT_BYTES // max(1, row_bytes)))[:]
 
 
 def _row_count(wanted: float, total: int, name: str) -> int:
@@ -308,7 +298,7 @@ def _row_count(wanted: float, total: int, name: str) -> int:
 
 
 def _rank_in_class(labels: Array) -> Array:
-    """For each row, how many rows of its class come before it."""
+    """Counts, for each row, the rows of its class that come before it."""
     by_class = np.argsort(labels, kind="stable")
     _, starts, counts = np.unique(labels[by_class], return_index=True, return_counts=True)
     rank = np.empty(len(labels), dtype=np.int64)

@@ -1,7 +1,7 @@
 """Decorrelation: a rotation to the principal axes of the training split (PCA), and whitening.
 
-The covariance is summed over chunks of rows, so what is held beside the data is a few D x D matrices and one
-chunk. Bytes are multiplied in float32 without any rounding: shifted to [-128, 127], the products of 1024
+The covariance is summed over chunks of rows, so memory holds a few D x D matrices and one chunk beside the
+data. Bytes are multiplied in float32 without any rounding: shifted to [-128, 127], the products of 1024
 rows sum to at most 2^24, which float32 still counts exactly. Everything else is multiplied in float64.
 """
 
@@ -31,13 +31,13 @@ from babysit.errors import DataError
 
 ROWS = 1024  # more would round the products of bytes; fewer would starve the matrix product
 LARGEST = 2**14
-"""The most features that are decorrelated: a covariance of 2 GiB."""
+"""Most features that are decorrelated: a covariance of 2 GiB."""
 
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
 class _Principal(LearnedStatistics):
-    """What PCA and whitening share: the principal axes, and going there and back."""
+    """Base of PCA and whitening: learns the principal axes, projects onto them and back."""
 
     components: int | None
     mean_: Array
@@ -53,8 +53,8 @@ class _Principal(LearnedStatistics):
             y: ignored.
 
         Raises:
-            DataError: no rows, not numeric, NaN or infinity among the values, too many features, or a
-                parameter that cannot be.
+            DataError: no rows, not numeric, NaN or infinity among the values, too many features, or an
+                impossible parameter.
         """
         x = rows_to_fit(x)
         count = self._checked(math.prod(x.shape[1:]))
@@ -64,7 +64,12 @@ class _Principal(LearnedStatistics):
         # A variance this small is the rounding of the others; its axis is arbitrary, so nothing is learned.
         rounding = max(len(axes) * _EPSILON * variances[0], (CONSTANT * np.abs(mean).max()) ** 2)
         varies = variances > rounding
-        axes, variances = np.where(varies[:, None], _signed(axes), 0.0), np.where(varies, variances, 0.0)
+        # Each axis is turned so that its largest entry is positive: the first of those that are as good as
+        # largest, since rounding would decide an exact tie.
+        size = np.abs(axes)
+        first = (size >= 0.999 * size.max(axis=1, keepdims=True)).argmax(axis=1)
+        axes = axes * np.sign(np.take_along_axis(axes, first[:, None], axis=1))
+        axes, variances = np.where(varies[:, None], axes, 0.0), np.where(varies, variances, 0.0)
         self.mean_ = mean
         self.components_ = np.ascontiguousarray(axes[:count], dtype=working_type(x))
         self.variances_ = variances[:count]
@@ -72,7 +77,7 @@ class _Principal(LearnedStatistics):
         return self
 
     def transform(self, x: Array) -> Array:
-        """Goes to the principal axes: float32 [N, components].
+        """Projects onto the principal axes: float32 [N, components].
 
         Raises:
             DataError: not fitted, or the rows have another shape than the training rows.
@@ -89,7 +94,7 @@ class _Principal(LearnedStatistics):
     def inverse_transform(self, x: Array) -> Array:
         """Goes back to the shape of the training rows: float32 [N, ...].
 
-        What lay along axes that were left out is lost: such a row comes back as its projection.
+        The part of a row along axes that were left out is lost: its projection comes back.
 
         Raises:
             DataError: not fitted, or the rows do not have one number for each component.
@@ -106,10 +111,10 @@ class _Principal(LearnedStatistics):
 
     @abstractmethod
     def _scale(self) -> Array:
-        """What each component is divided by, [components]."""
+        """Returns the divisor of each component, [components]."""
 
     def _checked(self, features: int) -> int:
-        """How many components to keep."""
+        """Returns the number of components to keep, once the parameters are checked."""
         if features > LARGEST:
             problem = f"{self!r} of {features} features needs a {features} x {features} covariance"
             raise DataError(problem, fix=f"make the rows smaller: at most {LARGEST} numbers each")
@@ -120,7 +125,7 @@ class _Principal(LearnedStatistics):
         except TypeError:
             count = 0
         if not 1 <= count <= features:
-            problem = f"components={self.components!r} is no number of axes of rows with {features} features"
+            problem = f"components={self.components!r} is impossible for rows with {features} features"
             raise DataError(problem, fix=f"use a whole number from 1 to {features}, or None for all")
         return count
 
@@ -130,13 +135,13 @@ class PCA(_Principal):
 
     With ``components=None`` it is a rotation; with fewer it also compresses, e.g. CIFAR-10 from 3072 to 144.
     Along an axis on which the training rows do not vary (constant columns, fewer rows than columns) the
-    output is 0, and the width stays what was asked. The largest entry of each axis is positive, so two fits
+    output is 0, and the width stays as requested. The largest entry of each axis is positive, so two fits
     agree in sign. Columns in very different units should be standardized first: the largest decides the first
     axis, and a variance below D * 2e-16 of it counts as none. For images the lecture only centres: "not
     common to see PCA or whitening".
 
     Args:
-        components: how many axes to keep, 1 to D; default None, all D.
+        components: the number of axes to keep, 1 to D. Default: None, all D.
 
     Attributes:
         mean_: float64, the shape of one example, in the units of the data.
@@ -170,8 +175,8 @@ class Whiten(_Principal):
     any gives 0.
 
     Args:
-        components: how many axes to keep, 1 to D; default None, all D.
-        floor: added to every variance, in squared units of the data, >= 0; default 1e-5, the course's.
+        components: the number of axes to keep, 1 to D. Default: None, all D.
+        floor: added to every variance, in squared units of the data, >= 0. Default: 1e-5, as in the course.
 
     Attributes:
         mean_, components_, variances_, explained_: as in ``PCA``.
@@ -199,7 +204,7 @@ class Whiten(_Principal):
 
 
 def _covariance(x: Inputs, mean: Array) -> Array:
-    """sum((x - mean)(x - mean)^T) / N in float64, [D, D]."""
+    """Computes sum((x - mean)(x - mean)^T) / N in float64, [D, D]."""
     is_bytes = x.dtype.itemsize == 1
     centre = np.full(mean.shape, 128.0 if x.dtype == np.uint8 else 0.0) if is_bytes else mean
     dtype = np.float32 if is_bytes else np.float64
@@ -212,16 +217,6 @@ def _covariance(x: Inputs, mean: Array) -> Array:
     total /= len(x)
     total -= np.outer(gap, gap)
     return total
-
-
-def _signed(axes: Array) -> Array:
-    """The same axes [D, D], each turned so that its largest entry is positive."""
-    size = np.abs(axes)
-    # The first of those that are as good as largest: an exact tie would be decided by rounding.
-    first = (size >= 0.999 * size.max(axis=1, keepdims=True)).argmax(axis=1)
-    signs = np.sign(np.take_along_axis(axes, first[:, None], axis=1))
-    turned: Array = axes * signs
-    return turned
 
 
 def _blocks(count: int) -> Iterator[slice]:

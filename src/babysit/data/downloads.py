@@ -1,4 +1,4 @@
-"""Fetching a named data set from its public address; every file is checked by its published checksum."""
+"""Download of named data sets from their public addresses; published checksums verify every file."""
 
 from __future__ import annotations
 
@@ -47,27 +47,27 @@ SOURCES = {
         },
     ),
 }
-"""Where each named data set is fetched from."""
+"""Public address of each named data set."""
 
 DOWNLOAD_VARIABLE = "BABYSIT_DOWNLOAD"
-"""The environment variable that asks for downloads."""
+"""Environment variable that permits downloads."""
 
 
 def wanted(download: bool) -> bool:
-    """True if a download was asked for, by argument or by ``BABYSIT_DOWNLOAD=1``."""
+    """Tells whether a download was requested, by argument or by ``BABYSIT_DOWNLOAD=1``."""
     return download or os.environ.get(DOWNLOAD_VARIABLE, "").lower() in ("1", "true", "yes")
 
 
 def fetch(name: str, folder: Path) -> None:
-    """Brings every file of a data set into a folder; files already there with the right checksum stay.
+    """Downloads the files of a data set into a folder; files there with the right checksum stay.
 
     Args:
         name: "cifar10", "fashion-mnist" or "mnist".
-        folder: made if absent.
+        folder: created if absent.
 
     Raises:
         DataError: no network, the server has no such file, the folder cannot be written, or a checksum
-            differs; the message names the file, its address and where to put it by hand.
+            differs; the message names the file, its address and the folder to put it in.
     """
     import pooch
 

@@ -1,4 +1,4 @@
-"""Where data lie, and reading a file so that whatever is wrong with it ends in one kind of error."""
+"""The folder of data sets, and a file reader that turns every failure into a ``DataError``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def data_root() -> Path:
-    """The folder of the named data sets: ``BABYSIT_DATA``, else ``babysit`` in the user's cache folder."""
+    """Returns the folder of named data sets: ``BABYSIT_DATA``, or ``babysit`` in the user's cache."""
     named = os.environ.get("BABYSIT_DATA")
     if named:
         return Path(named).expanduser()
@@ -22,13 +22,13 @@ def data_root() -> Path:
 
 
 def read(path: Path, parse: Callable[[BinaryIO], T], *, kind: str, fix: str) -> T:
-    """What ``parse`` makes of a file.
+    """Opens a file and returns the result of ``parse``.
 
     Args:
         path: the file.
-        parse: gets the open file; may raise anything, ValueError with a message for people if it can.
-        kind: what the file should be, e.g. "a gzip file of labels".
-        fix: what to do if it is damaged.
+        parse: receives the open file; may raise anything, preferably ValueError with a readable message.
+        kind: the expected kind of file, e.g. "a gzip file of labels".
+        fix: advice if it is damaged.
 
     Raises:
         DataError: the file is absent, a folder, not readable, or damaged; the message names it.

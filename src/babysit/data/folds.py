@@ -1,4 +1,4 @@
-"""k folds: the training and validation rows pooled, and which fold holds each of them out."""
+"""k folds: the pooled training and validation rows, and the fold that holds each row out."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def folds(dataset: Dataset, count: int, seed: int) -> Folds:
     The preprocessing stays as it was fitted on the training split: all folds see the same inputs.
 
     Args:
-        dataset: its test split stays out of it.
+        dataset: its test split is not used.
         count: K, from 2 to the number of rows.
-        seed: which rows.
+        seed: of the draw.
 
     Raises:
-        InputError: for fewer folds than two, or more than rows.
+        InputError: fewer than two folds, or more folds than rows.
 
     Example:
         >>> from babysit.data.sources import digits
@@ -46,11 +46,16 @@ def folds(dataset: Dataset, count: int, seed: int) -> Folds:
         >>> len(found.dataset.train), np.bincount(found.fold_of).tolist()
         (1437, [288, 288, 287, 287, 287])
     """
-    x = _pooled(dataset)
+    train, val = dataset.train.x, dataset.val.x
+    x: Inputs
+    if isinstance(train, Rows) or isinstance(val, Rows):
+        x = Joined([train, val], ["the training split", "the validation split"])
+    else:
+        x = np.concatenate([train, val])
     y = np.concatenate([dataset.train.y, dataset.val.y])
     if not 2 <= count <= len(y):
         raise InputError(
-            f"{count} folds cannot be made of {len(y)} rows", fix="use from 2 folds on, e.g. --folds 5"
+            f"{count} folds cannot be made of {len(y)} rows", fix="use 2 or more folds, e.g. --folds 5"
         )
     order = numpy_generator(seed, "folds").permutation(len(y))
     if dataset.task == "classification":
@@ -60,10 +65,3 @@ def folds(dataset: Dataset, count: int, seed: int) -> Folds:
         fold_of[rows] = fold
     everything = Split(x, y)
     return Folds(replace(dataset, train=everything, val=everything), fold_of, count)
-
-
-def _pooled(dataset: Dataset) -> Inputs:
-    train, val = dataset.train.x, dataset.val.x
-    if isinstance(train, Rows) or isinstance(val, Rows):
-        return Joined([train, val], ["the training split", "the validation split"])
-    return np.concatenate([train, val])

@@ -30,11 +30,11 @@ PARTS = (
 )
 UNSIGNED_BYTE = 0x08
 DEFLATED_MOST = 1032
-"""No deflated byte stands for more than so many."""
+"""Most bytes that one deflated byte stands for."""
 COUNTED = 2**16
-"""Of what follows the promised values no more is unpacked."""
+"""Most bytes after the promised values that are unpacked and counted."""
 LARGEST = 2**30
-"""The largest data set of this kind has two thirds of so many bytes (EMNIST, by class)."""
+"""Most values of one file; the largest data set of this kind, EMNIST by class, has two thirds of them."""
 
 
 def fashion_mnist(
@@ -44,13 +44,13 @@ def fashion_mnist(
     val: int = 5000,
     download: bool = False,
 ) -> Dataset:
-    """Fashion-MNIST: uint8 images [N, 1, 28, 28] in 0-255, ten kinds of clothing.
+    """Loads Fashion-MNIST: uint8 images [N, 1, 28, 28] in 0-255, ten kinds of clothing.
 
     Args:
-        root: the folder of the four idx files (gzipped or not), or one that holds it as ``fashion-mnist``;
-            by default the data root (``BABYSIT_DATA``, else ``~/.cache/babysit``).
+        root: the folder of the four idx files (gzipped or not), or one that holds it as ``fashion-mnist``.
+            Default: the data root (``BABYSIT_DATA``, else ``~/.cache/babysit``).
         preprocess: steps, fitted on the training split only.
-        val: how many of the last training rows validate (default 5000).
+        val: the number of last training rows that validate. Default: 5000.
         download: fetch it (30 MB) if it is absent; ``BABYSIT_DOWNLOAD=1`` does the same.
 
     Raises:
@@ -74,13 +74,13 @@ def mnist(
     val: int = 5000,
     download: bool = False,
 ) -> Dataset:
-    """MNIST: uint8 images [N, 1, 28, 28] in 0-255, handwritten digits.
+    """Loads MNIST: uint8 images [N, 1, 28, 28] in 0-255, handwritten digits.
 
     Args:
-        root: the folder of the four idx files (gzipped or not), or one that holds it as ``mnist``; by
-            default the data root (``BABYSIT_DATA``, else ``~/.cache/babysit``).
+        root: the folder of the four idx files (gzipped or not), or one that holds it as ``mnist``.
+            Default: the data root (``BABYSIT_DATA``, else ``~/.cache/babysit``).
         preprocess: steps, fitted on the training split only.
-        val: how many of the last training rows validate (default 5000).
+        val: the number of last training rows that validate. Default: 5000.
         download: fetch it (11 MB) if it is absent; ``BABYSIT_DOWNLOAD=1`` does the same.
 
     Raises:
@@ -98,7 +98,7 @@ def mnist(
 
 
 def hold_out_last(rows: Split, val: int, name: str) -> tuple[Split, Split]:
-    """(train, val): the last ``val`` rows validate; both are views.
+    """Splits rows into (train, val), where the last ``val`` rows validate; both are views.
 
     Raises:
         DataError: ``val`` leaves one of the two empty.
@@ -116,7 +116,7 @@ def hold_out_last(rows: Split, val: int, name: str) -> tuple[Split, Split]:
 
 
 def parse_idx(file: BinaryIO) -> Array:
-    """The array in an idx file of unsigned bytes, gzipped or not.
+    """Reads the array in an idx file of unsigned bytes, gzipped or not.
 
     The format: bytes 0, 0, type, number of dimensions; then each dimension as a big-endian 32-bit integer;
     then the values.
@@ -141,20 +141,22 @@ def parse_idx(file: BinaryIO) -> Array:
         raise ValueError("it ends within its header")
     shape = tuple(np.frombuffer(sizes, dtype=">u4").tolist())
     promised = math.prod(shape)
-    # What a header promises is doubted before anything is unpacked: a small file may hold gigabytes of zeros.
+    # The header's promise is checked before anything is unpacked: a small file may hold gigabytes of zeros.
     if promised > min(LARGEST, len(content) * (DEFLATED_MOST if packed else 1)):
         raise ValueError(
             f"its header says shape {list(shape)}, which a file of {len(content)} bytes cannot hold"
         )
     values = stream.read(promised + COUNTED)
     if len(values) != promised:
-        told = f"{len(values)} bytes" if len(values) < promised + COUNTED else "many more bytes"
-        raise ValueError(f"its header says shape {list(shape)}, but {told} of values follow")
+        count = f"{len(values)} bytes" if len(values) < promised + COUNTED else "many more bytes"
+        raise ValueError(f"its header says shape {list(shape)}, but {count} of values follow")
     return np.frombuffer(values, dtype=np.uint8).reshape(shape)
 
 
 def _folder(root: str | Path | None, subfolders: tuple[str, ...], download: bool) -> Path:
-    """The folder with the set's files, fetched if asked for; without a file, the one to put them in."""
+    """Finds the folder of the set's files, downloaded if requested; without any file, the folder to put them
+    in.
+    """
     # The data root holds several sets with equal file names, so there only its subfolders count.
     base = Path(root).expanduser() if root is not None else data_root()
     candidates = [*([base] if root is not None else []), *(base / name for name in subfolders)]
@@ -170,7 +172,7 @@ def _absent(folder: Path) -> list[str]:
 
 
 def _file(folder: Path, part: str) -> Path:
-    """The gzipped file, or the plain one where only that exists."""
+    """Picks the gzipped file, or the plain one if only that exists."""
     plain, packed = folder / part, folder / f"{part}.gz"
     return plain if plain.exists() and not packed.exists() else packed
 

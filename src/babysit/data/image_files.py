@@ -1,4 +1,4 @@
-"""Image files as rows: decoded when they are asked for, once, or once and for all into a file."""
+"""Image files as rows: decoded on demand in every epoch, or once into a file."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from babysit.data.prefetch import PIECE_VALUES, pieces
 from babysit.data.rows import Array, Rows
 from babysit.errors import DataError
 
-_DRAFT = 2  # a JPEG is decoded at the smallest of its own scales that is at least so many times the size
+_DRAFT = 2  # a JPEG is decoded at the smallest of its own scales that is at least this many times the size
 
 
 class ImageFiles(Rows):
-    """Images [N, channels, height, width] of uint8, each decoded when it is asked for. Needs Pillow.
+    """Images [N, channels, height, width] of uint8, each decoded on demand. Needs Pillow.
 
     Args:
         paths: the files.
-        size: (height, width) that every image is resized to; None: that of the first, which all must have.
+        size: (height, width) that every image is resized to; None: all must have the first one's size.
         grayscale: one channel (luma) instead of three.
 
     Raises:
@@ -39,40 +39,41 @@ class ImageFiles(Rows):
         self.shape, self.dtype = (len(self.paths), *first.shape), first.dtype
 
     def read(self, numbers: Array) -> Array:
-        """See ``Rows.read``."""
+        """Decodes the images of these numbers; see ``Rows.read``."""
         found = np.empty((len(numbers), *self.shape[1:]), dtype=self.dtype)
         for place, number in enumerate(numbers.tolist()):
             image = _image(self.paths[number], self._size, self._mode)
-            self._refuse_other_size(self.paths[number], image)
+            if image.shape != self.shape[1:]:
+                this, first = (f"{height} x {width}" for _, height, width in (image.shape, self.shape[1:]))
+                problem = (
+                    f"{self.paths[number]} is {this} pixels (height x width), but {self.paths[0]} is {first}"
+                )
+                fix = f"pass size=({self.shape[2]}, {self.shape[3]}) to resize them all"
+                raise DataError(problem, fix=fix)
             found[place] = image
         return found
 
     def digest(self) -> str:
-        """Sixteen digits that change with the files' names, sizes, times, and with what is made of them."""
-        told = hashlib.sha256(repr((self.shape, self._size, self._mode)).encode())
+        """Computes 16 hexadecimal digits from the files' names, sizes and times and from the decoding
+        options.
+        """
+        hashed = hashlib.sha256(repr((self.shape, self._size, self._mode)).encode())
         for path in self.paths:
             status = path.stat()
-            told.update(f"{path.parent.name}/{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
-        return told.hexdigest()[:16]
-
-    def _refuse_other_size(self, path: Path, image: Array) -> None:
-        expected = self.shape[1:]
-        if image.shape != expected:
-            this, first = (f"{height} x {width}" for _, height, width in (image.shape, expected))
-            problem = f"{path} is {this} pixels (height x width), but {self.paths[0]} is {first}"
-            raise DataError(problem, fix=f"pass size=({expected[1]}, {expected[2]}) to resize them all")
+            hashed.update(f"{path.parent.name}/{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        return hashed.hexdigest()[:16]
 
 
 def decoded_once(images: ImageFiles, folder: Path, name: str) -> Mapped:
-    """The images as rows of an ``.npy`` file, which is made if it is not there yet.
+    """Decodes the images into rows of an ``.npy`` file, unless that file exists already.
 
-    Its name holds a digest of the image files, so that other files, or another size, make another one. It
-    appears when it is whole.
+    Its name holds a digest of the image files, so other files or another size get another one. It appears
+    only when it is complete.
 
     Args:
-        images: what to decode.
-        folder: where the file lies; made if absent.
-        name: how the file's name begins.
+        images: the images to decode.
+        folder: of the file; created if absent.
+        name: the beginning of the file's name.
 
     Raises:
         DataError: an image cannot be read, or the folder cannot be written.
@@ -104,8 +105,11 @@ def _decode_into(images: ImageFiles, path: Path) -> None:
 
 
 def _image(path: Path, size: tuple[int, int] | None, mode: str) -> Array:
-    """One image as uint8 [channels, height, width]."""
-    pillow = _pillow()
+    """Decodes one image as uint8 [channels, height, width]."""
+    try:
+        pillow: Any = import_module("PIL.Image")
+    except ImportError as error:
+        raise DataError("reading images needs Pillow", fix="pip install pillow") from error
 
     def parse(file: BinaryIO) -> Array:
         with pillow.open(file) as opened:
@@ -118,10 +122,3 @@ def _image(path: Path, size: tuple[int, int] | None, mode: str) -> Array:
         return pixels[None] if mode == "L" else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
     return read(path, parse, kind="an image", fix="save the image again, or remove the file")
-
-
-def _pillow() -> Any:
-    try:
-        return import_module("PIL.Image")
-    except ImportError as error:
-        raise DataError("reading images needs Pillow", fix="pip install pillow") from error

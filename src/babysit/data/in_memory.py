@@ -36,14 +36,14 @@ def arrays(
     feature_names: Sequence[str] = (),
     preprocess: Sequence[Transformer] = (),
 ) -> Dataset:
-    """A data set of one's own arrays.
+    """Builds a data set from arrays in memory.
 
     Args:
         x_train, x_val, x_test: rows [N, ...] of numbers: NumPy arrays, CPU tensors or nested lists.
         y_train, y_val, y_test: labels [N] (integers 0..C-1, or texts), or values [N] or [N, targets].
-        classes: the classes' names by label; by default the sorted texts, or "0".."C-1".
-        task: "classification", "regression", or "auto" (default): floats mean regression.
-        name: for people.
+        classes: the classes' names by label. Default: the sorted texts, or "0".."C-1".
+        task: "classification", "regression", or "auto", where floats mean regression. Default: "auto".
+        name: shown in messages.
         feature_names: the columns' names, for tables.
         preprocess: steps, fitted on the training split only.
 
@@ -56,7 +56,8 @@ def arrays(
         ('classification', 2, (1,))
     """
     check_task(task)
-    inputs = [_inputs(x, name) for x in (x_train, x_val, *_given(x_test))]
+    inputs = [_array(x, f"{name}: the inputs") for x in (x_train, x_val, *_given(x_test))]
+    inputs = [x.astype(np.uint8) if x.dtype == np.bool_ else x for x in inputs]
     targets = [_array(y, f"{name}: the targets") for y in (y_train, y_val, *_given(y_test))]
     if len(inputs) != len(targets):
         raise DataError(
@@ -79,16 +80,16 @@ def npz(
     seed: int = 0,
     preprocess: Sequence[Transformer] = (),
 ) -> Dataset:
-    """A data set in an .npz file: arrays x and y, or x_train, y_train, x_val, y_val, x_test, y_test.
+    """Loads an .npz file with arrays x and y, or x_train, y_train, x_val, y_val, x_test, y_test.
 
-    Splits that the file does not hold are drawn with ``seed``: all of them from x and y; validation from
-    x_train where x_val is absent. There is no test split if the file has x_train but no x_test.
+    Splits that the file does not hold are drawn with ``seed``: all of them from x and y, or validation from
+    x_train. There is no test split if the file has x_train but no x_test.
 
     Args:
         path: the file; pickled objects in it are refused.
         classes: the classes' names by label.
-        task: "classification", "regression", or "auto" (default): floats mean regression.
-        val, test: counts or fractions, for splits that are drawn (default a tenth each).
+        task: "classification", "regression", or "auto", where floats mean regression. Default: "auto".
+        val, test: counts or fractions, for splits that are drawn. Default: a tenth each.
         seed: of the split.
         preprocess: steps, fitted on the training split only.
 
@@ -130,12 +131,12 @@ def _npz_arrays(file: BinaryIO) -> dict[str, Array]:
 
 
 def _check_promise(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> None:
-    """Refuses an array that its file cannot hold, before room is made for it."""
+    """Refuses an array that its file cannot hold, before memory is allocated for it."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{member.filename} is packed in another way than np.savez_compressed does it")
+        raise ValueError(f"{member.filename} is not packed as np.savez_compressed does it")
     with archive.open(member) as file:
         if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
-            return  # no array, and none of ours
+            return  # not an array
         file.seek(0)
         first = np.lib.format.read_magic(file)
         reading = (
@@ -145,8 +146,8 @@ def _check_promise(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int)
     packed = min(member.compress_size, size)
     if math.prod(shape) * kind.itemsize > min(member.file_size, DEFLATED_MOST * packed):
         raise ValueError(
-            f"{member.filename} says that it holds {kind} of shape {list(shape)}, which its {packed} bytes "
-            "cannot be"
+            f"{member.filename} says that it holds {kind} of shape {list(shape)}, more than its {packed} "
+            "bytes can hold"
         )
 
 
@@ -172,14 +173,9 @@ def _array(values: Any, what: str) -> Array:
         fix = "make all rows equally long; for tensors pass x.detach().cpu()"
         raise DataError(f"{what} do not form an array: {error}", fix=fix) from error
     if array.ndim == 0:
-        raise DataError(f"{what} are no array: {values!r}", fix="give one row for every example")
+        raise DataError(f"{what} are not an array: {values!r}", fix="give one row for every example")
     return array
 
 
 def _given(values: Any) -> list[Any]:
     return [] if values is None else [values]
-
-
-def _inputs(values: Any, name: str) -> Array:
-    x = _array(values, f"{name}: the inputs")
-    return x.astype(np.uint8) if x.dtype == np.bool_ else x

@@ -14,30 +14,30 @@ import numpy as np
 from babysit.data.dataset import SPLITS, Dataset, Split, with_drawn
 from babysit.data.files import read
 from babysit.data.preprocessing import Transformer
-from babysit.data.rows import LARGEST, Array, Inputs, Joined, Rows, beyond_float32
+from babysit.data.rows import LARGEST, Array, Joined, Rows, beyond_float32
 from babysit.data.targets import check_task, converted
 from babysit.data.validity import validate
 from babysit.errors import DataError
 
 Files = str | Path | Sequence[str | Path]
-"""One ``.npy`` file, or several whose rows follow one another."""
+"""One ``.npy`` file, or several whose rows are concatenated."""
 
-_HINT_FROM = 2  # rows; a single one is read as fast without
+_HINT_FROM = 2  # rows; a hint does not speed up reading a single one
 
 
 class Mapped(Rows):
-    """The rows of one ``.npy`` file, mapped into memory: the system keeps of them what it has room for.
+    """The rows of one ``.npy`` file, mapped into memory; the system keeps as many of them as it has room for.
 
-    Before rows are copied, the system is told which pages will be needed, so that it fetches them at once
+    Before rows are copied, the system gets a hint which pages will be needed, so that it fetches them at once
     instead of one after the other: from a disk, rows in random order come about three times as fast. Values
-    are checked as they are read. The file must not be shortened while it is in use. Pickled, it is its path:
-    whoever loads it opens the file anew.
+    are checked as they are read. The file must not be shortened while it is in use. A pickle holds only the
+    path: loading it opens the file again.
 
     Args:
         path: the file, saved by ``np.save`` from an array of numbers [N, ...] in C order.
 
     Raises:
-        DataError: absent, damaged, shorter than it says, or no rows of numbers.
+        DataError: absent, damaged, shorter than its header says, or not rows of numbers.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -52,30 +52,21 @@ class Mapped(Rows):
         self._row_bytes = self._stored.itemsize * self.size // len(self)
 
     def read(self, numbers: Array) -> Array:
-        """See ``Rows.read``."""
+        """Copies the rows of these numbers out of the file; see ``Rows.read``."""
         if len(numbers) >= _HINT_FROM and numbers[-1] - numbers[0] != len(numbers) - 1:
-            self._announce(numbers)
+            first = self._start + numbers * self._row_bytes
+            last = first + self._row_bytes
+            first -= first % mmap.PAGESIZE
+            for start, length in zip(first.tolist(), (last - first).tolist(), strict=True):
+                self._map.madvise(mmap.MADV_WILLNEED, start, length)
+
         rows: Array = self._rows[numbers].astype(self.dtype, copy=False)
-        self._refuse_not_finite(rows, numbers)
+        if rows.dtype.kind == "f" and len(bad := beyond_float32(rows)):
+            row, *position = bad[0].tolist()
+            value = rows[(row, *position)]
+            problem = f"{self.path} holds {value} in row {numbers[row]} (from 0), position {position}"
+            raise DataError(problem, fix=f"correct the value, remove the row, or fill it in; {LARGEST}")
         return rows
-
-    def _announce(self, numbers: Array) -> None:
-        first = self._start + numbers * self._row_bytes
-        last = first + self._row_bytes
-        first -= first % mmap.PAGESIZE
-        for start, length in zip(first.tolist(), (last - first).tolist(), strict=True):
-            self._map.madvise(mmap.MADV_WILLNEED, start, length)
-
-    def _refuse_not_finite(self, rows: Array, numbers: Array) -> None:
-        if rows.dtype.kind != "f":
-            return
-        bad = beyond_float32(rows)
-        if not len(bad):
-            return
-        row, *position = bad[0].tolist()
-        value = rows[(row, *position)]
-        problem = f"{self.path} holds {value} in row {numbers[row]} (from 0), position {position}"
-        raise DataError(problem, fix=f"correct the value, remove the row, or fill it in; {LARGEST}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (str(self.path.absolute()), self.shape, self.dtype)
@@ -96,26 +87,26 @@ def npy(
     seed: int = 0,
     preprocess: Sequence[Transformer] = (),
 ) -> Dataset:
-    """A data set in ``.npy`` files, larger than memory if need be: inputs are mapped, targets are loaded.
+    """Loads ``.npy`` files that may be larger than memory: inputs are mapped, targets are loaded.
 
-    Inputs are read batch by batch by threads that are ahead of the training. Results are the same to the last
-    bit as with the same rows in memory, but for preprocessing of more than 50,000 training rows, which is
-    fitted on so many, evenly spread (``Dataset.preprocessed``).
+    Threads read inputs batch by batch ahead of the training. Results are the same to the last bit as with the
+    same rows in memory, except for preprocessing of more than 50,000 training rows: it is fitted on 50,000 of
+    them, evenly spread (``Dataset.preprocessed``).
 
     Args:
-        x: the inputs [N, ...]: a file, or several whose rows follow one another. uint8 stays uint8.
-        y: the targets, in as many files as pleases: labels [N] (integers 0..C-1, or texts), or values [N] or
+        x: the inputs [N, ...]: a file, or several whose rows are concatenated. uint8 stays uint8.
+        y: the targets in any number of files: labels [N] (integers 0..C-1, or texts), or values [N] or
             [N, targets].
-        x_val, y_val, x_test, y_test: the same for splits that have files of their own. Where validation has
-            none it is drawn from x; where neither has, the test split is drawn too.
+        x_val, y_val, x_test, y_test: the same for splits in files of their own. A missing validation split is
+            drawn from x; if both are missing, the test split is drawn too.
         classes: the classes' names by label.
-        task: "classification", "regression", or "auto" (default): floats mean regression.
-        val, test: counts or fractions, for splits that are drawn (default a tenth each).
+        task: "classification", "regression", or "auto", where floats mean regression. Default: "auto".
+        val, test: counts or fractions, for splits that are drawn. Default: a tenth each.
         seed: of the split.
         preprocess: steps, fitted on the training split only.
 
     Raises:
-        DataError: a file is absent, damaged or shorter than it says, or the arrays do not fit one another.
+        DataError: a file is absent, damaged or shorter than its header says, or the arrays do not fit.
 
     Example:
         >>> import tempfile
@@ -136,10 +127,16 @@ def npy(
     held = {
         part: (a, b) for part, (a, b) in zip(SPLITS, given, strict=True) if a is not None and b is not None
     }
-    inputs = {part: _mapped(files) for part, (files, _) in held.items()}
+    inputs: dict[str, Rows] = {}
+    for part, (files, _) in held.items():
+        mapped = [Mapped(path) for path in _paths(files)]
+        names = [str(each.path) for each in mapped]
+        inputs[part] = Joined(mapped, names) if len(mapped) > 1 else mapped[0]
     targets = [_loaded(files) for _, files in held.values()]
     for part, rows in zip(held, targets, strict=True):
-        _refuse_unequal(name, part, inputs[part], rows)
+        if len(inputs[part]) != len(rows):
+            problem = f"{name}: the {part} split has {len(inputs[part])} inputs but {len(rows)} targets"
+            raise DataError(problem, fix="give one target for every input, in the same order")
     labels, known = converted(targets, task, tuple(classes), name)
     splits = {part: Split(inputs[part], rows) for part, rows in zip(held, labels, strict=True)}
     splits = with_drawn(splits, val=val, test=test, seed=seed)
@@ -148,7 +145,7 @@ def npy(
 
 
 def _again(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Mapped:
-    """The file of a ``Mapped`` that was pickled, perhaps on another machine."""
+    """Opens the file of a pickled ``Mapped``, perhaps on another machine."""
     found = Mapped(path)
     if (found.shape, found.dtype) != (shape, dtype):
         problem = f"{path} holds {list(found.shape)} of {found.dtype} here, not {list(shape)} of {dtype}"
@@ -157,7 +154,7 @@ def _again(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Mapped:
 
 
 def _header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, type and start of the numbers; ValueError where they cannot be mapped as rows."""
+    """Reads shape, type and start of the numbers; raises ValueError if they cannot be mapped as rows."""
     shape, by_columns, dtype = _promise(file)
     if dtype.kind not in "buif":
         raise ValueError(f"it holds {dtype}, not numbers")
@@ -169,7 +166,9 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any], int]:
 
 
 def _promise(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """What a header says (shape, whether column by column, type), once the file is long enough for it."""
+    """Reads a header (shape, whether stored by columns, type), and checks that the file is long enough for
+    it.
+    """
     version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
@@ -188,13 +187,8 @@ def _paths(files: Files) -> list[Path]:
     return [Path(each).expanduser() for each in several]
 
 
-def _mapped(files: Files) -> Rows:
-    parts = [Mapped(path) for path in _paths(files)]
-    return parts[0] if len(parts) == 1 else Joined(parts, [str(part.path) for part in parts])
-
-
 def _loaded(files: Files) -> Array:
-    """The targets, in memory."""
+    """Loads the targets into memory."""
     paths = _paths(files)
     fix = "save it with np.save(path, y), numbers or text only"
     parts = [read(path, _array, kind="an .npy file", fix=fix) for path in paths]
@@ -215,9 +209,3 @@ def _array(file: BinaryIO) -> Array:
     file.seek(0)
     held: Array = np.load(file, allow_pickle=False)
     return held
-
-
-def _refuse_unequal(name: str, part: str, x: Inputs, y: Array) -> None:
-    if len(x) != len(y):
-        problem = f"{name}: the {part} split has {len(x)} inputs but {len(y)} targets"
-        raise DataError(problem, fix="give one target for every input, in the same order")

@@ -1,7 +1,7 @@
-"""Reading ahead: threads that have the next pieces ready while the present one is worked on.
+"""Read-ahead: threads prepare the next pieces while the current one is in use.
 
-Threads, not processes: reading a mapped file, decoding an image and NumPy's copies all let other threads
-run, and what is read is in this process already, with nothing to send.
+They are threads, not processes: reading a mapped file, decoding an image and NumPy's copies all let other
+threads run, and the data is in this process already.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _AHEAD_BYTES = 2**30
 
 
 def ahead(tasks: Iterable[Callable[[], T]], *, threads: int, depth: int) -> Iterator[T]:
-    """The results of tasks, in their order, while the next ones are already worked on.
+    """Yields the results of tasks in order, while threads already work on the next ones.
 
     Args:
-        tasks: each is called once, in a thread; asked for only when there is room.
-        threads: how many work at once.
-        depth: how many may be finished or under way beyond the one that is handed out.
+        tasks: each is called once, in a thread; taken from the iterable only when there is room.
+        threads: the number of threads.
+        depth: most tasks that are finished or running beyond the result that is yielded.
 
     Yields:
-        One result a task. What a task raises is raised here, at its turn. Whoever stops early waits for
-        nobody.
+        One result per task. An exception of a task is raised here, at its turn. A consumer that stops early
+        does not wait for running tasks.
 
     Example:
         >>> list(ahead([lambda: 1, lambda: 2, lambda: 3], threads=2, depth=2))
@@ -54,12 +54,12 @@ def ahead(tasks: Iterable[Callable[[], T]], *, threads: int, depth: int) -> Iter
 
 
 def threads_here() -> int:
-    """How many threads may read: as many as torch computes with, so a worker of one thread stays small."""
+    """Returns the number of reading threads: as many as torch computes with, at most 16."""
     return max(1, min(MOST_THREADS, torch.get_num_threads()))
 
 
 def depth_for(threads: int, piece_bytes: int) -> int:
-    """How many pieces to read ahead: two a thread, but no more than a gigabyte of them, and at least one.
+    """Returns the number of pieces to read ahead: two per thread, at most a gigabyte of them, at least one.
 
     Example:
         >>> depth_for(2, piece_bytes=2**20), depth_for(16, piece_bytes=2**28)
@@ -69,11 +69,11 @@ def depth_for(threads: int, piece_bytes: int) -> int:
 
 
 def pieces(x: Rows, rows: int) -> Iterator[Array]:
-    """All rows in their order, so many at a time, read ahead.
+    """Yields all rows in order, ``rows`` at a time, read ahead.
 
     Example:
-        >>> from babysit.data.rows import Chosen
-        >>> [len(piece) for piece in pieces(Chosen(np.zeros((9, 2)), np.arange(5)), 2)]
+        >>> from babysit.data.rows import ChosenRows
+        >>> [len(piece) for piece in pieces(ChosenRows(np.zeros((9, 2)), np.arange(5)), 2)]
         [2, 2, 1]
     """
     threads = threads_here()
@@ -85,11 +85,11 @@ def pieces(x: Rows, rows: int) -> Iterator[Array]:
 
 
 def read_all(x: Rows) -> Array:
-    """All rows as one array, read by several threads; for rows that fit into memory.
+    """Reads all rows into one array by several threads; for rows that fit into memory.
 
     Example:
-        >>> from babysit.data.rows import Chosen
-        >>> read_all(Chosen(np.arange(6), np.array([4, 2]))).tolist()
+        >>> from babysit.data.rows import ChosenRows
+        >>> read_all(ChosenRows(np.arange(6), np.array([4, 2]))).tolist()
         [4, 2]
     """
     whole, done = np.empty(x.shape, dtype=x.dtype), 0

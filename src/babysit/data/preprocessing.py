@@ -1,9 +1,9 @@
 """Preprocessing steps: fitted on the training split only, then applied to every split alike.
 
-Statistics are taken in float64 over chunks of rows, so 150 MB of uint8 images never become 1.2 GB of
-float64; what comes out is float32. Every step follows scikit-learn's contract (``fit``, ``transform``,
-``inverse_transform``, ``get_params``; what is learned ends in an underscore), so it also works as a
-step of ``sklearn.pipeline.Pipeline``.
+Statistics are computed in float64 over chunks of rows, so 150 MB of uint8 images never become 1.2 GB of
+float64; the output is float32. Every step follows scikit-learn's contract (``fit``, ``transform``,
+``inverse_transform``, ``get_params``; names of learned attributes end in an underscore), so it also works as
+a step of ``sklearn.pipeline.Pipeline``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CONSTANT = 10 * np.finfo(np.float64).eps  # a spread this small against the mean
 
 
 class Transformer(Protocol):
-    """What a preprocessing step can do; scikit-learn's transformers of [N, features] qualify too."""
+    """Interface of a preprocessing step; scikit-learn's transformers of [N, features] have it too."""
 
     def fit(self, x: Array, /) -> Any:
         """Learns from the training rows [N, ...]."""
@@ -35,7 +35,7 @@ class Transformer(Protocol):
 
 
 class LearnedStatistics(ABC):
-    """What every step here shares: parameters by name, learned arrays as plain data, fit-and-transform.
+    """Base of the steps here: parameters by name, learned arrays as plain data, fit-and-transform.
 
     The step itself defines ``__init__`` (stores its arguments unchanged), ``fit``, ``transform`` and
     ``inverse_transform``.
@@ -66,7 +66,7 @@ class LearnedStatistics(ABC):
         return self.fit(x, y).transform(x)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The constructor's arguments by name.
+        """Returns the constructor's arguments by name.
 
         Example:
             >>> Standardize(per="channel").get_params()
@@ -75,7 +75,7 @@ class LearnedStatistics(ABC):
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **parameters: Any) -> Self:
-        """Sets constructor arguments by name; what was learned stays until the next fit.
+        """Sets constructor arguments by name; learned arrays stay until the next fit.
 
         Raises:
             DataError: an argument of that name does not exist.
@@ -89,7 +89,7 @@ class LearnedStatistics(ABC):
         return self
 
     def state(self) -> dict[str, Array]:
-        """The learned arrays by name; empty before ``fit``.
+        """Returns the learned arrays by name; empty before ``fit``.
 
         Example:
             >>> MeanImage().fit(np.array([[0, 10], [2, 30]])).state()
@@ -99,7 +99,7 @@ class LearnedStatistics(ABC):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Array], **parameters: Any) -> Self:
-        """A fitted step made of stored arrays.
+        """Builds a fitted step from stored arrays.
 
         Args:
             state: what ``state()`` returned.
@@ -120,7 +120,7 @@ class LearnedStatistics(ABC):
         return f"{type(self).__name__}({arguments})"
 
     def __sklearn_tags__(self) -> Any:
-        # scikit-learn's pipelines ask for it; imported here because only scikit-learn calls it.
+        # Only scikit-learn's pipelines call this, hence the import here.
         from sklearn.utils import Tags, TargetTags, TransformerTags
 
         targets = TargetTags(required=False)
@@ -226,7 +226,8 @@ class Standardize(LearnedStatistics):
     split is divided by 1, so it survives as 0. Source: CS231n (2017) lecture 6, "Data preprocessing".
 
     Args:
-        per: "feature" (default: every column or pixel on its own) or "channel" (images [N, C, ...] only).
+        per: "feature" (every column or pixel on its own) or "channel" (images [N, C, ...] only). Default:
+            "feature".
 
     Attributes:
         mean_: float64, the shape of one example, or [channels].
@@ -293,7 +294,7 @@ class Standardize(LearnedStatistics):
 
 
 def learned_shape(step: LearnedStatistics) -> tuple[int, ...]:
-    """The shape of a step's learned mean.
+    """Returns the shape of a step's learned mean.
 
     Raises:
         DataError: the step has not been fitted.
@@ -309,7 +310,7 @@ def learned_shape(step: LearnedStatistics) -> tuple[int, ...]:
 
 
 def chunks(x: Inputs) -> Iterator[tuple[int, Array]]:
-    """Runs of rows small enough for the cache, each with the number of its first row.
+    """Yields runs of rows small enough for the cache, each with the number of its first row.
 
     Example:
         >>> [(start, len(rows)) for start, rows in chunks(np.zeros((5, 100_000)))]
@@ -325,7 +326,7 @@ def chunks(x: Inputs) -> Iterator[tuple[int, Array]]:
 
 
 def row_mean(x: Inputs) -> Array:
-    """The mean over the rows in float64, by chunks: [N, ...] -> [...].
+    """Computes the mean over the rows in float64, by chunks: [N, ...] -> [...].
 
     Raises:
         DataError: NaN or infinity among the values.
@@ -365,7 +366,7 @@ def _broadcast(values: Array, dimensions: int) -> Array:
 
 
 def working_type(x: Inputs) -> np.dtype[Any]:
-    """The type that ``x`` is centred in: float32 where it holds the values exactly, else float64.
+    """Returns the type that ``x`` is centred in: float32 if it holds the values exactly, else float64.
 
     float32 holds 8 and 16 bits exactly; wider columns (years in seconds, ids) need float64 until centred.
 
@@ -387,7 +388,7 @@ def _added(x: Array, mean: Array) -> Array:
 
 
 def rows_to_fit(x: Inputs) -> Inputs:
-    """``x``, as an array where it is in memory, once it is known to hold rows that a step can be fitted on.
+    """Checks that a step can be fitted on rows, and returns them, as an array if they are in memory.
 
     Raises:
         DataError: no rows, fewer than two dimensions, or not numeric.
@@ -410,7 +411,7 @@ def _images_to_fit(step: LearnedStatistics, x: Inputs) -> Inputs:
 
 
 def rows_to_transform(step: LearnedStatistics, x: Array) -> Array:
-    """``x`` as an array, once it is known to hold rows of the kind that ``step`` was fitted on.
+    """Checks that rows have the shape that ``step`` was fitted on, and returns them as an array.
 
     Raises:
         DataError: not fitted, or the rows have another shape than the training rows.

@@ -1,7 +1,7 @@
-"""Rows that stay where they are and are read when somebody asks for them: for data larger than memory.
+"""Rows that stay in their files and are read on demand: for data larger than memory.
 
-A source hands out ``Rows`` in the place of an array; splitting, folds and preprocessing only ever ask for
-some of them. What is kept of a row is its number.
+A source returns ``Rows`` in place of an array; splitting, folds and preprocessing only ever read some of
+them. Memory holds only the number of a row.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Array = NDArray[Any]
 
 
 class Rows(ABC):
-    """Rows [N, ...] with the face of an array, read when they are asked for.
+    """Rows [N, ...] with the interface of an array, read on demand.
 
     Attributes:
         shape: [N, ...]; no row needs to be read for it.
         dtype: of every row.
 
     Example:
-        >>> rows = Chosen(np.arange(10)[:, None], np.array([7, 3, 5]))
+        >>> rows = ChosenRows(np.arange(10)[:, None], np.array([7, 3, 5]))
         >>> rows.shape, rows[1:].tolist(), rows[np.array([2, 0])].tolist()
         ((3, 1), [[3], [5]], [[5], [7]])
     """
@@ -38,13 +38,13 @@ class Rows(ABC):
 
     @abstractmethod
     def read(self, numbers: Array) -> Array:
-        """The rows of these numbers, in the order asked; it may be called from several threads at once.
+        """Reads the rows of these numbers, in this order; several threads may call it at once.
 
         Args:
             numbers: int64 [n], each from 0 to N - 1.
 
         Returns:
-            [n, ...] of ``dtype``, the caller's own.
+            [n, ...] of ``dtype``; the caller owns it.
 
         Raises:
             DataError: a row cannot be read, or cannot be used; the message names its file and place.
@@ -68,24 +68,24 @@ class Rows(ABC):
 
 
 Inputs = Array | Rows
-"""The inputs of a split: in memory, or read when asked for."""
+"""The inputs of a split: in memory, or read on demand."""
 
 
-class Chosen(Rows):
+class ChosenRows(Rows):
     """Some rows of others, by number.
 
     Args:
-        base: where they are read.
+        base: the rows to choose from.
         numbers: int64 [n]; also the order.
     """
 
     def __init__(self, base: Inputs, numbers: Array) -> None:
-        self._base: Inputs = base._base if isinstance(base, Chosen) else base  # no chain of tables
-        self._numbers: Array = base._numbers[numbers] if isinstance(base, Chosen) else numbers
+        self._base: Inputs = base._base if isinstance(base, ChosenRows) else base  # no chain of tables
+        self._numbers: Array = base._numbers[numbers] if isinstance(base, ChosenRows) else numbers
         self.shape, self.dtype = (len(numbers), *base.shape[1:]), base.dtype
 
     def read(self, numbers: Array) -> Array:
-        """See ``Rows.read``."""
+        """Reads these of the chosen rows; see ``Rows.read``."""
         return self._base[self._numbers[numbers]]
 
 
@@ -117,7 +117,7 @@ class Joined(Rows):
         self.shape, self.dtype = (int(self._ends[-1]), *first.shape[1:]), first.dtype
 
     def read(self, numbers: Array) -> Array:
-        """See ``Rows.read``."""
+        """Reads these rows from their parts; see ``Rows.read``."""
         found = np.empty((len(numbers), *self.shape[1:]), dtype=self.dtype)
         part_of = np.searchsorted(self._ends, numbers, side="right")
         for number in np.unique(part_of):
@@ -127,11 +127,11 @@ class Joined(Rows):
 
 
 class Through(Rows):
-    """Rows as they come out of a function.
+    """Rows after a function is applied to them.
 
     Args:
-        base: where they are read.
-        function: rows [n, ...] -> rows [n, ...]; one row's outcome depends on that row alone.
+        base: the rows to transform.
+        function: rows [n, ...] -> rows [n, ...]; the result of a row depends on that row alone.
     """
 
     def __init__(self, base: Inputs, function: Callable[[Array], Array]) -> None:
@@ -140,7 +140,7 @@ class Through(Rows):
         self.shape, self.dtype = (len(base), *first.shape[1:]), first.dtype
 
     def read(self, numbers: Array) -> Array:
-        """See ``Rows.read``."""
+        """Reads these rows and applies the function; see ``Rows.read``."""
         return self._function(self._base[numbers])
 
 
@@ -148,7 +148,7 @@ LARGEST = f"a network computes in float32, whose largest number is {np.finfo(np.
 
 
 def beyond_float32(values: Array) -> NDArray[np.int64]:
-    """The places [found, axes] of values that are NaN, infinite, or larger than float32 can hold.
+    """Finds the positions [found, axes] of values that are NaN, infinite, or too large for float32.
 
     Example:
         >>> beyond_float32(np.array([[1.0, np.nan], [1e39, 0.0]])).tolist()
@@ -158,17 +158,17 @@ def beyond_float32(values: Array) -> NDArray[np.int64]:
 
 
 def chosen(x: Inputs, numbers: Array) -> Inputs:
-    """Some rows: a copy of those of an array; of ``Rows`` only their numbers.
+    """Selects rows by number: a copy of those of an array; of ``Rows`` only the numbers are kept.
 
     Example:
         >>> chosen(np.array([5, 6, 7]), np.array([2, 0])).tolist()
         [7, 5]
     """
-    return Chosen(x, numbers) if isinstance(x, Rows) else x[numbers]
+    return ChosenRows(x, numbers) if isinstance(x, Rows) else x[numbers]
 
 
 def spread(x: Inputs, most: int) -> Inputs:
-    """At most so many rows, evenly spread over all of them; all where there are no more.
+    """Selects at most ``most`` rows, evenly spread over all of them.
 
     Example:
         >>> spread(np.arange(9), 3).tolist()
@@ -180,7 +180,7 @@ def spread(x: Inputs, most: int) -> Inputs:
 
 
 def numbers_of(rows: slice | Array, total: int) -> Array:
-    """The row numbers [n] that a slice or an array of numbers stands for.
+    """Converts a slice or an array of numbers to row numbers [n].
 
     Example:
         >>> numbers_of(slice(-2, None), 5).tolist()

@@ -1,4 +1,4 @@
-"""Every source of data by name; the digits that need no file are here, the others in modules of their own."""
+"""Every source of data by name. The digits, which need no file, are defined here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ DIGITS_FILE = "datasets/data/digits.csv.gz"
 
 
 def digits(*, preprocess: Sequence[Transformer] = (), seed: int = 0) -> Dataset:
-    """scikit-learn's handwritten digits: 1797 uint8 images [N, 1, 8, 8] in 0-16, ten classes, no download.
+    """Loads scikit-learn's handwritten digits: 1797 uint8 images [N, 1, 8, 8] in 0-16, ten classes, no
+    download.
 
     The split is stratified: 1257 training, 180 validation and 360 test images.
 
@@ -49,19 +50,17 @@ def digits(*, preprocess: Sequence[Transformer] = (), seed: int = 0) -> Dataset:
 
 
 def _digits_table() -> Array:
-    """The table [1797, 64 pixels + label], read from scikit-learn's own file: its loader takes a second."""
+    """Reads the table [1797, 64 pixels + label] from scikit-learn's own file, since its loader takes a
+    second.
+    """
     package = find_spec("sklearn")
     if package is None or package.origin is None:
         raise DataError(
             "the digits are part of scikit-learn, which is missing", fix="pip install scikit-learn"
         )
     path = Path(package.origin).parent / DIGITS_FILE
-    if not path.is_file():
-        return _loaded_digits()
-    return np.loadtxt(path, delimiter=",")
-
-
-def _loaded_digits() -> Array:
+    if path.is_file():
+        return np.loadtxt(path, delimiter=",")
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)

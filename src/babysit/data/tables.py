@@ -1,4 +1,4 @@
-"""Data sets in tables: CSV and Parquet files with one row an example."""
+"""Data sets in tables: CSV and Parquet files with one row per example."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from babysit.data.targets import as_values, check_task, numbered
 from babysit.data.validity import validate
 from babysit.errors import DataError
 
-FEW_VALUES = 20  # whole numbers with at most so many distinct values are taken as classes
+FEW_VALUES = 20  # whole numbers with at most this many distinct values are classes
 MISSING = ("error", "mean")
 
 
@@ -35,7 +35,7 @@ def csv(
     seed: int = 0,
     preprocess: Sequence[Transformer] = (),
 ) -> Dataset:
-    """A CSV file with one row an example: float64 inputs [N, columns].
+    """Loads a CSV file with one row per example: float64 inputs [N, columns].
 
     Numbers stay as they are; text becomes one column of 0 and 1 per category of the training split (other
     categories become all zeros). Columns that are constant stay.
@@ -43,13 +43,14 @@ def csv(
     Args:
         path: the file, UTF-8.
         label: the column to predict.
-        task: "classification", "regression", or "auto" (default): text, booleans and whole numbers with at
-            most 20 distinct values are classes, all else is regression.
+        task: "classification", "regression", or "auto", where text, booleans and whole numbers with at most
+            20 distinct values are classes and all else is regression. Default: "auto".
         ignore: columns to leave out, e.g. names and ids.
-        missing: "error" (default), or "mean": a missing number becomes the training split's mean.
+        missing: "error", or "mean", which replaces a missing number by the training split's mean. Default:
+            "error".
         delimiter: between cells.
         header: False if the first line is data; the columns are then called f0, f1, ...
-        val, test: counts or fractions (default a tenth each), stratified by class.
+        val, test: counts or fractions, stratified by class. Default: a tenth each.
         seed: of the split.
         preprocess: steps, fitted on the training split only, e.g. ``[Standardize()]``.
 
@@ -77,7 +78,7 @@ def csv(
         )
         parsing = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
         table = arrow_csv.read_csv(file, reading, parsing)
-        _ = table.column_names  # raises where they are no UTF-8
+        _ = table.column_names  # raises if they are not UTF-8
         return table
 
     path = Path(path).expanduser()
@@ -99,15 +100,15 @@ def parquet(
     seed: int = 0,
     preprocess: Sequence[Transformer] = (),
 ) -> Dataset:
-    """A Parquet file with one row an example: float64 inputs [N, columns]; see ``csv``.
+    """Loads a Parquet file with one row per example: float64 inputs [N, columns]; see ``csv``.
 
     Args:
         path: the file.
         label: the column to predict.
-        task: "classification", "regression" or "auto" (default).
+        task: "classification", "regression" or "auto". Default: "auto".
         ignore: columns to leave out.
-        missing: "error" (default) or "mean".
-        val, test: counts or fractions (default a tenth each), stratified by class.
+        missing: "error" or "mean". Default: "error".
+        val, test: counts or fractions, stratified by class. Default: a tenth each.
         seed: of the split.
         preprocess: steps, fitted on the training split only.
 
@@ -178,19 +179,15 @@ def _check_arguments(
 
 
 def _targets(column: Column, task: str) -> tuple[Array, tuple[str, ...]]:
-    """(labels int64, class names) or (values float32, no names)."""
+    """Returns (labels int64, class names) or (values float32, no names)."""
     if len(column.missing):
         problem = f"{column.where}, row {column.missing[0] + 1} (data rows count from 1) has no label"
         raise DataError(problem, fix="fill it in, or remove the row")
     if not column.is_text:
         check_finite(column)
-    if task == "classification" or (task == "auto" and _looks_like_classes(column)):
-        return numbered(column.values)
-    return as_values(column.values, column.where), ()
-
-
-def _looks_like_classes(column: Column) -> bool:
-    if column.is_text:
-        return True
-    distinct = np.unique(column.values)
-    return len(distinct) <= FEW_VALUES and bool((distinct == np.trunc(distinct)).all())
+    if task == "auto" and not column.is_text:
+        distinct = np.unique(column.values)
+        are_classes = len(distinct) <= FEW_VALUES and bool((distinct == np.trunc(distinct)).all())
+    else:
+        are_classes = task != "regression"
+    return numbered(column.values) if are_classes else (as_values(column.values, column.where), ())

@@ -1,4 +1,4 @@
-"""Turning what people have as targets into int64 labels or float32 values."""
+"""Conversion of targets to int64 labels or float32 values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from babysit.data.preprocessing import Array
 from babysit.errors import DataError
 
 MOST_CLASSES = 1_000_000
-"""A label beyond this, and beyond the number of examples, is no label."""
+"""A number beyond this and beyond the number of examples is not a label."""
 TASKS = ("auto", "classification", "regression")
 
 
@@ -22,7 +22,7 @@ def check_task(task: str) -> None:
 
 
 def as_values(values: Array, where: str) -> Array:
-    """Targets for regression: float32 of the same shape.
+    """Converts targets for regression: float32 of the same shape.
 
     Raises:
         DataError: they are not numbers.
@@ -34,17 +34,18 @@ def as_values(values: Array, where: str) -> Array:
     if values.dtype.kind not in "buif":
         problem = f"{where}: the targets are text, not numbers (the first is {values.ravel()[:1].tolist()})"
         raise DataError(problem, fix='use task="classification", or give numbers')
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+    with np.errstate(over="ignore"):  # too large numbers become infinite and are refused later
         return np.asarray(values, dtype=np.float32)
 
 
 def as_labels(values: Array, where: str, classes: Sequence[str] = ()) -> tuple[Array, tuple[str, ...]]:
-    """Labels for classification: numbers stay as they are, texts become their place among the classes.
+    """Converts labels for classification: numbers stay as they are, texts become their place among the
+    classes.
 
     Args:
         values: [N] integers, whole floats, booleans or texts; [N, 1] too.
         where: names the data in errors.
-        classes: the classes' names by label; by default the sorted texts, or "0".."C-1" for numbers.
+        classes: the classes' names by label. Default: the sorted texts, or "0".."C-1" for numbers.
 
     Returns:
         (labels int64 [N], names).
@@ -77,19 +78,19 @@ def as_labels(values: Array, where: str, classes: Sequence[str] = ()) -> tuple[A
 def converted(
     parts: Sequence[Array], task: str, classes: tuple[str, ...], where: str
 ) -> tuple[list[Array], tuple[str, ...]]:
-    """The targets of all splits, converted alike.
+    """Converts the targets of all splits alike.
 
     Args:
-        parts: one array [N, ...] a split.
-        task: one of ``TASKS``; "auto" takes floats for values unless classes are named.
+        parts: one array [N, ...] per split.
+        task: one of ``TASKS``; with "auto", floats are values unless classes are named.
         classes: the classes' names by label.
         where: names the data in errors.
 
     Returns:
-        (labels int64 [N] or values float32, a split each; the classes' names, none for values).
+        (labels int64 [N] or values float32 per split; the classes' names, none for values).
 
     Raises:
-        DataError: they are no targets of this task.
+        DataError: they cannot be targets of this task.
 
     Example:
         >>> converted([np.array(["b", "a"]), np.array(["a"])], "auto", (), "mine")
@@ -106,7 +107,7 @@ def converted(
 
 
 def numbered(values: Array) -> tuple[Array, tuple[str, ...]]:
-    """Labels for classification from any codes: each becomes its place among the sorted distinct ones.
+    """Numbers the distinct codes of labels in sorted order.
 
     Example:
         >>> labels, names = numbered(np.array([8, 4, 8, 6]))
@@ -114,7 +115,8 @@ def numbered(values: Array) -> tuple[Array, tuple[str, ...]]:
         ([2, 0, 2, 1], ('4', '6', '8'))
     """
     distinct, labels = np.unique(values, return_inverse=True)
-    return labels.astype(np.int64), tuple(_name(value) for value in distinct.tolist())
+    names = (int(v) if isinstance(v, float) and v.is_integer() else v for v in distinct.tolist())
+    return labels.astype(np.int64), tuple(map(str, names))
 
 
 def _named_labels(values: Array, where: str, classes: Sequence[str]) -> tuple[Array, tuple[str, ...]]:
@@ -128,19 +130,15 @@ def _named_labels(values: Array, where: str, classes: Sequence[str]) -> tuple[Ar
     return np.array([number[value] for value in values.tolist()], dtype=np.int64), names
 
 
-_AS_WRITTEN = "bring the file as it was written"
+_AS_WRITTEN = "take an undamaged copy of the file"
 
 
 def _texts(values: Array, where: str) -> Array:
     try:
         texts: Array = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values.astype(str)
     except (UnicodeDecodeError, SystemError, ValueError) as error:
-        raise DataError(f"{where}: the labels are no text: {error}", fix=_AS_WRITTEN) from error
+        raise DataError(f"{where}: the labels are not text: {error}", fix=_AS_WRITTEN) from error
     highest = np.ascontiguousarray(texts).view(np.uint32).max(initial=0) if texts.dtype.itemsize else 0
-    if highest > sys.maxunicode:  # NumPy takes whatever a damaged file holds
-        raise DataError(f"{where}: the labels are no text: {highest:#x} is no character", fix=_AS_WRITTEN)
+    if highest > sys.maxunicode:  # NumPy accepts any number in a damaged file
+        raise DataError(f"{where}: the labels are not text: {highest:#x} is not a character", fix=_AS_WRITTEN)
     return texts
-
-
-def _name(value: object) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

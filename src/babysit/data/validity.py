@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from babysit.data.dataset import Dataset, Split
@@ -11,7 +9,7 @@ from babysit.data.preprocessing import chunks
 from babysit.data.rows import LARGEST, Inputs, Rows, beyond_float32, spread
 from babysit.errors import DataError
 
-_LOOKED_AT = 256  # rows that are not in memory
+_SAMPLED = 256  # rows that are not in memory
 
 
 def validate(dataset: Dataset) -> Dataset:
@@ -34,7 +32,10 @@ def validate(dataset: Dataset) -> Dataset:
         babysit.errors.DataError: mine: the training split has one class only (label 0)
           fix: bring examples of at least two classes, or use float targets for regression
     """
-    for where, part in _parts(dataset):
+    for name, part in (("training", dataset.train), ("validation", dataset.val), ("test", dataset.test)):
+        if part is None:
+            continue
+        where = f"{dataset.name}: the {name} split"
         _check_shapes(dataset, where, part)
         _check_finite(dataset, where, part)
         if dataset.task == "classification":
@@ -50,13 +51,6 @@ def validate(dataset: Dataset) -> Dataset:
             problem, fix="bring examples of at least two classes, or use float targets for regression"
         )
     return dataset
-
-
-def _parts(dataset: Dataset) -> Iterator[tuple[str, Split]]:
-    named = (("training", dataset.train), ("validation", dataset.val), ("test", dataset.test))
-    for name, part in named:
-        if part is not None:
-            yield f"{dataset.name}: the {name} split", part
 
 
 def _check_shapes(dataset: Dataset, where: str, part: Split) -> None:
@@ -108,9 +102,9 @@ def _check_labels(dataset: Dataset, where: str, part: Split) -> None:
 
 
 def _first_not_finite(values: Inputs) -> tuple[int, ...] | None:
-    """Where the first number stands that float32 cannot hold."""
-    if isinstance(values, Rows):  # to read them all would be an epoch's work: they are checked when read
-        spread(values, _LOOKED_AT)[:]
+    """Finds the position of the first number that float32 cannot hold."""
+    if isinstance(values, Rows):  # reading all takes as long as an epoch: they are checked when read
+        spread(values, _SAMPLED)[:]
         return None
     if values.dtype.kind != "f":
         return None

@@ -1,4 +1,4 @@
-"""Activation functions: curves, derivatives, what they make of unit gaussian input, and what they cost.
+"""Activation functions: curves, derivatives, statistics on unit gaussian input, and time.
 
 CS231n lecture 6, 'Activation Functions'.
 """
@@ -12,13 +12,12 @@ import numpy as np
 import torch
 
 from babysit.lab import figures
-from babysit.lab.experiment import Experiment, Options, Outcome, Table, number, plain
+from babysit.lab.experiment import Experiment, ExperimentResult, Options, Table, number, plain
 from babysit.lab.sweeps import single_threaded
 from babysit.nn.activations import ACTIVATIONS, Activation, activation
 from babysit.seeding import seeded
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 GALLERY = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "maxout")
@@ -28,7 +27,7 @@ PROBES = (-10.0, 0.0, 10.0)
 
 
 class Statistics(NamedTuple):
-    """What an activation makes of z ~ N(0, 1); maxout takes the larger of two independent z."""
+    """Statistics of f(z) for z ~ N(0, 1); maxout takes the larger of two independent z."""
 
     mean: float
     std: float
@@ -44,14 +43,14 @@ def statistics(name: str, z: torch.Tensor) -> Statistics:
 
 
 def local_gradients(row: Activation) -> list[float] | None:
-    """f'(-10), f'(0), f'(10): the gate of the slides."""
+    """Computes f'(-10), f'(0), f'(10), the three points of the slide."""
     if row.derivative is None:
         return None
     return [float(value) for value in row.derivative(torch.tensor(PROBES, dtype=torch.float64))]
 
 
 def seconds_of(name: str, options: Options) -> float:
-    """Forward and backward of one million numbers, the median of several runs on this machine."""
+    """Measures forward and backward of one million numbers: the median of several runs on this machine."""
     size = options.pick(1000, 100)
     layer = activation(name, in_features=size, out_features=size) if name == "maxout" else activation(name)
     x = torch.ones(size, size).uniform_(-3, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
@@ -64,75 +63,78 @@ def seconds_of(name: str, options: Options) -> float:
 
 
 @single_threaded
-def run(options: Options) -> Outcome:
+def run(options: Options) -> ExperimentResult:
     """Measures every activation of the table."""
     with seeded(options.seed, "activations"):
         z = torch.randn(options.pick(2_000_000, 100_000), 2)
     found = {name: statistics(name, z) for name in ACTIVATIONS}
-    # Maxout has weights of its own: its time would be that of a matrix product.
+    # Maxout has weights: its time would be that of a matrix product.
     cost = {name: seconds_of(name, options) for name in ACTIVATIONS if name != "maxout"}
-    data = {
+    data: dict[str, Any] = {
         "samples": len(z),
-        "activations": {name: _as_data(ACTIVATIONS[name], own) for name, own in found.items()},
+        "activations": {},
         "seconds": cost,
     }
+    for name, own in found.items():
+        row, gradients = ACTIVATIONS[name], local_gradients(ACTIVATIONS[name])
+        data["activations"][name] = {
+            **own._asdict(),
+            "mean_theory": row.mean,
+            "std_theory": row.std,
+            "gain": row.gain,
+            "local_gradients": None if gradients is None else [plain(value) for value in gradients],
+        }
     cheapest = min(cost, key=lambda name: cost[name])
-    return Outcome(
+    return ExperimentResult(
         data,
         [f"{row.name}: {row.formula}; for hidden layers: {row.grade}" for row in ACTIVATIONS.values()],
-        [_statistics_table(found), _gradient_table(), _cost_table(cost)],
+        _tables(found, cost),
         {"activations": draw, "activations-cost": lambda: draw_cost(cost)},
-        f"Only what is written in the table is a property of the function; the cost belongs to this machine, "
-        f"where {cheapest} is the cheapest. Memory traffic can hide exp(), so ReLU need not win by much.",
+        "Only the statistics and gradients are properties of the function; the time belongs to this machine, "
+        f"where {cheapest} is the fastest. Memory traffic can hide exp(), so ReLU need not win by much.",
     )
 
 
-def _as_data(row: Activation, found: Statistics) -> dict[str, Any]:
-    gradients = local_gradients(row)
-    return {
-        "mean": found.mean,
-        "std": found.std,
-        "mean_square": found.mean_square,
-        "mean_theory": row.mean,
-        "std_theory": row.std,
-        "gain": row.gain,
-        "local_gradients": None if gradients is None else [plain(value) for value in gradients],
-    }
-
-
-def _statistics_table(found: dict[str, Statistics]) -> Table:
-    rows = []
+def _tables(found: dict[str, Statistics], cost: dict[str, float]) -> list[Table]:
+    moments = []
     for name, own in found.items():
         row = ACTIVATIONS[name]
-        square = 1 / row.gain**2
-        values = (own.mean, row.mean, own.std, row.std, own.mean_square, square)
-        rows.append([name, *(f"{value:.4f}" for value in values)])
-    headings = ["activation", "mean", "theory", "std", "theory", "mean square", "theory"]
-    return Table("f(z) for z from N(0, 1)", headings, rows)
-
-
-def _gradient_table() -> Table:
-    rows = [
-        [row.name, *(number(value, 6) for value in gradients), row.saturates, "yes" if row.dies else "no"]
+        values = (own.mean, row.mean, own.std, row.std, own.mean_square, 1 / row.gain**2)
+        moments.append([name, *(f"{value:.4f}" for value in values)])
+    gradients = [
+        [row.name, *(number(value, 6) for value in slopes), row.saturates, "yes" if row.dies else "no"]
         for row in ACTIVATIONS.values()
-        if (gradients := local_gradients(row)) is not None
+        if (slopes := local_gradients(row)) is not None
     ]
-    headings = ["activation", "x = -10", "x = 0", "x = 10", "saturates", "can die"]
-    return Table("The local gradient at the slide's three points", headings, rows)
-
-
-def _cost_table(cost: dict[str, float]) -> Table:
-    rows = [[name, f"{1000 * value:.2f}", f"{value / cost['relu']:.2f}"] for name, value in cost.items()]
-    headings = ["activation", "ms for 1e6 numbers", "times ReLU"]
-    return Table("Forward and backward on this machine", headings, rows)
+    times = [[name, f"{1000 * value:.2f}", f"{value / cost['relu']:.2f}"] for name, value in cost.items()]
+    of_moments = ["activation", "mean", "theory", "std", "theory", "mean square", "theory"]
+    of_gradients = ["activation", "x = -10", "x = 0", "x = 10", "saturates", "can die"]
+    return [
+        Table("f(z) for z from N(0, 1)", of_moments, moments),
+        Table("The local gradient at the slide's three points", of_gradients, gradients),
+        Table(
+            "Forward and backward on this machine",
+            ["activation", "ms for 1e6 numbers", "times ReLU"],
+            times,
+        ),
+    ]
 
 
 @figures.styled
 def draw() -> Figure:
-    """Six panels, as on the overview slide: the function and its derivative."""
+    """Draws six panels, as on the overview slide: the function and its derivative."""
     canvas, axes = figures.canvas(2, 3, height=4.8, sharex=True)
+    x = torch.linspace(-5, 5, 2001, dtype=torch.float64)
     for place, name in zip(axes, GALLERY, strict=True):
-        _panel(place, name)
+        value, slope = _curves(name, x)
+        place.plot(x, slope, color=figures.VERMILLION, lw=1.3)
+        place.plot(x, value, color=figures.BLUE, lw=2)
+        place.axhline(0, color=figures.MUTED, lw=0.6)
+        place.set(xlim=(-5, 5), ylim=_LIMITS.get(name, (-1.6, 5)))
+        if name == "sigmoid":
+            place.text(-4.7, 0.93, "f(x)", color=figures.BLUE, fontsize=8, transform=place.transData)
+            place.text(-4.7, 0.80, "derivative", color=figures.VERMILLION, fontsize=8)
+        figures.name_axes(place, "x", "f(x), f′(x)", _NAMES[name])
     return canvas
 
 
@@ -145,19 +147,6 @@ _NAMES = {
     "maxout": "Maxout, two pieces",
 }
 _LIMITS = {"sigmoid": (-0.15, 1.25), "tanh": (-1.3, 1.5)}
-
-
-def _panel(axes: Axes, name: str) -> None:
-    x = torch.linspace(-5, 5, 2001, dtype=torch.float64)
-    value, slope = _curves(name, x)
-    axes.plot(x, slope, color=figures.VERMILLION, lw=1.3)
-    axes.plot(x, value, color=figures.BLUE, lw=2)
-    axes.axhline(0, color=figures.MUTED, lw=0.6)
-    axes.set(xlim=(-5, 5), ylim=_LIMITS.get(name, (-1.6, 5)))
-    if name == "sigmoid":
-        axes.text(-4.7, 0.93, "f(x)", color=figures.BLUE, fontsize=8, transform=axes.transData)
-        axes.text(-4.7, 0.80, "derivative", color=figures.VERMILLION, fontsize=8)
-    figures.name_axes(axes, "x", "f(x), f′(x)", _NAMES[name])
 
 
 def _curves(name: str, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -175,7 +164,7 @@ def _curves(name: str, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @figures.styled
 def draw_cost(cost: dict[str, float]) -> Figure:
-    """Milliseconds for one million numbers, forward and backward."""
+    """Draws the milliseconds for one million numbers, forward and backward."""
     canvas, (axes,) = figures.canvas(height=2.8)
     names = sorted(cost, key=lambda name: cost[name], reverse=True)
     values = [1000 * cost[name] for name in names]

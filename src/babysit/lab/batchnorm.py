@@ -1,4 +1,4 @@
-"""What batch normalization buys: gradient flow, learning rate, a free choice of start.
+"""The effect of batch normalization on gradient flow, learning rate and initialization.
 
 CS231n lecture 6, 'Batch Normalization'.
 """
@@ -18,13 +18,12 @@ from babysit.data.batches import evaluation_tensors
 from babysit.data.dataset import Dataset
 from babysit.lab import figures
 from babysit.lab.datasets import features, unit_data
-from babysit.lab.experiment import Experiment, Options, Outcome, Table, number
-from babysit.lab.sweeps import Member, finish, ladder, single_threaded, trainer_of
+from babysit.lab.experiment import Experiment, ExperimentResult, Options, Table, number
+from babysit.lab.sweeps import SweepMember, finish, ladder, single_threaded, trainer_of
 from babysit.nn.initialization import initialize
 from babysit.nn.normalization import insert_batch_norm
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DEPTH, _WIDTH = 8, 50
@@ -40,12 +39,14 @@ class Flow(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """First layer's over last layer's."""
+        """Norm of the first layer over that of the last."""
         return self.norms[0] / self.norms[-1] if self.norms[-1] else 0.0
 
 
 def network(inputs: int, classes: int, way: str, scale: float, seed: int) -> nn.Sequential:
-    """Eight weight layers with ReLU between, weights of one scale, with or without batch normalization."""
+    """Builds eight weight layers with ReLU between, weights of one scale, with or without batch
+    normalization.
+    """
     layers: list[nn.Module] = [nn.Flatten()]
     for fan_in in [inputs, *[_WIDTH] * (DEPTH - 2)]:
         layers += [nn.Linear(fan_in, _WIDTH), nn.ReLU()]
@@ -59,7 +60,7 @@ def _maker(dataset: Dataset, way: str, scale: float, seed: int) -> partial[nn.Se
 
 
 def gradient_flow(dataset: Dataset, way: str, scale: float, seed: int) -> Flow:
-    """Norms of the weight gradients of one batch of 200 before any update."""
+    """Computes the norms of the weight gradients of one batch of 200 before any update."""
     model = _maker(dataset, way, scale, seed)().train()
     x, y = evaluation_tensors(dataset, dataset.sample(dataset.train, 200, seed))
     weights = [layer.weight for layer in model if isinstance(layer, nn.Linear)]
@@ -68,12 +69,13 @@ def gradient_flow(dataset: Dataset, way: str, scale: float, seed: int) -> Flow:
 
 
 def scale_sweep(dataset: Dataset, options: Options) -> dict[str, list[float]]:
-    """Best training accuracy at weight scales from 1e-4 to 1, way -> scales."""
+    """Trains at weight scales from 1e-4 to 1; returns the best validation accuracies, way -> scales."""
     scales = weight_scales(options)
     found = {}
     for way in WAYS:
         members = [
-            Member(_maker(dataset, way, scale, options.seed), {"learning_rate": _RATE}) for scale in scales
+            SweepMember(_maker(dataset, way, scale, options.seed), {"learning_rate": _RATE})
+            for scale in scales
         ]
         epochs = options.pick(15, 1)
         trainer = trainer_of(members, dataset, seed=options.seed, epochs=epochs, update="adam")
@@ -83,18 +85,18 @@ def scale_sweep(dataset: Dataset, options: Options) -> dict[str, list[float]]:
 
 
 def weight_scales(options: Options) -> list[float]:
-    """Twenty from 1e-4 to 1, as in the course's experiment."""
+    """Returns twenty scales from 1e-4 to 1, as in the course's experiment."""
     return ladder(1e-4, 1.0, options.pick(20, 4))
 
 
 def stable_rates(dataset: Dataset, options: Options) -> dict[str, list[tuple[float, float | None]]]:
-    """Way -> (learning rate, final cost or None where the 3 x rule ended the run), from He's scale."""
+    """Trains from He's scale; returns way -> (learning rate, final cost, or None if the cost exploded)."""
     rates = ladder(1e-2, 100.0, options.pick(17, 4))
     scale = (2 / _WIDTH) ** 0.5
     found: dict[str, list[tuple[float, float | None]]] = {}
     for way in WAYS:
         make = _maker(dataset, way, scale, options.seed)
-        members = [Member(make, {"learning_rate": rate}) for rate in rates]
+        members = [SweepMember(make, {"learning_rate": rate}) for rate in rates]
         trainer = trainer_of(members, dataset, seed=options.seed, epochs=options.pick(5, 1))
         traces = finish(trainer)
         costs = [None if t.run.explosion else float(t.costs[-10:].mean()) for t in traces]
@@ -103,7 +105,7 @@ def stable_rates(dataset: Dataset, options: Options) -> dict[str, list[tuple[flo
 
 
 def largest_stable(found: Sequence[tuple[float, float | None]]) -> float | None:
-    """The largest rate below the first that exploded."""
+    """Returns the largest rate below the first that exploded."""
     stable = None
     for rate, cost in found:
         if cost is None:
@@ -113,7 +115,7 @@ def largest_stable(found: Sequence[tuple[float, float | None]]) -> float | None:
 
 
 def batch_mates(dataset: Dataset, options: Options) -> dict[str, float]:
-    """How much one example's output varies with its companions, in training and in evaluation mode."""
+    """Measures the spread of one example's output over its batch mates, in training and evaluation mode."""
     model = _maker(dataset, "with", (2 / _WIDTH) ** 0.5, options.seed)()
     x, _ = evaluation_tensors(dataset, dataset.sample(dataset.train, 300, options.seed))
     spread = {}
@@ -128,8 +130,8 @@ def batch_mates(dataset: Dataset, options: Options) -> dict[str, float]:
 
 
 @single_threaded
-def run(options: Options) -> Outcome:
-    """All four."""
+def run(options: Options) -> ExperimentResult:
+    """Measures gradient flow, accuracy, stable learning rates and the influence of batch mates."""
     dataset = unit_data(options, options.pick(2000, 400))
     scales = weight_scales(options)
     flow = {way: [gradient_flow(dataset, way, s, options.seed) for s in scales] for way in WAYS}
@@ -145,29 +147,24 @@ def run(options: Options) -> Outcome:
         "largest_stable_rate": largest,
         "output_std_over_batch_mates": mates,
     }
-    return Outcome(
+    return ExperimentResult(
         data,
-        _lines(largest, accuracy, mates),
+        [
+            *(
+                f"{way} batch normalization: largest stable learning rate {number(largest[way], 3)}, "
+                f"validation accuracy {min(accuracy[way]):.3f} to {max(accuracy[way]):.3f} "
+                "over the weight scales"
+                for way in WAYS
+            ),
+            f"one example's output varies by {mates['train']:.3f} with its batch mates in training mode, "
+            f"by {mates['eval']:g} in evaluation mode",
+        ],
         [_table(scales, flow, accuracy)],
         {"batchnorm": lambda: draw(scales, flow, accuracy, rates)},
         "With batch normalization training succeeds from every weight scale and a higher learning rate is "
         "stable. The ratio of first to last gradient hides that all vanish at small scales: see their "
         "size. An example's output depends on its batch mates in training, not in evaluation.",
     )
-
-
-def _lines(
-    largest: Mapping[str, float | None], accuracy: Mapping[str, Sequence[float]], mates: Mapping[str, float]
-) -> list[str]:
-    return [
-        *(
-            f"{way} batch normalization: largest stable learning rate {number(largest[way], 3)}, validation "
-            f"accuracy {min(accuracy[way]):.3f} to {max(accuracy[way]):.3f} over the weight scales"
-            for way in WAYS
-        ),
-        f"one example's output varies by {mates['train']:.3f} with its batch mates in training mode, "
-        f"by {mates['eval']:g} in evaluation mode",
-    ]
 
 
 def _table(scales: Sequence[float], flow: Mapping[str, Sequence[Flow]], accuracy: Mapping[str, Any]) -> Table:
@@ -196,7 +193,7 @@ def draw(
     accuracy: Mapping[str, Sequence[float]],
     rates: Mapping[str, Sequence[tuple[float, float | None]]],
 ) -> Figure:
-    """Accuracy and gradient ratio against the weight scale, and the cost against the learning rate."""
+    """Draws accuracy and gradient size against the weight scale, and the cost against the learning rate."""
     canvas, axes = figures.canvas(1, 3, height=3.1)
     for way in WAYS:
         axes[0].plot(scales, [100 * v for v in accuracy[way]], "o-", ms=3, color=_COLOURS[way])
@@ -213,26 +210,22 @@ def draw(
     figures.name_axes(
         axes[1], "std of the weights at the start", "‖dW₁‖ at the start", "gradients get through"
     )
-    _rates(axes[2], rates)
-    return canvas
-
-
-def _rates(axes: Axes, rates: Mapping[str, Sequence[tuple[float, float | None]]]) -> None:
     for way, found in rates.items():
         stable = [(rate, cost) for rate, cost in found if cost is not None]
-        axes.plot(*zip(*stable, strict=True), "o-", ms=3, color=_COLOURS[way])
+        axes[2].plot(*zip(*stable, strict=True), "o-", ms=3, color=_COLOURS[way])
         exploded = [rate for rate, cost in found if cost is None]
-        axes.plot(
+        axes[2].plot(
             exploded,
             [1.0 if way == "with" else 0.965] * len(exploded),
             "x",
             ms=5,
             color=_COLOURS[way],
-            transform=axes.get_xaxis_transform(),
+            transform=axes[2].get_xaxis_transform(),
             clip_on=False,
         )
-    axes.set(xscale="log", yscale="log")
-    figures.name_axes(axes, "learning rate", "cost after training (nats)", "higher rates (×: exploded)")
+    axes[2].set(xscale="log", yscale="log")
+    figures.name_axes(axes[2], "learning rate", "cost after training (nats)", "higher rates (×: exploded)")
+    return canvas
 
 
 EXPERIMENT = Experiment(

@@ -37,10 +37,10 @@ EXPERIMENTS: dict[str, Experiment] = {
 
 
 def experiment(name: str) -> Experiment:
-    """The experiment of that name.
+    """Returns the experiment of that name.
 
     Raises:
-        InputError: when there is none; the message lists the names.
+        InputError: there is none; the message lists the names.
 
     Example:
         >>> experiment("zigzag").slides

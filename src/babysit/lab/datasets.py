@@ -1,7 +1,8 @@
-"""The data that the lab's experiments train on, by name."""
+"""Data sets of the lab's experiments, by name."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,10 +22,10 @@ _VALIDATION_ROWS = 1000
 
 
 def known(name: str) -> str:
-    """The name, if the lab has data of that name.
+    """Returns the name if the lab has data of that name.
 
     Raises:
-        InputError: when it has none; the message lists the names.
+        InputError: it has none; the message lists the names.
     """
     if name not in SOURCES:
         raise InputError(f"the lab has no data set named {name!r}", fix=f"use one of {', '.join(SOURCES)}")
@@ -32,21 +33,21 @@ def known(name: str) -> str:
 
 
 def raw_data(options: Options) -> Dataset:
-    """The chosen data set as it came.
+    """Loads the chosen data set without preprocessing.
 
     Raises:
-        InputError: when there is none of that name.
-        DataError: when its files are absent.
+        InputError: there is none of that name.
+        DataError: its files are absent.
     """
     return SOURCES[known(options.data)]()
 
 
 def unit_data(options: Options, rows: int) -> Dataset:
-    """At most ``rows`` training and 1000 validation examples, every feature at mean 0 and deviation 1.
+    """Loads at most ``rows`` training and 1000 validation examples, features of mean 0 and deviation 1.
 
     Args:
         options: data set and seed.
-        rows: how many training examples at most.
+        rows: most training examples.
     """
     dataset = raw_data(options)
     few = replace(
@@ -59,8 +60,5 @@ def unit_data(options: Options, rows: int) -> Dataset:
 
 
 def features(dataset: Dataset) -> int:
-    """How many numbers one example has."""
-    count = 1
-    for size in dataset.input_shape:
-        count *= size
-    return count
+    """Returns the number of values in one example."""
+    return math.prod(dataset.input_shape)

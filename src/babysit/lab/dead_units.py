@@ -19,8 +19,8 @@ from babysit.data.batches import evaluation_tensors
 from babysit.data.dataset import Dataset, Split
 from babysit.lab import figures
 from babysit.lab.datasets import features, unit_data
-from babysit.lab.experiment import Experiment, Options, Outcome, Table, number, plain
-from babysit.lab.sweeps import Member, ladder, single_threaded, trainer_of
+from babysit.lab.experiment import Experiment, ExperimentResult, Options, Table, number, plain
+from babysit.lab.sweeps import SweepMember, ladder, single_threaded, trainer_of
 from babysit.nn.networks import two_layer
 from babysit.seeding import seeded
 
@@ -38,12 +38,12 @@ FAMILIES = (("zero-centred", 0.0), ("all positive", 0.0), ("all positive", 0.01)
 _DEADLY_RATE = 10.0
 
 
-class Sweep(NamedTuple):
-    """Dead shares by family, learning rate, start and epoch.
+class DeadShares(NamedTuple):
+    """Shares of dead units by family, learning rate, start and epoch.
 
     Attributes:
         rates: the learning rates.
-        dead: [families, rates, starts, epochs]; NaN once a run is no longer a number.
+        dead: [families, rates, starts, epochs]; NaN once the cost of a run is NaN or infinite.
     """
 
     rates: list[float]
@@ -51,7 +51,7 @@ class Sweep(NamedTuple):
 
 
 def silent_units(parameters: Mapping[str, Tensor], x: Tensor) -> list[Tensor]:
-    """Which hidden ReLUs of a fully connected network no row of ``x`` switches on, layer by layer.
+    """Finds the hidden ReLUs of a fully connected network that are 0 on every row of ``x``, layer by layer.
 
     Args:
         parameters: its state dict; the weights alternate with biases, the last pair is the output layer.
@@ -68,34 +68,32 @@ def silent_units(parameters: Mapping[str, Tensor], x: Tensor) -> list[Tensor]:
 
 
 def inputs(dataset: Dataset, kind: str) -> Dataset:
-    """The same examples in units of their own spread: centred, or shifted so that no input is negative."""
+    """Scales the examples to unit spread: centred, or shifted so that no input is negative."""
     x = evaluation_tensors(dataset, dataset.train)[0]
     lowest = x.amin(0).numpy() if kind == "all positive" else 0.0
     train, val = (Split(dataset.inputs(part.x) - lowest, part.y) for part in (dataset.train, dataset.val))
     return Dataset(dataset.name, train, val, classes=dataset.classes)
 
 
-def sweep(dataset: Dataset, options: Options) -> Sweep:
-    """Trains the two-layer network at many learning rates, a population a family; counts its dead."""
+def sweep(dataset: Dataset, options: Options) -> DeadShares:
+    """Trains the two-layer network at many learning rates, one population per family; counts dead units."""
     rates = ladder(1e-2, 10.0, options.pick(13, 4))
-    dead = [_family(inputs(dataset, kind), bias, rates, options) for kind, bias in FAMILIES]
-    return Sweep(rates, np.array(dead))
-
-
-def _family(dataset: Dataset, bias: float, rates: Sequence[float], options: Options) -> np.ndarray:
     starts, epochs = options.pick(3 if features(dataset) < 100 else 1, 1), options.pick(10, 2)
-    make = partial(_network, features(dataset), dataset.num_classes, bias)
-    members = [Member(make, {"learning_rate": rate}, draw) for rate in rates for draw in range(starts)]
-    # The explosion rule would end the very runs whose units die; only a cost that is no number ends one here.
-    trainer = trainer_of(members, dataset, seed=options.seed, epochs=epochs, limit=math.inf)
-    x = evaluation_tensors(dataset, dataset.train)[0].flatten(1)
-    dead = np.full((len(members), epochs), np.nan)
-    for report in trainer.epochs():
-        for slot, member in enumerate(trainer.alive):
-            dead[member, report.epoch - 1] = float(
-                silent_units(trainer.population.member(slot), x)[0].double().mean()
-            )
-    return dead.reshape(len(rates), starts, epochs)
+    dead = np.full((len(FAMILIES), len(rates) * starts, epochs), np.nan)
+    for family, (kind, bias) in enumerate(FAMILIES):
+        data = inputs(dataset, kind)
+        make = partial(_network, features(data), data.num_classes, bias)
+        members = [
+            SweepMember(make, {"learning_rate": rate}, draw) for rate in rates for draw in range(starts)
+        ]
+        # The explosion rule would end the very runs whose units die; here only a NaN or infinite cost does.
+        trainer = trainer_of(members, data, seed=options.seed, epochs=epochs, limit=math.inf)
+        x = evaluation_tensors(data, data.train)[0].flatten(1)
+        for report in trainer.epochs():
+            for slot, member in enumerate(trainer.alive):
+                (silent, *_) = silent_units(trainer.population.member(slot), x)
+                dead[family, member, report.epoch - 1] = float(silent.double().mean())
+    return DeadShares(rates, dead.reshape(len(FAMILIES), len(rates), starts, epochs))
 
 
 def _network(inputs: int, classes: int, bias: float) -> nn.Module:
@@ -105,14 +103,14 @@ def _network(inputs: int, classes: int, bias: float) -> nn.Module:
 
 
 def after_death(dataset: Dataset, options: Options) -> dict[str, Any]:
-    """Kills units with one step that is too long, then trains on: what happens to the dead?
+    """Kills units with one step that is too long, then trains on and follows the dead units.
 
-    The network has one hidden layer, so that what its units see never changes, and its inputs are all
+    The network has one hidden layer, so that the inputs of its units never change, and its inputs are all
     positive, as pixels are before centring: then one long step pushes a whole unit out of the data.
 
     Returns:
-        How many died, the largest gradient of their weights on the whole data set, and whether k plain steps
-        of gradient descent changed a single bit of them and of the others.
+        The number of dead units, the largest gradient of their weights on the whole data set, and the numbers
+        of dead and of living units of which plain gradient descent changed any bit.
     """
     steps = options.pick(200, 20)
     positive = inputs(dataset, "all positive")
@@ -139,7 +137,7 @@ def after_death(dataset: Dataset, options: Options) -> dict[str, Any]:
 
 
 def _descend(model: nn.Module, x: Tensor, y: Tensor, *, rate: float, steps: int) -> None:
-    """Plain gradient descent on all examples, without regularization."""
+    """Runs plain gradient descent on all examples, without regularization."""
     for _ in range(steps):
         gradients = torch.autograd.grad(F.cross_entropy(model(x), y), list(model.parameters()))
         with torch.no_grad():
@@ -148,7 +146,7 @@ def _descend(model: nn.Module, x: Tensor, y: Tensor, *, rate: float, steps: int)
 
 
 def silent_shares(options: Options) -> list[list[float]]:
-    """Per draw and layer, the share of units silent on 1000 rows in a healthy 10-layer ReLU net."""
+    """Measures, per draw and layer, the share of units silent on 1000 rows in a healthy 10-layer ReLU net."""
     found = []
     for draw in range(options.pick(10, 3)):
         with seeded(options.seed, "silent", draw), torch.no_grad():
@@ -161,8 +159,8 @@ def silent_shares(options: Options) -> list[list[float]]:
 
 
 @single_threaded
-def run(options: Options) -> Outcome:
-    """Counts the dead against the learning rate, looks at what becomes of them, and at the merely silent."""
+def run(options: Options) -> ExperimentResult:
+    """Counts dead units by learning rate, follows them after death, and counts merely silent units."""
     dataset = unit_data(options, options.pick(1500, 500))
     found, fate, silent = sweep(dataset, options), after_death(dataset, options), silent_shares(options)
     data = {
@@ -172,10 +170,17 @@ def run(options: Options) -> Outcome:
         "after_death": fate,
         "silent": silent,
     }
-    return Outcome(
+    return ExperimentResult(
         data,
-        _lines(fate),
-        [_rate_table(found), _silent_table(silent)],
+        [
+            f"one step at learning rate {_DEADLY_RATE:g} on inputs that are all positive killed "
+            f"{fate['dead']} of {fate['units']} units",
+            "largest gradient of a dead unit's weights over the whole data set: "
+            f"{fate['largest_gradient_of_dead']}",
+            f"after {fate['steps']} more steps of plain gradient descent {fate['dead_that_moved']} dead "
+            f"and {fate['living_that_moved']} living units had moved",
+        ],
+        _tables(found, silent),
         {"dead-units": lambda: draw(found, silent)},
         "A learning rate that is too high kills ReLUs for good: their gradient is exactly 0. Inputs that are "
         "all positive make it easy; zero-centred, some example wakes almost every unit. A unit "
@@ -183,46 +188,33 @@ def run(options: Options) -> Outcome:
     )
 
 
-def _over_starts(found: Sweep) -> np.ndarray:
-    """The mean over starts of what is a number, [families, rates, epochs]; NaN where nothing is."""
+def _over_starts(found: DeadShares) -> np.ndarray:
+    """Averages the finite shares over starts, [families, rates, epochs]; NaN if there is none."""
     count = np.isfinite(found.dead).sum(2)
     return np.where(count > 0, np.nansum(found.dead, 2) / np.maximum(count, 1), np.nan)
 
 
-def _lines(fate: Mapping[str, Any]) -> list[str]:
-    return [
-        f"one step at learning rate {_DEADLY_RATE:g} on inputs that are all positive killed "
-        f"{fate['dead']} of {fate['units']} units",
-        "largest gradient of a dead unit's weights over the whole data set: "
-        f"{fate['largest_gradient_of_dead']}",
-        f"after {fate['steps']} more steps of plain gradient descent {fate['dead_that_moved']} dead "
-        f"and {fate['living_that_moved']} living units had moved",
-    ]
-
-
-def _rate_table(found: Sweep) -> Table:
+def _tables(found: DeadShares, silent: Sequence[Sequence[float]]) -> list[Table]:
     last = _over_starts(found)[:, :, -1]
-    rows = [
+    by_rate = [
         [number(rate, 3), *(number(share, 3) for share in last[:, index])]
         for index, rate in enumerate(found.rates)
     ]
-    headings = ["learning rate", *(f"{kind}, first bias {bias:g}" for kind, bias in FAMILIES)]
-    return Table("Share of hidden units that no training example switches on", headings, rows)
-
-
-def _silent_table(silent: Sequence[Sequence[float]]) -> Table:
-    values = np.array(silent)
-    rows = [
+    by_layer = [
         [str(layer), number(own.mean(), 3), number(own.std(), 2), number(theory, 3)]
-        for layer, (own, theory) in enumerate(zip(values.T, SILENT_THEORY, strict=True), start=1)
+        for layer, (own, theory) in enumerate(zip(np.array(silent).T, SILENT_THEORY, strict=True), start=1)
     ]
-    headings = ["layer", "measured", "between seeds", "expected"]
-    return Table("Units silent on 1000 rows, healthy 10-layer ReLU net", headings, rows)
+    of_rates = ["learning rate", *(f"{kind}, first bias {bias:g}" for kind, bias in FAMILIES)]
+    of_layers = ["layer", "measured", "between seeds", "expected"]
+    return [
+        Table("Share of hidden units that no training example switches on", of_rates, by_rate),
+        Table("Units silent on 1000 rows, healthy 10-layer ReLU net", of_layers, by_layer),
+    ]
 
 
 @figures.styled
-def draw(found: Sweep, silent: Sequence[Sequence[float]]) -> Figure:
-    """Dead share against learning rate, against epoch, and the silent units of a healthy net."""
+def draw(found: DeadShares, silent: Sequence[Sequence[float]]) -> Figure:
+    """Draws the dead share against learning rate and epoch, and the silent units of a healthy net."""
     canvas, axes = figures.canvas(1, 3, height=3.1, width_ratios=[1.1, 1.1, 1])
     shares = 100 * _over_starts(found)
     names = ("zero-centred", "positive", "positive, bias 0.01")
@@ -233,12 +225,12 @@ def draw(found: Sweep, silent: Sequence[Sequence[float]]) -> Figure:
     for place, (name, colour) in enumerate(zip(names, colours, strict=True)):
         axes[0].text(0.04, 0.96 - 0.07 * place, name, color=colour, transform=axes[0].transAxes, fontsize=8)
     figures.name_axes(axes[0], "learning rate", "dead hidden units (%)", "after the last epoch")
-    _epochs(axes[1], found.rates, shares[1])
-    _silent(axes[2], silent)
+    _draw_epochs(axes[1], found.rates, shares[1])
+    _draw_silent(axes[2], silent)
     return canvas
 
 
-def _epochs(axes: Axes, rates: Sequence[float], shares: np.ndarray) -> None:
+def _draw_epochs(axes: Axes, rates: Sequence[float], shares: np.ndarray) -> None:
     epochs = list(range(1, shares.shape[1] + 1))
     wanted = [np.nanargmin(np.abs(shares[:, -1] - level)) for level in (0, 30, 60, 100)]
     chosen = sorted(dict.fromkeys(int(index) for index in wanted))
@@ -250,7 +242,7 @@ def _epochs(axes: Axes, rates: Sequence[float], shares: np.ndarray) -> None:
     figures.name_axes(axes, "epoch", "dead hidden units (%)", "positive inputs, by learning rate")
 
 
-def _silent(axes: Axes, silent: Sequence[Sequence[float]]) -> None:
+def _draw_silent(axes: Axes, silent: Sequence[Sequence[float]]) -> None:
     values = 100 * np.array(silent)
     layers = np.arange(1, values.shape[1] + 1)
     axes.errorbar(layers, values.mean(0), values.std(0), fmt="o", ms=4, color=figures.BLUE, lw=1.2)

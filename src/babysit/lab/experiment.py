@@ -1,4 +1,4 @@
-"""What every experiment of the lab takes and gives back."""
+"""Interface of the lab's experiments: their options and their outcome."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """What whoever runs an experiment may choose.
+    """Options of an experiment.
 
     Attributes:
         seed: the one seed from which everything random is derived.
@@ -26,12 +26,12 @@ class Options:
     quick: bool = False
 
     def pick(self, full: int, quick: int) -> int:
-        """A size: the full one, or that of a quick run."""
+        """Returns a size: the full one, or that of a quick run."""
         return quick if self.quick else full
 
 
 class Table(NamedTuple):
-    """Measured numbers beside theory and the lecture's; cells are text, ready to print."""
+    """Measured numbers beside theory and the lecture's; cells are text."""
 
     title: str
     headings: Sequence[str]
@@ -39,15 +39,15 @@ class Table(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What an experiment found.
+class ExperimentResult:
+    """Result of an experiment.
 
     Attributes:
         data: every number, as plain data that JSON can hold.
-        lines: what the terminal prints, in the lecture's own words where it has them.
+        lines: printed on the terminal, in the lecture's own words where it has them.
         tables: measured beside theory and the lecture's number.
-        figures: name -> what draws it; nothing is drawn before it is called.
-        remark: the honest lesson, in one to three sentences.
+        figures: name -> drawing function; nothing is drawn before it is called.
+        remark: the lesson, in one to three sentences.
     """
 
     data: Mapping[str, Any]
@@ -62,12 +62,12 @@ class Experiment:
     """One experiment of the lecture.
 
     Attributes:
-        name: what it is called on the command line.
+        name: its name on the command line.
         title: a heading.
-        about: what it shows, in one sentence.
-        slides: where the lecture speaks of it.
-        needs_data: whether ``Options.data`` matters.
-        run: does it.
+        about: its subject in one sentence.
+        slides: the section of the lecture.
+        needs_data: True if it trains on ``Options.data``.
+        run: runs it.
     """
 
     name: str
@@ -75,11 +75,11 @@ class Experiment:
     about: str
     slides: str
     needs_data: bool
-    run: Callable[[Options], Outcome]
+    run: Callable[[Options], ExperimentResult]
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number for a table's cell, with an exponent when it is far from one; a dash where there is none.
+    """Formats a number for a table, with an exponent if it is very small or large; None and NaN as a dash.
 
     Example:
         >>> number(0.627929), number(2.98e-7), number(None), number(float("nan")), number(0)
@@ -94,7 +94,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def plain(value: float) -> float | None:
-    """A float that JSON can hold: None for NaN and infinity.
+    """Returns a float that JSON can hold: None for NaN and infinity.
 
     Example:
         >>> plain(1.5), plain(float("nan"))

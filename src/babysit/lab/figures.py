@@ -1,15 +1,17 @@
-"""How the lab's figures look, and how they are saved: one style, one palette, no global state left behind."""
+"""Style, palette and files of the lab's figures; matplotlib's global settings stay unchanged."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
-from babysit.lab.experiment import Outcome
+from babysit.errors import InputError
+from babysit.lab.experiment import ExperimentResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-# Okabe and Ito (2008), "Color Universal Design": told apart by every kind of colour vision.
+# Okabe and Ito (2008), "Color Universal Design": distinct for every kind of colour vision.
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, BLACK = "#CC79A7", "#56B4E9", "#000000"
 CYCLE = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK)
@@ -27,7 +29,7 @@ WIDTH_PIXELS = 1200
 _DPI = 150
 _INCHES = WIDTH_PIXELS / _DPI
 
-_STYLE: Any = {  # matplotlib types each of its 300 setting names
+_STYLE: Any = {  # matplotlib has a type for each of its 300 setting names
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "font.family": "DejaVu Sans",
@@ -56,13 +58,13 @@ _STYLE: Any = {  # matplotlib types each of its 300 setting names
     "legend.frameon": False,
     "legend.fontsize": 8,
     "text.color": INK,
-    "svg.hashsalt": "babysit",  # the same figure gives the same file
+    "svg.hashsalt": "babysit",  # equal figures give equal files
     "figure.max_open_warning": 0,
 }
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draws inside the lab's style; matplotlib's own settings are as before afterwards."""
+    """Decorates a drawing function so that it draws in the lab's style and restores matplotlib's settings."""
 
     @functools.wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -77,7 +79,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 def canvas(
     rows: int = 1, columns: int = 1, *, height: float = 3.4, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """An empty figure 1200 pixels wide and its axes, row by row.
+    """Creates an empty figure 1200 pixels wide and its axes, row by row.
 
     Args:
         rows, columns: the grid of axes.
@@ -113,7 +115,7 @@ def ends(
     Args:
         axes: with its final limits and scales.
         xs: where the lines end, in data units: the last is used.
-        lines: (values, name, colour); the last value is where the name wants to be.
+        lines: (values, name, colour); the name goes next to the last value if there is room.
         gap: least distance between names, as a share of the axes' height.
     """
     to_axes = axes.transData + axes.transAxes.inverted()
@@ -124,14 +126,14 @@ def ends(
 
 
 def whole_numbers(axes: Axes) -> None:
-    """Ticks on the x-axis at whole numbers only, as epochs and layers want them."""
+    """Puts ticks of the x-axis at whole numbers only, for epochs and layers."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
 
 
 def _apart(wanted: Sequence[float], gap: float) -> list[float]:
-    """Positions at least ``gap`` apart, in the same order, as near to the wanted ones as a sweep allows.
+    """Computes positions at least ``gap`` apart, in the same order, close to the wanted ones.
 
     Example:
         >>> _apart([0.5, 0.5, 0.9], 0.1)
@@ -158,12 +160,25 @@ def _middle(cluster: Sequence[int], wanted: Sequence[float]) -> float:
     return sum(wanted[index] for index in cluster) / len(cluster)
 
 
-def save(outcome: Outcome, folder: Path) -> list[Path]:
-    """Draws an outcome's figures and writes each as PNG (1200 pixels wide) and SVG.
+def require_matplotlib() -> None:
+    """Checks that figures can be drawn, before an experiment runs for minutes.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise InputError(
+            "the lab draws its figures with matplotlib, which is not installed",
+            fix='pip install "babysit[lab]"',
+        )
+
+
+def save(outcome: ExperimentResult, folder: Path) -> list[Path]:
+    """Draws an experiment's figures and writes each as PNG (1200 pixels wide) and SVG.
 
     Args:
-        outcome: whose figures.
-        folder: made if it is absent.
+        outcome: the experiment's result.
+        folder: created if absent.
 
     Returns:
         The files, in the order of the figures.

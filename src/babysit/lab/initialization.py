@@ -1,4 +1,4 @@
-"""Ten layers, every initialization: what is left of the signal, and of the gradient.
+"""Ten layers, every initialization: the signal forward and the gradient backward.
 
 CS231n lecture 6, 'Weight Initialization'.
 """
@@ -6,23 +6,21 @@ CS231n lecture 6, 'Weight Initialization'.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from babysit.lab import figures
-from babysit.lab.experiment import Experiment, Options, Outcome, Table, number, plain
+from babysit.lab.experiment import Experiment, ExperimentResult, Options, Table, number, plain
 from babysit.lab.sweeps import single_threaded
 from babysit.lab.ten_layers import Case, Passage, passage
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-class Known(NamedTuple):
-    """What theory and the lecture say about the standard deviations of the ten layers' outputs."""
+class Expected(NamedTuple):
+    """Standard deviations of the ten layers' outputs according to theory and the lecture."""
 
     theory: Sequence[float]
     lecture: Sequence[float | None]
@@ -49,7 +47,7 @@ _OTHERS = (
 )
 
 KNOWN = {
-    SMALL: Known(
+    SMALL: Expected(
         (
             0.213546,
             0.0476421,
@@ -64,15 +62,15 @@ KNOWN = {
         ),
         (0.213081, 0.047551, 0.010630, 0.002378, 0.000532, 0.000119, 0.000026, 0.000006, 0.000001, 0.0),
     ),
-    LARGE: Known((0.98201, 0.98168, *[0.98167] * 8), (0.981879, *[None] * 9)),
-    XAVIER_TANH: Known(
+    LARGE: Expected((0.98201, 0.98168, *[0.98167] * 8), (0.981879, *[None] * 9)),
+    XAVIER_TANH: Expected(
         (0.627929, 0.486262, 0.408236, 0.357638, 0.321622, 0.294390, 0.272911, 0.255430, 0.240856, 0.228473),
         (0.627953, *[None] * 8, 0.228008),
     ),
-    XAVIER_RELU: Known(
+    XAVIER_RELU: Expected(
         tuple(0.5838193701 * 2 ** (-layer / 2) for layer in range(10)), (0.582273, *[None] * 9)
     ),
-    HE_RELU: Known(
+    HE_RELU: Expected(
         (0.825645,) * 10,
         (0.825232, 0.827835, 0.813855, 0.826902, 0.834092, 0.860035, 0.870610, 0.889348, 0.845357, 0.844523),
     ),
@@ -80,7 +78,7 @@ KNOWN = {
 
 
 def cases() -> list[Case]:
-    """Every scheme with tanh and with ReLU; the lecture's five come first."""
+    """Lists every scheme with tanh and with ReLU; the lecture's five come first."""
     every: list[Case] = list(LECTURE)
     for activation in ("tanh", "relu"):
         for scheme, settings in _OTHERS:
@@ -91,14 +89,34 @@ def cases() -> list[Case]:
 
 
 @single_threaded
-def run(options: Options) -> Outcome:
-    """Runs the harness for every scheme."""
+def run(options: Options) -> ExperimentResult:
+    """Passes signal and noise through ten layers for every scheme."""
     chosen = list(LECTURE) if options.quick else cases()
     passages = [passage(case, options.seed) for case in chosen]
     lecture = passages[: len(LECTURE)]
-    return Outcome(
-        {"layers": [entry for found in passages for entry in _as_data(found)]},
-        [line for found in lecture for line in _lines(found)],
+    layers = [
+        {
+            "scheme": found.case.scheme,
+            "activation": found.case.activation,
+            "options": dict(found.case.options),
+            "layer": layer.number,
+            "mean": plain(layer.mean),
+            "std": plain(layer.std),
+            "gradient_std": plain(layer.gradient_std),
+            "weight_gradient_std": plain(layer.weight_gradient_std),
+        }
+        for found in passages
+        for layer in found.layers
+    ]
+    lines = []
+    for found in lecture:
+        lines.append(f"{_title(found.case)}:")
+        lines.append(f"input layer had mean {found.input_mean:f} and std {found.input_std:f}")
+        for layer in found.layers:
+            lines.append(f"hidden layer {layer.number} had mean {layer.mean:f} and std {layer.std:f}")
+    return ExperimentResult(
+        {"layers": layers},
+        lines,
         [*(_table(found) for found in lecture), _overview(passages)],
         {
             "initialization": lambda: draw(lecture),
@@ -110,36 +128,9 @@ def run(options: Options) -> Outcome:
     )
 
 
-def _as_data(found: Passage) -> list[dict[str, Any]]:
-    settings = dict(found.case.options)
-    return [
-        {
-            "scheme": found.case.scheme,
-            "activation": found.case.activation,
-            "options": settings,
-            "layer": layer.number,
-            "mean": plain(layer.mean),
-            "std": plain(layer.std),
-            "gradient_std": plain(layer.gradient_std),
-            "weight_gradient_std": plain(layer.weight_gradient_std),
-        }
-        for layer in found.layers
-    ]
-
-
 def _title(case: Case) -> str:
     unit = {"tanh": "tanh", "relu": "ReLU", "linear": "no nonlinearity"}[case.activation]
     return f"{unit}, {case.label}"
-
-
-def _lines(found: Passage) -> list[str]:
-    head = f"{_title(found.case)}:"
-    first = f"input layer had mean {found.input_mean:f} and std {found.input_std:f}"
-    return [
-        head,
-        first,
-        *(f"hidden layer {own.number} had mean {own.mean:f} and std {own.std:f}" for own in found.layers),
-    ]
 
 
 def _table(found: Passage) -> Table:
@@ -176,7 +167,7 @@ _COLOURS = dict(
 
 @figures.styled
 def draw(passages: Sequence[Passage]) -> Figure:
-    """Mean, standard deviation and backward gradient, layer by layer, of the lecture's five."""
+    """Draws mean, standard deviation and backward gradient, layer by layer, of the lecture's five."""
     canvas, axes = figures.canvas(1, 3, height=3.5)
     for place, what in zip(axes, ("mean", "std", "gradient_std"), strict=True):
         for found in passages:
@@ -198,11 +189,16 @@ def draw(passages: Sequence[Passage]) -> Figure:
 
 @figures.styled
 def draw_histograms(passages: Sequence[Passage]) -> Figure:
-    """The activations of all ten layers: 30 bins between -1 and 1, as on the slides."""
+    """Draws the activations of all ten layers: 30 bins between -1 and 1, as on the slides."""
     canvas, axes = figures.canvas(len(passages), 10, height=4.6, sharex=True)
     for row, found in enumerate(passages):
         for layer, place in zip(found.layers, axes[10 * row :], strict=False):
-            _histogram(place, layer.output.flatten().numpy(), _COLOURS[found.case])
+            counts, edges = np.histogram(layer.output.flatten().numpy(), bins=30, range=(-1, 1))
+            place.stairs(counts / max(counts.max(), 1), edges, fill=True, color=_COLOURS[found.case])
+            place.set(xlim=(-1, 1), ylim=(0, 1.05), yticks=[], xticks=[-1, 0, 1])
+            place.set_xticklabels(["−1", "0", "1"], fontsize=7)
+            place.grid(visible=False)
+            place.spines["left"].set_visible(False)
             if row == 0:
                 place.set_title(f"layer {layer.number}", fontsize=8, loc="center")
         axes[10 * row].set_ylabel(
@@ -210,15 +206,6 @@ def draw_histograms(passages: Sequence[Passage]) -> Figure:
         )
     canvas.supxlabel("value of an activation (each panel to its own height)", fontsize=8)
     return canvas
-
-
-def _histogram(axes: Axes, values: NDArray[np.float32], colour: str) -> None:
-    counts, edges = np.histogram(values, bins=30, range=(-1, 1))
-    axes.stairs(counts / max(counts.max(), 1), edges, fill=True, color=colour)
-    axes.set(xlim=(-1, 1), ylim=(0, 1.05), yticks=[], xticks=[-1, 0, 1])
-    axes.set_xticklabels(["−1", "0", "1"], fontsize=7)
-    axes.grid(visible=False)
-    axes.spines["left"].set_visible(False)
 
 
 EXPERIMENT = Experiment(

@@ -19,7 +19,7 @@ from babysit.checks.questions.overfit import overfits_tiny_subset
 from babysit.checks.questions.regularization import STRONG_L2
 from babysit.lab import figures
 from babysit.lab.datasets import known
-from babysit.lab.experiment import Experiment, Options, Outcome, Table, number, plain
+from babysit.lab.experiment import Experiment, ExperimentResult, Options, Table, number, plain
 from babysit.lab.sweeps import Trace, collect, final_cost, ladder, single_threaded, smoothed
 from babysit.nn.networks import two_layer
 from babysit.readings.context import Context
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HUGE = 1e6
-"""The rate that the lecture tries after 1e-6 turned out too low."""
+"""Learning rate that the lecture tries after 1e-6, which is too low."""
 
 _RATES: dict[str, Sequence[float]] = {
     "digits": (1e-3, 3e-3, 6e-3, 1e-2, 3e-2, 0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 1.0, HUGE),
@@ -49,7 +49,7 @@ _LECTURE = {"initial": "2.302612", "regularized": "3.068597", "overfit": "0.0025
 
 
 class Checks(NamedTuple):
-    """The three numbers that the lecture looks at before it trains."""
+    """The three numbers that the lecture checks before training."""
 
     initial: float
     regularized: float
@@ -57,8 +57,8 @@ class Checks(NamedTuple):
     overfit: float
 
 
-class Sweep(NamedTuple):
-    """Every learning rate's run, the steps of an epoch, and the four that the lecture's cartoon shows."""
+class RateSweep(NamedTuple):
+    """Runs of all learning rates, steps per epoch, and the four runs that the lecture's cartoon shows."""
 
     rates: Sequence[float]
     traces: Sequence[Trace]
@@ -67,7 +67,7 @@ class Sweep(NamedTuple):
 
 
 def session(options: Options) -> tuple[Prepared, dict[str, Value]]:
-    """The lecture's recipe on the chosen data: two layers, plain gradient descent, l2 1e-6, constant rate."""
+    """Prepares the lecture's recipe: two layers, plain gradient descent, l2 1e-6, constant learning rate."""
     recipe = BUILTIN[known(options.data)]
     epochs = options.pick(20 if options.data == "digits" else 10, 2)
     rules: dict[str, Any] = {"update": "sgd", "schedule": "constant", "learning_rate_decay": None}
@@ -80,7 +80,7 @@ def _network(inputs: int, hp: Hyperparameters) -> nn.Module:
 
 
 def before_training(prepared: Prepared, chosen: Mapping[str, Value], options: Options) -> Checks:
-    """The first loss, the first loss with strong regularization, and the cost on 20 memorized examples."""
+    """Measures the first loss, the first loss with strong l2, and the cost on 20 memorized examples."""
     initial, regularized = first_costs(prepared, chosen, [0.0, STRONG_L2])
     weights = [p for p in prepared.model(chosen, ("check",)).parameters() if p.dim() > 1]
     penalty = 0.5 * STRONG_L2 * sum(float(w.detach().double().square().sum()) for w in weights)
@@ -89,21 +89,21 @@ def before_training(prepared: Prepared, chosen: Mapping[str, Value], options: Op
     return Checks(initial, regularized, initial + penalty, memorized.value)
 
 
-def sweep(prepared: Prepared, chosen: Mapping[str, Value], options: Options) -> Sweep:
+def sweep(prepared: Prepared, chosen: Mapping[str, Value], options: Options) -> RateSweep:
     """Trains every learning rate from the same weights, as one population."""
     rates = _RATES[options.data]
     trials = [({**chosen, "learning_rate": rate}, ("lab",)) for rate in rates]
     trainer = prepared.trainer(trials, prepared.recipe.epochs)
     steps = trainer.batches.steps_per_epoch
     traces = collect(trainer, prepared.reports(trainer))
-    return Sweep(rates, traces, steps, pick_four(rates, traces, steps))
+    return RateSweep(rates, traces, steps, pick_four(rates, traces, steps))
 
 
 def pick_four(rates: Sequence[float], traces: Sequence[Trace], window: int) -> dict[str, int]:
-    """Which runs are the cartoon's: low, good, high, very high.
+    """Picks the runs of the cartoon: low, good, high, very high.
 
     Good has the lowest final cost; high is the largest rate above it that does not explode; very high the
-    smallest that does; low the largest below good that still has most of the way to go.
+    smallest that does; low the largest below good whose cost fell by less than half as much.
     """
     final = [final_cost(trace, window) for trace in traces]
     good = int(np.argmin(final))
@@ -122,64 +122,59 @@ def pick_four(rates: Sequence[float], traces: Sequence[Trace], window: int) -> d
 
 
 @single_threaded
-def run(options: Options) -> Outcome:
-    """Checks, trains a ladder of rates, and tells the curves apart."""
+def run(options: Options) -> ExperimentResult:
+    """Runs the checks before training, trains a ladder of rates, and diagnoses each loss curve."""
     prepared, chosen = session(options)
     checks, found = before_training(prepared, chosen, options), sweep(prepared, chosen, options)
-    told = [
-        _verdict(prepared, chosen, rate, trace) for rate, trace in zip(found.rates, found.traces, strict=True)
-    ]
+    verdicts: list[str] = []
+    rates: list[dict[str, object]] = []
+    for rate, trace in zip(found.rates, found.traces, strict=True):
+        context = Context(prepared.chance_loss, prepared.chance_accuracy, {**chosen, "learning_rate": rate})
+        causes = report_on(trace.run, context).causes
+        verdicts.append(causes[0].rule.replace("_", " ") if causes else "no finding")
+        explosion, best = trace.run.explosion, trace.run.best
+        rates.append(
+            {
+                "learning_rate": rate,
+                "verdict": verdicts[-1],
+                "first_cost": plain(trace.run.first_cost),
+                "final_cost": plain(final_cost(trace, found.steps_per_epoch)),
+                "best_val_accuracy": best.val_accuracy if best else None,
+                "exploded_at_step": explosion.step if explosion else None,
+                "costs": [plain(reading.cost) for reading in trace.run.readings],
+                "val_accuracy": [reading.val_accuracy for reading in trace.run.readings],
+            }
+        )
     data = {
         "checks": {name: plain(value) for name, value in checks._asdict().items()},
-        "rates": [
-            _as_data(*entry, found.steps_per_epoch)
-            for entry in zip(found.rates, found.traces, told, strict=True)
-        ],
+        "rates": rates,
         "chosen": {name: found.rates[index] for name, index in found.chosen.items()},
     }
-    return Outcome(
+    return ExperimentResult(
         data,
-        _lines(prepared, checks, found, told),
-        [_check_table(checks, options), _rate_table(found, told)],
-        {"learning-rate": lambda: draw(found, prepared.chance_loss, quietest(told))},
+        _lines(prepared, checks, found, verdicts),
+        [_check_table(checks, options), _rate_table(found, verdicts)],
+        {"learning-rate": lambda: draw(found, prepared.chance_loss, quietest(verdicts))},
         "Loss barely changing: the rate is too low, even while the accuracy rises, because the largest score "
         "may already be the right one when all probabilities are still near a tenth. The cost exploding: too "
         "high. What counts as high depends on the scale of the inputs.",
     )
 
 
-def _verdict(prepared: Prepared, chosen: Mapping[str, Value], rate: float, trace: Trace) -> str:
-    context = Context(prepared.chance_loss, prepared.chance_accuracy, {**chosen, "learning_rate": rate})
-    causes = report_on(trace.run, context).causes
-    return causes[0].rule.replace("_", " ") if causes else "no finding"
+def quietest(verdicts: Sequence[str]) -> int:
+    """Finds the largest rate that is still too low: its cost is flat, its accuracy may rise."""
+    return max((index for index, verdict in enumerate(verdicts) if verdict == _TOO_LOW), default=0)
 
 
-def quietest(told: Sequence[str]) -> int:
-    """The largest rate that is still too low: its cost stands still, its accuracy need not."""
-    return max((index for index, verdict in enumerate(told) if verdict == _TOO_LOW), default=0)
-
-
-def _as_data(rate: float, trace: Trace, verdict: str, window: int) -> dict[str, object]:
-    explosion = trace.run.explosion
-    best = trace.run.best
-    return {
-        "learning_rate": rate,
-        "verdict": verdict,
-        "first_cost": plain(trace.run.first_cost),
-        "final_cost": plain(final_cost(trace, window)),
-        "best_val_accuracy": best.val_accuracy if best else None,
-        "exploded_at_step": explosion.step if explosion else None,
-        "costs": [plain(reading.cost) for reading in trace.run.readings],
-        "val_accuracy": [reading.val_accuracy for reading in trace.run.readings],
-    }
-
-
-def _lines(prepared: Prepared, checks: Checks, found: Sweep, told: Sequence[str]) -> list[str]:
+def _lines(prepared: Prepared, checks: Checks, found: RateSweep, verdicts: Sequence[str]) -> list[str]:
     lines = [
         f"loss without regularization {checks.initial:.6f}, with regularization 1e3 {checks.regularized:.6f}",
         f"cost on 20 examples after training {checks.overfit:.6f}",
     ]
-    shown = [quietest(told), *(found.chosen[name] for name in ("good", "very high") if name in found.chosen)]
+    shown = [
+        quietest(verdicts),
+        *(found.chosen[name] for name in ("good", "very high") if name in found.chosen),
+    ]
     for index in dict.fromkeys(shown):
         run, rate = found.traces[index].run, found.rates[index]
         lines += [
@@ -188,7 +183,7 @@ def _lines(prepared: Prepared, checks: Checks, found: Sweep, told: Sequence[str]
             for reading in run.readings[:_PRINTED]
         ]
         stopped = f" at step {run.explosion.step}" if run.explosion else ""
-        lines.append(f"lr {rate:e}: {told[index]}{stopped}")
+        lines.append(f"lr {rate:e}: {verdicts[index]}{stopped}")
     if "high" not in found.chosen:
         lines.append(
             "no tried rate falls fast and then stays above the best: these data have no 'high' curve"
@@ -214,9 +209,9 @@ def _check_table(checks: Checks, options: Options) -> Table:
     )
 
 
-def _rate_table(found: Sweep, told: Sequence[str]) -> Table:
+def _rate_table(found: RateSweep, verdicts: Sequence[str]) -> Table:
     rows = []
-    for rate, trace, verdict in zip(found.rates, found.traces, told, strict=True):
+    for rate, trace, verdict in zip(found.rates, found.traces, verdicts, strict=True):
         best = trace.run.best
         exploded = trace.run.state is State.EXPLODED
         cost = (
@@ -231,15 +226,26 @@ def _rate_table(found: Sweep, told: Sequence[str]) -> Table:
 
 
 @figures.styled
-def draw(found: Sweep, chance: float, quiet: int) -> Figure:
-    """The four curves of the cartoon, measured; and cost beside accuracy at the lowest rate."""
+def draw(found: RateSweep, chance: float, quiet: int) -> Figure:
+    """Draws the four curves of the cartoon, measured, and cost beside accuracy at a rate that is too low."""
     canvas, axes = figures.canvas(1, 2, height=3.4, width_ratios=[1.5, 1])
-    _cartoon(axes[0], found, chance)
-    _paradox(axes[1], found, chance, quiet)
+    _draw_cartoon(axes[0], found, chance)
+
+    readings = found.traces[quiet].run.readings
+    epochs = [reading.epoch for reading in readings]
+    accuracy = [100 * reading.val_accuracy for reading in readings]
+    axes[1].set(xlim=(1, max(epochs[-1], 2)), ylim=(0, 112))
+    axes[1].plot(epochs, [100 * reading.val_loss / chance for reading in readings], color=figures.BLUE)
+    axes[1].plot(epochs, accuracy, color=figures.VERMILLION)
+    centre: dict[str, Any] = {"ha": "center", "fontsize": 8}
+    half_way = (epochs[0] + epochs[-1]) / 2
+    axes[1].text(half_way, 104, "validation loss, % of ln 10", color=figures.BLUE, **centre)
+    axes[1].text(half_way, max(accuracy) + 5, "validation accuracy, %", color=figures.VERMILLION, **centre)
+    figures.name_axes(axes[1], "epoch", "percent", f"learning rate {found.rates[quiet]:g} is too low")
     return canvas
 
 
-def _cartoon(axes: Axes, found: Sweep, chance: float) -> None:
+def _draw_cartoon(axes: Axes, found: RateSweep, chance: float) -> None:
     colours = {
         "very high": figures.VERMILLION,
         "low": figures.SKY,
@@ -252,7 +258,7 @@ def _cartoon(axes: Axes, found: Sweep, chance: float) -> None:
     for name, index in found.chosen.items():
         costs = smoothed(found.traces[index].costs, max(found.steps_per_epoch // 4, 1))
         if name == "very high":
-            costs[-1] = found.traces[index].costs[-1]  # the step that ended it, not its running mean
+            costs[-1] = found.traces[index].costs[-1]  # the last step itself, not its running mean
         axes.plot(np.arange(1, len(costs) + 1) / found.steps_per_epoch, costs, color=colours[name], lw=1.5)
         label = f"{name}, {found.rates[index]:.2g}"
         if name == "very high":
@@ -272,31 +278,10 @@ def _cartoon(axes: Axes, found: Sweep, chance: float) -> None:
     figures.name_axes(axes, "epoch", "cost (nats)", "learning rates from low to very high")
 
 
-def _paradox(axes: Axes, found: Sweep, chance: float, quiet: int) -> None:
-    readings = found.traces[quiet].run.readings
-    epochs = [reading.epoch for reading in readings]
-    cost = [100 * reading.val_loss / chance for reading in readings]
-    accuracy = [100 * reading.val_accuracy for reading in readings]
-    axes.set(xlim=(1, max(epochs[-1], 2)), ylim=(0, 112))
-    axes.plot(epochs, cost, color=figures.BLUE)
-    axes.plot(epochs, accuracy, color=figures.VERMILLION)
-    middle_epoch = (epochs[0] + epochs[-1]) / 2
-    axes.text(middle_epoch, 104, "validation loss, % of ln 10", color=figures.BLUE, ha="center", fontsize=8)
-    axes.text(
-        middle_epoch,
-        max(accuracy) + 5,
-        "validation accuracy, %",
-        color=figures.VERMILLION,
-        ha="center",
-        fontsize=8,
-    )
-    figures.name_axes(axes, "epoch", "percent", f"learning rate {found.rates[quiet]:g} is too low")
-
-
 EXPERIMENT = Experiment(
     "learning-rate",
     "What the loss curve says about the learning rate",
-    "Too low, good, high and very high learning rates, told apart by the loss curve alone.",
+    "Too low, good, high and very high learning rates, recognized by the loss curve alone.",
     "'Babysitting the Learning Process' and 'Monitor and visualize the loss curve'",
     needs_data=True,
     run=run,

@@ -1,4 +1,4 @@
-"""Centre, scale, decorrelate, whiten: a cloud of points, and what it does to images.
+"""Centring, scaling, decorrelation and whitening of a cloud of points and of images.
 
 CS231n lecture 6, 'Data Preprocessing'.
 """
@@ -16,12 +16,11 @@ from babysit.data.decorrelation import PCA, Whiten
 from babysit.data.preprocessing import MeanImage, Standardize
 from babysit.lab import figures
 from babysit.lab.datasets import features, raw_data
-from babysit.lab.experiment import Experiment, Options, Outcome, Table, number
+from babysit.lab.experiment import Experiment, ExperimentResult, Options, Table, number
 from babysit.lab.sweeps import single_threaded
 from babysit.seeding import numpy_generator
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Array = NDArray[Any]
@@ -31,7 +30,7 @@ CLOUDS = ("original data", "zero-centred", "normalised", "original data ", "deco
 
 
 class Sheets(NamedTuple):
-    """Images before and after, and how much of the variance the kept axes hold."""
+    """Images before and after, and the share of the variance on the kept axes."""
 
     components: int
     explained: float
@@ -41,7 +40,7 @@ class Sheets(NamedTuple):
 
 
 def cloud(seed: int, correlated: bool) -> Array:
-    """Points [400, 2] with unequal spreads, away from the origin; correlated or not."""
+    """Draws points [400, 2] with unequal spreads, away from the origin; correlated or not."""
     generator = numpy_generator(seed, "cloud", int(correlated))
     mixing = np.array([[2.0, 0.0], [1.2, 0.55]]) if correlated else np.diag([2.2, 0.8])
     centre = np.zeros(2) if correlated else np.array([3.0, 2.2])
@@ -50,7 +49,7 @@ def cloud(seed: int, correlated: bool) -> Array:
 
 
 def clouds(seed: int) -> dict[str, Array]:
-    """The two rows of three scatter plots."""
+    """Computes the two rows of three scatter plots."""
     plain, correlated = cloud(seed, correlated=False), cloud(seed, correlated=True)
     stages = (
         plain,
@@ -64,7 +63,7 @@ def clouds(seed: int) -> dict[str, Array]:
 
 
 def sheets(dataset: Dataset, options: Options) -> Sheets:
-    """PCA and whitening fitted on the training images, shown on the first of them."""
+    """Fits PCA and whitening on the training images and applies them to the first of them."""
     rows = dataset.sample(dataset.train, options.pick(10_000, 300), options.seed).x
     x = rows[:].astype(np.float32)
     size = features(dataset)
@@ -87,13 +86,18 @@ def sheets(dataset: Dataset, options: Options) -> Sheets:
 
 
 @single_threaded
-def run(options: Options) -> Outcome:
-    """Transforms the clouds and the images, and measures what each step leaves of the covariance."""
+def run(options: Options) -> ExperimentResult:
+    """Transforms the clouds and the images, and measures their moments after each step."""
     dataset = raw_data(options)
     stages, shown = clouds(options.seed), sheets(dataset, options)
-    measured = {
-        name.strip() + (" (2)" if name.endswith(" ") else ""): _moments(x) for name, x in stages.items()
-    }
+    measured: dict[str, dict[str, list[float]]] = {}
+    for name, x in stages.items():
+        covariance = np.cov(x.astype(float).T, bias=True)
+        measured[name.strip() + (" (2)" if name.endswith(" ") else "")] = {
+            "mean": [float(value) for value in x.mean(0, dtype=float)],
+            "variance": [float(value) for value in np.diag(covariance)],
+            "covariance": [float(covariance[0, 1])],
+        }
     data = {
         "clouds": measured,
         "components": shown.components,
@@ -102,7 +106,7 @@ def run(options: Options) -> Outcome:
         "leading_eigenvalues": [float(value) for value in shown.eigenvalues[:10]],
         "data": dataset.name,
     }
-    return Outcome(
+    return ExperimentResult(
         data,
         [
             f"{dataset.name}: {shown.components} of {features(dataset)} axes hold {shown.explained:.1%} of "
@@ -118,15 +122,6 @@ def run(options: Options) -> Outcome:
     )
 
 
-def _moments(x: Array) -> dict[str, list[float]]:
-    covariance = np.cov(x.astype(float).T, bias=True)
-    return {
-        "mean": [float(value) for value in x.mean(0, dtype=float)],
-        "variance": [float(value) for value in np.diag(covariance)],
-        "covariance": [float(covariance[0, 1])],
-    }
-
-
 def _table(measured: Mapping[str, Mapping[str, list[float]]]) -> Table:
     wanted = {"zero-centred": "means 0", "normalised": "means 0, variances 1", "decorrelated": "covariance 0"}
     wanted["whitened"] = "covariance 0, variances 1"
@@ -139,33 +134,28 @@ def _table(measured: Mapping[str, Mapping[str, list[float]]]) -> Table:
 
 @figures.styled
 def draw(stages: Mapping[str, Array]) -> Figure:
-    """Three and three scatter plots, with bars for the spread along each axis."""
+    """Draws three and three scatter plots, with bars for the spread along each axis."""
     canvas, axes = figures.canvas(2, 3, height=5.4)
+    bar: dict[str, Any] = {"color": figures.VERMILLION, "lw": 2.4, "solid_capstyle": "butt"}
+    small: dict[str, Any] = {"color": figures.VERMILLION, "ha": "right", "fontsize": 7.5}
     for place, (name, points) in zip(axes, stages.items(), strict=True):
         reach = 8.5 if "original" in name or name in ("zero-centred", "decorrelated") else 4.2
-        _scatter(place, points, reach)
+        place.set(xlim=(-reach, reach), ylim=(-reach, reach), box_aspect=1)
+        place.axhline(0, color=figures.MUTED, lw=0.8)
+        place.axvline(0, color=figures.MUTED, lw=0.8)
+        place.plot(points[:, 0], points[:, 1], "o", ms=2.4, alpha=0.45, mew=0, color=figures.BLUE)
+        centre, spread, low = points.mean(0), 2 * points.std(0), -0.93 * reach
+        left, right = centre - spread, centre + spread
+        place.plot([left[0], right[0]], [low, low], **bar)
+        place.plot([low, low], [left[1], right[1]], **bar)
+        place.text(0.95 * reach, 0.9 * low, "bars: mean ± 2 std", **small)
         figures.name_axes(place, "x₁", "x₂", name.strip())
     return canvas
 
 
-def _scatter(axes: Axes, points: Array, reach: float) -> None:
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), box_aspect=1)
-    axes.axhline(0, color=figures.MUTED, lw=0.8)
-    axes.axvline(0, color=figures.MUTED, lw=0.8)
-    axes.plot(points[:, 0], points[:, 1], "o", ms=2.4, alpha=0.45, mew=0, color=figures.BLUE)
-    centre, spread = points.mean(0), 2 * points.std(0)
-    bar: dict[str, Any] = {"color": figures.VERMILLION, "lw": 2.4, "solid_capstyle": "butt"}
-    low = -0.93 * reach
-    axes.plot([centre[0] - spread[0], centre[0] + spread[0]], [low, low], **bar)
-    axes.plot([low, low], [centre[1] - spread[1], centre[1] + spread[1]], **bar)
-    axes.text(
-        0.95 * reach, 0.9 * low, "bars: mean ± 2 std", ha="right", color=figures.VERMILLION, fontsize=7.5
-    )
-
-
 @figures.styled
 def draw_sheets(shown: Sheets) -> Figure:
-    """Four sheets of 49 images: as they are, the leading axes, rebuilt from those, and whitened."""
+    """Draws four sheets of 49 images: original, leading axes, rebuilt from those, and whitened."""
     canvas, axes = figures.canvas(2, 2, height=8.2)
     for place, (name, images) in zip(axes, shown.images.items(), strict=True):
         each = name in ("leading axes", "whitened images")
@@ -177,11 +167,11 @@ def draw_sheets(shown: Sheets) -> Figure:
 
 
 def sheet(images: Array, *, each_alone: bool) -> Array:
-    """Images tiled in a square with white gaps, [height, width, 3] in [0, 1].
+    """Tiles images in a square with white gaps, [height, width, 3] in [0, 1].
 
     Args:
         images: [N, channels, height, width]; one channel is drawn grey.
-        each_alone: scale each image to its own extremes, which shows what has no scale of its own.
+        each_alone: scale each image to its own extremes, e.g. principal axes, which have no common scale.
     """
     low = images.min((1, 2, 3), keepdims=True) if each_alone else images.min()
     high = images.max((1, 2, 3), keepdims=True) if each_alone else images.max()

@@ -16,8 +16,8 @@ from torch import nn
 from babysit.data.dataset import Dataset
 from babysit.lab import figures
 from babysit.lab.datasets import features, unit_data
-from babysit.lab.experiment import Experiment, Options, Outcome, Table, number
-from babysit.lab.sweeps import Member, Trace, epochs_until, finish, ladder, single_threaded, trainer_of
+from babysit.lab.experiment import Experiment, ExperimentResult, Options, Table, number
+from babysit.lab.sweeps import SweepMember, Trace, epochs_until, finish, ladder, single_threaded, trainer_of
 from babysit.nn.initialization import initialize
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ _WIDTH = 64
 _DEEP_RATE = 0.02
 
 
-class Entry(NamedTuple):
-    """One activation's race: at every learning rate and start, the run and its epochs to the goal."""
+class ActivationRace(NamedTuple):
+    """Runs of one activation at every learning rate and start, and their epochs to the goal."""
 
     rates: Sequence[float]
     traces: Sequence[Sequence[Trace]]  # [rates][starts]
@@ -39,23 +39,20 @@ class Entry(NamedTuple):
 
     @property
     def best(self) -> int:
-        """The rate whose starts all reach the goal soonest on average; failing that, the one most reach."""
-        return min(range(len(self.rates)), key=lambda i: self._rank(self.epochs[i]))
-
-    @staticmethod
-    def _rank(epochs: Sequence[float | None]) -> tuple[int, float]:
-        reached = [value for value in epochs if value is not None]
-        return (len(epochs) - len(reached), float(np.mean(reached)) if reached else math.inf)
+        """The index of the rate at which most starts reach the goal; of several, the fastest on average."""
+        reached = [[value for value in group if value is not None] for group in self.epochs]
+        means = [float(np.mean(group)) if group else math.inf for group in reached]
+        return min(range(len(self.rates)), key=lambda i: (-len(reached[i]), means[i]))
 
     @property
     def mean(self) -> float | None:
-        """Mean epochs at the best rate over the starts that got there."""
+        """Mean epochs at the best rate over the starts that reached the goal."""
         reached = [value for value in self.epochs[self.best] if value is not None]
         return float(np.mean(reached)) if reached else None
 
 
 def network(inputs: int, classes: int, depth: int, activation: str, scheme: str, seed: int) -> nn.Sequential:
-    """``depth`` weight layers, all but the last followed by the activation."""
+    """Builds ``depth`` weight layers, all but the last followed by the activation."""
     kind = {"relu": nn.ReLU, "tanh": nn.Tanh}[activation]
     sizes = [inputs, *[_WIDTH] * (depth - 1)]
     layers: list[nn.Module] = [nn.Flatten()]
@@ -66,7 +63,7 @@ def network(inputs: int, classes: int, depth: int, activation: str, scheme: str,
     return model
 
 
-def race(dataset: Dataset, activation: str, options: Options) -> Entry:
+def race(dataset: Dataset, activation: str, options: Options) -> ActivationRace:
     """Trains one activation at many learning rates from many starts, as one population."""
     easy = options.data == "digits"
     rates = ladder(1e-2, 1.0, options.pick(9 if easy else 5, 3))
@@ -74,7 +71,7 @@ def race(dataset: Dataset, activation: str, options: Options) -> Entry:
     scheme = {"relu": "he", "tanh": "xavier"}[activation]
     make = partial(network, features(dataset), dataset.num_classes, 5, activation, scheme)
     members = [
-        Member(partial(make, options.seed * 1000 + start), {"learning_rate": rate})
+        SweepMember(partial(make, options.seed * 1000 + start), {"learning_rate": rate})
         for rate in rates
         for start in range(starts)
     ]
@@ -82,14 +79,14 @@ def race(dataset: Dataset, activation: str, options: Options) -> Entry:
     chance = 1 - 1 / dataset.num_classes
     grouped = [traces[i : i + starts] for i in range(0, len(traces), starts)]
     reached = [[epochs_until(trace.run, ERROR, chance) for trace in group] for group in grouped]
-    return Entry(rates, grouped, reached)
+    return ActivationRace(rates, grouped, reached)
 
 
 def deep_race(dataset: Dataset, depth: int, options: Options) -> dict[str, list[list[float]]]:
-    """Training error of a deep ReLU net after every epoch: scheme -> starts -> epochs."""
+    """Trains a deep ReLU net; returns the training error after every epoch, scheme -> starts -> epochs."""
     starts, epochs = options.pick(5, 1), options.pick(20, 2)
     members = [
-        Member(
+        SweepMember(
             partial(
                 network, features(dataset), dataset.num_classes, depth, "relu", scheme, options.seed + start
             ),
@@ -104,15 +101,23 @@ def deep_race(dataset: Dataset, depth: int, options: Options) -> dict[str, list[
 
 
 @single_threaded
-def run(options: Options) -> Outcome:
-    """Both races."""
+def run(options: Options) -> ExperimentResult:
+    """Runs both races."""
     dataset = unit_data(options, options.pick(2500, 500))
     entries = {name: race(dataset, name, options) for name in ("relu", "tanh")}
     deep = {depth: deep_race(dataset, depth, options) for depth in DEPTHS}
     relu, tanh = entries["relu"].mean, entries["tanh"].mean
     ratio = tanh / relu if relu and tanh else None
     data = {
-        "epochs_to_25_percent": {name: _as_data(entry) for name, entry in entries.items()},
+        "epochs_to_25_percent": {
+            name: {
+                "rates": list(entry.rates),
+                "epochs": [list(group) for group in entry.epochs],
+                "best_rate": entry.rates[entry.best],
+                "mean": entry.mean,
+            }
+            for name, entry in entries.items()
+        },
         "tanh_over_relu": ratio,
         "deep": {str(depth): errors for depth, errors in deep.items()},
     }
@@ -121,39 +126,27 @@ def run(options: Options) -> Outcome:
         f"{entry.rates[entry.best]:g}"
         for name, entry in entries.items()
     ]
-    return Outcome(
+    if ratio is None:
+        ahead = "Neither got there in every case"
+    else:
+        ahead = "ReLU is ahead" if ratio > 1 else "tanh is ahead"
+    at_the_end = [
+        [str(depth), scheme, number(float(np.mean([own[-1] for own in errors if own])), 3)]
+        for depth, schemes in deep.items()
+        for scheme, errors in schemes.items()
+    ]
+    headings = ["weight layers", "initialization", "training error"]
+    return ExperimentResult(
         data,
         [*lines, f"tanh needs {number(ratio, 3)} times the epochs of ReLU (the lecture: e.g. 6 times)"],
-        [_table(entries), _deep_table(deep)],
+        [_table(entries), Table("Deep ReLU nets at the end", headings, at_the_end)],
         {"relu-race": lambda: draw(entries, deep)},
-        _remark(ratio),
-    )
-
-
-def _remark(ratio: float | None) -> str:
-    ahead = (
-        "Neither got there in every case"
-        if ratio is None
-        else "ReLU is ahead"
-        if ratio > 1
-        else "tanh is ahead"
-    )
-    return (
         f"{ahead} where both get their own best learning rate: the factor belongs to network and data, and "
-        "the lecture's 6 is one convolutional net on CIFAR-10. Deep ReLU nets need the factor 2 of He."
+        "the lecture's 6 is one convolutional net on CIFAR-10. Deep ReLU nets need the factor 2 of He.",
     )
 
 
-def _as_data(entry: Entry) -> dict[str, object]:
-    return {
-        "rates": list(entry.rates),
-        "epochs": [list(group) for group in entry.epochs],
-        "best_rate": entry.rates[entry.best],
-        "mean": entry.mean,
-    }
-
-
-def _table(entries: Mapping[str, Entry]) -> Table:
+def _table(entries: Mapping[str, ActivationRace]) -> Table:
     rows = []
     for name, entry in entries.items():
         reached = [value for value in entry.epochs[entry.best] if value is not None]
@@ -164,23 +157,31 @@ def _table(entries: Mapping[str, Entry]) -> Table:
     return Table("Epochs to 25% training error", headings, rows)
 
 
-def _deep_table(deep: Mapping[int, Mapping[str, Sequence[Sequence[float]]]]) -> Table:
-    rows = [
-        [str(depth), scheme, number(float(np.mean([own[-1] for own in errors if own])), 3)]
-        for depth, schemes in deep.items()
-        for scheme, errors in schemes.items()
-    ]
-    return Table("Deep ReLU nets at the end", ["weight layers", "initialization", "training error"], rows)
-
-
 @figures.styled
-def draw(entries: Mapping[str, Entry], deep: Mapping[int, Mapping[str, Sequence[Sequence[float]]]]) -> Figure:
-    """The race at each activation's best rate, the epochs at every rate, and the two deep nets."""
+def draw(
+    entries: Mapping[str, ActivationRace], deep: Mapping[int, Mapping[str, Sequence[Sequence[float]]]]
+) -> Figure:
+    """Draws the race at each activation's best rate, the epochs at every rate, and the two deep nets."""
     canvas, axes = figures.canvas(2, 2, height=5.6)
-    _curves(axes[0], entries)
-    _rates(axes[1], entries)
+    _draw_race(axes[0], entries)
+
+    for name, entry in entries.items():
+        reached = [[value for value in group if value is not None] for group in entry.epochs]
+        rates = [rate for rate, group in zip(entry.rates, reached, strict=True) if group]
+        means = [float(np.mean(group)) for group in reached if group]
+        axes[1].plot(rates, means, "o-", ms=4, color=_COLOURS[name])
+        if rates:
+            figures.beside(axes[1], rates[-1], means[-1], _NAMES[name], _COLOURS[name])
+    axes[1].set(xscale="log", yscale="log")
+    figures.name_axes(axes[1], "learning rate", "epochs to 25% training error", "every learning rate")
+
     for place, (depth, errors) in zip(axes[2:], deep.items(), strict=True):
-        _deep(place, depth, errors)
+        named = [
+            (_lines(place, name, [[0.9, *run] for run in own]), _NAMES[name], _COLOURS[name])
+            for name, own in errors.items()
+        ]
+        figures.ends(place, [place.get_xlim()[1]], named)
+        figures.name_axes(place, "epoch", "training error (%)", f"ReLU, {depth} layers")
     return canvas
 
 
@@ -206,7 +207,7 @@ def _lines(axes: Axes, name: str, errors: Sequence[Sequence[float]]) -> list[flo
     return mean
 
 
-def _curves(axes: Axes, entries: Mapping[str, Entry]) -> None:
+def _draw_race(axes: Axes, entries: Mapping[str, ActivationRace]) -> None:
     named = []
     for name, entry in entries.items():
         runs = [trace.run for trace in entry.traces[entry.best]]
@@ -219,27 +220,6 @@ def _curves(axes: Axes, entries: Mapping[str, Entry]) -> None:
     axes.text(axes.get_xlim()[1], 100 * ERROR + 1, "25%", ha="right", color=figures.MUTED, fontsize=8)
     figures.ends(axes, [shown], [(mean[: shown + 1], name, colour) for mean, name, colour in named])
     figures.name_axes(axes, "epoch", "training error (%)", "each at its own best learning rate")
-
-
-def _rates(axes: Axes, entries: Mapping[str, Entry]) -> None:
-    for name, entry in entries.items():
-        reached = [[value for value in group if value is not None] for group in entry.epochs]
-        rates = [rate for rate, group in zip(entry.rates, reached, strict=True) if group]
-        means = [float(np.mean(group)) for group in reached if group]
-        axes.plot(rates, means, "o-", ms=4, color=_COLOURS[name])
-        if rates:
-            figures.beside(axes, rates[-1], means[-1], _NAMES[name], _COLOURS[name])
-    axes.set(xscale="log", yscale="log")
-    figures.name_axes(axes, "learning rate", "epochs to 25% training error", "every learning rate")
-
-
-def _deep(axes: Axes, depth: int, errors: Mapping[str, Sequence[Sequence[float]]]) -> None:
-    named = [
-        (_lines(axes, name, [[0.9, *run] for run in own]), _NAMES[name], _COLOURS[name])
-        for name, own in errors.items()
-    ]
-    figures.ends(axes, [axes.get_xlim()[1]], named)
-    figures.name_axes(axes, "epoch", "training error (%)", f"ReLU, {depth} layers")
 
 
 EXPERIMENT = Experiment(

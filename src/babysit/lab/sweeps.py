@@ -1,4 +1,4 @@
-"""Many settings trained at once: the population trainer behind the lab's sweeps."""
+"""Sweeps of the lab: many settings trained at once as one population."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from torch import nn
 
 from babysit.data.batches import Batches
 from babysit.data.dataset import Dataset
-from babysit.lab.experiment import Options, Outcome
-from babysit.records import Run
+from babysit.lab.experiment import ExperimentResult, Options
+from babysit.records import EXPLOSION_LIMIT, Run
 from babysit.seeding import derive, seeded
 from babysit.training.evaluation import evaluation_of
 from babysit.training.losses import LOSSES
 from babysit.training.schedules import SCHEDULES
-from babysit.training.trainer import EXPLOSION_LIMIT, Candidate, EpochReport, Plan, Trainer
+from babysit.training.trainer import Candidate, EpochReport, Plan, Trainer
 from babysit.training.updates import UPDATES, UpdateRule
 
 
@@ -36,23 +36,23 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def single_threaded(run: Callable[[Options], Outcome]) -> Callable[[Options], Outcome]:
-    """An experiment that runs on one thread."""
+def single_threaded(run: Callable[[Options], ExperimentResult]) -> Callable[[Options], ExperimentResult]:
+    """Decorates an experiment so that it runs on one thread."""
 
     @functools.wraps(run)
-    def alone(options: Options) -> Outcome:
+    def alone(options: Options) -> ExperimentResult:
         with one_thread():
             return run(options)
 
     return alone
 
 
-class Member(NamedTuple):
+class SweepMember(NamedTuple):
     """One setting of a sweep.
 
     Attributes:
         make: builds the model; torch's global generator is seeded when it is called.
-        rates: learning rate, l2 and whatever else the update rule reads.
+        rates: learning rate, l2 and the other settings of the update rule.
         draw: members of equal draw start from equal random numbers.
     """
 
@@ -62,14 +62,14 @@ class Member(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What one member did: the cost of every step, before its update, and the summary of its run."""
+    """Run of one member: the cost of every step, before its update, and the summary."""
 
     costs: NDArray[np.float64]
     run: Run
 
 
 def trainer_of(
-    members: Sequence[Member],
+    members: Sequence[SweepMember],
     dataset: Dataset,
     *,
     seed: int,
@@ -78,16 +78,16 @@ def trainer_of(
     batch_size: int = 100,
     limit: float = EXPLOSION_LIMIT,
 ) -> Trainer:
-    """A trainer for all members of a sweep.
+    """Builds a trainer for all members of a sweep.
 
     Args:
         members: the settings; their models share an architecture.
-        dataset: what they train on.
+        dataset: the data of all members.
         seed: the experiment's seed.
-        epochs: how many.
+        epochs: the number of epochs.
         update: the update rule or its name.
-        batch_size: examples a step.
-        limit: the explosion rule's, in units of the first cost.
+        batch_size: examples per step.
+        limit: of the explosion rule, in units of the first cost.
     """
     rule = UPDATES[update] if isinstance(update, str) else update
     plan = Plan(LOSSES["softmax"], rule, SCHEDULES["constant"], epochs, limit)
@@ -100,12 +100,12 @@ def trainer_of(
 
 
 def finish(trainer: Trainer) -> list[Trace]:
-    """Trains to the end and returns what every member did, in the order given."""
+    """Trains to the end and returns every member's run, in the given order."""
     return collect(trainer, trainer.epochs())
 
 
 def collect(trainer: Trainer, reports: Iterable[EpochReport]) -> list[Trace]:
-    """What every member did, in the order given, from the reports of the trainer's epochs."""
+    """Collects every member's run, in the given order, from the reports of the trainer's epochs."""
     costs: list[list[NDArray[np.float32]]] = [[] for _ in trainer.alive]
     for report in reports:
         for member, values in report.costs.items():
@@ -116,7 +116,7 @@ def collect(trainer: Trainer, reports: Iterable[EpochReport]) -> list[Trace]:
 
 
 def ladder(low: float, high: float, count: int) -> list[float]:
-    """``count`` rates from low to high, evenly spaced in the logarithm.
+    """Returns ``count`` rates from low to high, evenly spaced in the logarithm.
 
     Example:
         >>> ladder(0.01, 1.0, 3)
@@ -126,7 +126,7 @@ def ladder(low: float, high: float, count: int) -> list[float]:
 
 
 def epochs_until(run: Run, error: float, start: float) -> float | None:
-    """Epochs that a run took to a training error, by straight lines between epochs; None if it never did.
+    """Interpolates the epochs that a run took to reach a training error; None if it never did.
 
     Args:
         run: the run.
@@ -142,7 +142,7 @@ def epochs_until(run: Run, error: float, start: float) -> float | None:
 
 
 def smoothed(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    """A running mean; the first values average what there is."""
+    """Computes a running mean; the first values average the values so far."""
     total = np.cumsum(np.insert(values, 0, 0.0))
     stop = np.arange(1, len(values) + 1)
     start = np.maximum(stop - window, 0)
@@ -150,5 +150,5 @@ def smoothed(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
 
 
 def final_cost(trace: Trace, window: int) -> float:
-    """The mean of the last costs; infinity for a run that exploded."""
+    """Averages the last costs; infinity for a run that exploded."""
     return math.inf if trace.run.explosion is not None else float(trace.costs[-window:].mean())

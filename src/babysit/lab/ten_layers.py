@@ -1,4 +1,4 @@
-"""The lecture's ten-layer harness: 1000 gaussian rows through ten layers of 500 units, and noise back."""
+"""The lecture's ten-layer experiment: 1000 gaussian rows through ten layers of 500 units, and noise back."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Case(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """What one layer showed.
+    """Measurements of one layer.
 
     Attributes:
         number: 1 to 10.
         mean, std: of its output.
-        gradient_std: of the gradient at its input, when unit noise comes in at the top.
+        gradient_std: of the gradient at its input, for unit noise at the top.
         weight_gradient_std: of the gradient of its weights, averaged over the rows.
         output: the activations, [rows, width].
     """
@@ -46,7 +46,7 @@ class Layer(NamedTuple):
 
 
 class Passage(NamedTuple):
-    """One run of the harness: the input's statistics and every layer's."""
+    """One forward and backward pass: the input's statistics and every layer's."""
 
     case: Case
     input_mean: float
@@ -59,13 +59,20 @@ def passage(case: Case, seed: int, draw: int = 0) -> Passage:
 
     Args:
         case: the scheme and nonlinearity.
-        seed: the experiment's.
-        draw: which of several independent draws.
+        seed: of the experiment.
+        draw: number of the independent draw.
     """
     with seeded(seed, "harness", draw):
         x, noise = torch.randn(2, ROWS, WIDTH, dtype=torch.float64)
     model = build(case, derive(seed, "harness", draw), x)
-    inputs, outputs = _forward(model, x)
+    inputs, outputs, h = [], [], x.requires_grad_()
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            inputs.append(h)
+        h = layer(h)
+        h.retain_grad()
+        if not isinstance(layer, nn.Linear):
+            outputs.append(h)
     torch.autograd.backward(outputs[-1], noise)
     linears = [layer for layer in model if isinstance(layer, nn.Linear)]
     layers = [
@@ -76,7 +83,7 @@ def passage(case: Case, seed: int, draw: int = 0) -> Passage:
 
 
 def build(case: Case, seed: int, x: Tensor) -> nn.Sequential:
-    """Ten linear layers, each followed by the nonlinearity; no biases unless the scheme asks for them."""
+    """Builds ten linear layers, each followed by the nonlinearity; biases only if the scheme needs them."""
     has_bias = case.scheme in ("data_dependent", "default")
     layers: list[nn.Module] = []
     for _ in range(DEPTH):
@@ -84,18 +91,6 @@ def build(case: Case, seed: int, x: Tensor) -> nn.Sequential:
     model = nn.Sequential(*layers).double()  # 1 - h^2 of a saturated unit is below what float32 resolves
     initialize(model, case.scheme, seed=seed, batch=x, **dict[str, Any](case.options))
     return model
-
-
-def _forward(model: nn.Sequential, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """What goes into every linear layer and what comes out of its nonlinearity."""
-    inputs, outputs = [x.requires_grad_()], []
-    for layer in model:
-        x = layer(x)
-        x.retain_grad()
-        if not isinstance(layer, nn.Linear):
-            outputs.append(x)
-            inputs.append(x)
-    return inputs[:-1], outputs
 
 
 def _moments(values: Tensor) -> tuple[float, float]:

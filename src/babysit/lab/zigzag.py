@@ -1,6 +1,6 @@
 """Inputs that are all positive make the weights zig-zag ('Activation Functions').
 
-One linear neuron f = w·x learns w* from noiseless examples, one example a step. Its gradient is
+One linear neuron f = w·x learns w* from noiseless examples, one example per step. Its gradient is
 (f - target) x: if every component of x is positive, every component of the gradient has the same sign.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babysit.lab import figures
-from babysit.lab.experiment import Experiment, Options, Outcome, Table, number
+from babysit.lab.experiment import Experiment, ExperimentResult, Options, Table, number
 from babysit.seeding import numpy_generator
 
 if TYPE_CHECKING:
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-TARGET = (1.0, -1.0)  # seen from the origin, it lies in a quadrant that positive inputs forbid
+TARGET = (1.0, -1.0)  # from the origin it is in a quadrant that positive inputs forbid
 NEAR = 0.05  # of the first distance: the target counts as reached
 _RATES = tuple(float(rate) for rate in np.round(np.geomspace(0.1, 12, 25), 3))
 _SHADE = "#F1EEE2"
 _SIGN_CASES = ((2, 1), (5, 1), (2, 10), (2, 100))  # dimensions, examples a step
 
 
-class Race(NamedTuple):
-    """What one kind of input did at every learning rate: mean steps to the target, infinite if it failed."""
+class StepRace(NamedTuple):
+    """Mean steps to the target at every learning rate, for one kind of input; infinite if not reached."""
 
     rates: Sequence[float]
     steps: Array
@@ -42,7 +42,7 @@ class Race(NamedTuple):
 
 
 class Signs(NamedTuple):
-    """How often all components of a gradient had one sign."""
+    """Share of gradients whose components all have one sign."""
 
     kind: str
     dimensions: int
@@ -51,20 +51,20 @@ class Signs(NamedTuple):
 
     @property
     def theory(self) -> float | None:
-        """1 for one positive example, 2^(1 - D) for centred inputs; None where no formula is at hand."""
+        """1 for one positive example, 2^(1 - D) for centred inputs; None without a formula."""
         if self.kind == "centred":
             return 2.0 ** (1 - self.dimensions)
         return 1.0 if self.batch == 1 else None
 
 
 def inputs(kind: str, count: int, generator: np.random.Generator) -> Array:
-    """Examples [count, 2]: uniform in the unit square, or the same with their mean taken away."""
+    """Draws examples [count, 2]: uniform in the unit square, or the same minus their mean."""
     x = generator.random((count, 2))
     return x if kind == "positive" else x - 0.5
 
 
 def path(x: Array, rate: float) -> Array:
-    """The weights after every step of gradient descent on one example at a time, [steps + 1, 2]."""
+    """Computes the weights after every step of gradient descent on one example at a time, [steps + 1, 2]."""
     weights = np.zeros(2)
     visited = [weights]
     for example in x:
@@ -75,14 +75,18 @@ def path(x: Array, rate: float) -> Array:
 
 
 def typical_path(kind: str, rate: float, options: Options) -> Array:
-    """Of 51 paths to the target the one of median length, up to where it arrives."""
+    """Returns, of 51 paths to the target, the one of median length, up to its arrival."""
     generator = numpy_generator(options.seed, "path", kind)
-    found = [_until_near(path(inputs(kind, 400, generator), rate)) for _ in range(51)]
+    found = []
+    for _ in range(51):
+        visited = path(inputs(kind, 400, generator), rate)
+        near = np.linalg.norm(visited - TARGET, axis=1) <= NEAR * np.linalg.norm(TARGET)
+        found.append(visited[: int(np.argmax(near)) + 1] if near.any() else visited)
     return sorted(found, key=len)[len(found) // 2]
 
 
-def race(kind: str, options: Options) -> Race:
-    """Steps to the target for every learning rate, averaged over many orders of examples."""
+def race(kind: str, options: Options) -> StepRace:
+    """Counts the steps to the target at every learning rate, averaged over many orders of examples."""
     runs, limit = options.pick(200, 40), options.pick(400, 300)
     x = inputs(kind, runs * limit, numpy_generator(options.seed, "zigzag", kind)).reshape(limit, runs, 2)
     rates = np.array(_RATES)[:, None]
@@ -93,11 +97,11 @@ def race(kind: str, options: Options) -> Race:
             gap = gap - (rates * (gap * examples).sum(2))[..., None] * examples
             near = np.linalg.norm(gap, axis=2) <= NEAR * np.linalg.norm(TARGET)
             steps = np.where(near & np.isinf(steps), step, steps)
-    return Race(_RATES, steps.mean(1))
+    return StepRace(_RATES, steps.mean(1))
 
 
 def same_sign_share(kind: str, dimensions: int, batch: int, options: Options) -> float:
-    """How often all components of a mini-batch's gradient have one sign."""
+    """Estimates the probability that all components of a mini-batch's gradient have one sign."""
     trials = options.pick(4000, 1000)
     generator = numpy_generator(options.seed, "signs", kind, dimensions, batch)
     x = generator.random((trials, batch, dimensions)) - (0.0 if kind == "positive" else 0.5)
@@ -106,7 +110,7 @@ def same_sign_share(kind: str, dimensions: int, batch: int, options: Options) ->
     return float(np.mean((gradient > 0).all(1) | (gradient < 0).all(1)))
 
 
-def run(options: Options) -> Outcome:
+def run(options: Options) -> ExperimentResult:
     """Races both kinds of input and counts the signs."""
     races = {kind: race(kind, options) for kind in ("positive", "centred")}
     signs = [
@@ -117,18 +121,34 @@ def run(options: Options) -> Outcome:
     paths = {kind: typical_path(kind, found.rates[found.best], options) for kind, found in races.items()}
     data = {
         "signs": [entry._asdict() for entry in signs],
-        "races": {kind: _as_data(found) for kind, found in races.items()},
+        "races": {
+            kind: {
+                "rates": list(found.rates),
+                "mean_steps": [float(value) if np.isfinite(value) else None for value in found.steps],
+                "best_rate": found.rates[found.best],
+            }
+            for kind, found in races.items()
+        },
         "paths": {kind: found.round(6).tolist() for kind, found in paths.items()},
     }
     ratio = float(races["positive"].steps.min() / races["centred"].steps.min())
-    return Outcome(
+    return ExperimentResult(
         data | {"steps_ratio": ratio},
         [
             f"{kind} inputs: {found.steps.min():.1f} steps to the target at their best learning rate "
             f"{found.rates[found.best]:g}"
             for kind, found in races.items()
         ],
-        [_sign_table(signs)],
+        [
+            Table(
+                "How often all components of the gradient have one sign",
+                ["inputs", "dimensions", "examples a step", "measured", "theory"],
+                [
+                    [own.kind, str(own.dimensions), str(own.batch), number(own.share), number(own.theory)]
+                    for own in signs
+                ],
+            )
+        ],
         {"zigzag": lambda: draw(races, paths)},
         "With positive inputs every single example pushes all weights the same way, and the best learning "
         f"rate needs {ratio:.1f} times the steps. A mini-batch already mixes the signs, so the lecture's "
@@ -136,38 +156,25 @@ def run(options: Options) -> Outcome:
     )
 
 
-def _as_data(found: Race) -> dict[str, object]:
-    steps = [float(value) if np.isfinite(value) else None for value in found.steps]
-    return {"rates": list(found.rates), "mean_steps": steps, "best_rate": found.rates[found.best]}
-
-
-def _until_near(visited: Array) -> Array:
-    near = np.linalg.norm(visited - TARGET, axis=1) <= NEAR * np.linalg.norm(TARGET)
-    return visited[: int(np.argmax(near)) + 1] if near.any() else visited
-
-
-def _sign_table(signs: Sequence[Signs]) -> Table:
-    return Table(
-        "How often all components of the gradient have one sign",
-        ["inputs", "dimensions", "examples a step", "measured", "theory"],
-        [
-            [found.kind, str(found.dimensions), str(found.batch), number(found.share), number(found.theory)]
-            for found in signs
-        ],
-    )
-
-
 @figures.styled
-def draw(races: dict[str, Race], paths: dict[str, Array]) -> Figure:
-    """The w-plane with positive and with centred inputs, and steps against learning rate."""
+def draw(races: dict[str, StepRace], paths: dict[str, Array]) -> Figure:
+    """Draws the w-plane with positive and with centred inputs, and steps against learning rate."""
     canvas, axes = figures.canvas(1, 3, height=2.9, width_ratios=[1, 1, 1])
     for place, (kind, visited) in zip(axes, paths.items(), strict=False):
-        _plane(place, visited, kind)
-    _steps(axes[2], races)
+        _draw_plane(place, visited, kind)
+
+    axes[2].set_box_aspect(1)
+    for (kind, found), colour in zip(races.items(), (figures.VERMILLION, figures.BLUE), strict=True):
+        fine = np.isfinite(found.steps)
+        rates, steps = np.array(found.rates)[fine], found.steps[fine]
+        axes[2].plot(rates, steps, "o-", ms=3, color=colour)
+        figures.beside(axes[2], rates[-1], steps[-1], kind, colour, xytext=(0, 9), ha="center")
+    axes[2].set(xscale="log", yscale="log", xlim=(0.08, 20), ylim=(5, 600))
+    figures.name_axes(axes[2], "learning rate", "mean steps to the target", "mean of many orders")
     return canvas
 
 
-def _plane(axes: Axes, visited: Array, kind: str) -> None:
+def _draw_plane(axes: Axes, visited: Array, kind: str) -> None:
     from matplotlib.patches import Rectangle
 
     axes.set(xlim=(-0.75, 1.6), ylim=(-1.75, 0.6), aspect="equal")
@@ -183,17 +190,6 @@ def _plane(axes: Axes, visited: Array, kind: str) -> None:
     figures.beside(axes, 0, 0, "start", figures.INK, xytext=(-4, 8), ha="right")
     name_of = {"positive": "inputs all positive", "centred": "inputs zero-centred"}[kind]
     figures.name_axes(axes, "weight w₁", "weight w₂", f"{name_of}: {len(visited) - 1} steps")
-
-
-def _steps(axes: Axes, races: dict[str, Race]) -> None:
-    axes.set_box_aspect(1)
-    for (kind, found), colour in zip(races.items(), (figures.VERMILLION, figures.BLUE), strict=True):
-        fine = np.isfinite(found.steps)
-        rates = np.array(found.rates)[fine]
-        axes.plot(rates, found.steps[fine], "o-", ms=3, color=colour)
-        figures.beside(axes, rates[-1], found.steps[fine][-1], kind, colour, xytext=(0, 9), ha="center")
-    axes.set(xscale="log", yscale="log", xlim=(0.08, 20), ylim=(5, 600))
-    figures.name_axes(axes, "learning rate", "mean steps to the target", "mean of many orders")
 
 
 EXPERIMENT = Experiment(
