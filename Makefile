@@ -4,14 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-fast lint format bench docs clean
+.PHONY: help demo test test-all lint format bench docs clean
 
 help:
-	@echo "make demo    the whole method on handwritten digits (10 to 15 s after the install)"
-	@echo "make test    lint, types, layers and all tests; BABYSIT_DATA=DIR adds those on real images"
-	@echo "make lint    ruff, mypy, import-linter"
-	@echo "make bench   speed beside a hand-written loop and other tools (needs BABYSIT_DATA)"
-	@echo "make docs    measures docs/lecture.md anew (needs BABYSIT_DATA)"
+	@echo "make demo      the whole method on handwritten digits (10 to 15 s after the install)"
+	@echo "make test      lint, types, layers, and every test that needs no server, browser, cluster or minute"
+	@echo "make test-all  make test, then the other tests; BABYSIT_DATA=DIR adds those on real images"
+	@echo "make lint      ruff, mypy, import-linter"
+	@echo "make bench     speed beside a hand-written loop and other tools (needs BABYSIT_DATA)"
+	@echo "make docs      measures docs/lecture.md anew (needs BABYSIT_DATA)"
 
 # torch comes first and pinned: asked for by a range, some registries answer with gigabytes of CUDA.
 $(STAMP): pyproject.toml constraints.txt
@@ -30,11 +31,14 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+HEAVY := slow or cifar or browser or postgres or ray or fuzz
 
-test-fast: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not cifar"
+test: lint
+	$(PYTEST) -m "not ($(HEAVY))"
+
+test-all: test
+	$(PYTEST) -m "$(HEAVY)"
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix

@@ -181,8 +181,8 @@ def _be_patient() -> None:
 
 def _machine() -> dict[str, Any]:
     names = ("cpu", "cores", "load", "python", "babysit")
-    told = {name: value for name, value in machine().items() if name in names}
-    return {**told, "browser": chromium(), "playwright": version("playwright")}
+    shown = {name: value for name, value in machine().items() if name in names}
+    return {**shown, "browser": chromium(), "playwright": version("playwright")}
 
 
 def page(found: dict[str, Any]) -> str:
@@ -194,9 +194,9 @@ def page(found: dict[str, Any]) -> str:
     lines += ["", *(f"- {board}: {words}" for board, words in waited.items())]
     for row in found["rows"]:
         if "queries" in row:
-            lines += ["", _told_queries(row["queries"])]
+            lines += ["", _queries_line(row["queries"])]
     if "spike" in found:
-        lines += ["", _told_spike(found["spike"])]
+        lines += ["", _spike_line(found["spike"])]
     if found["skipped"]:
         lines += ["", "Left out:", ""]
         lines += [f"- {one['board']}, {one['runs']} runs: {one['reason']}" for one in found["skipped"]]
@@ -231,19 +231,19 @@ def _range(ends: list[float]) -> str:
     return f"{ends[0]:.0f} to {ends[1]:.0f}"
 
 
-def _told_queries(told: Row) -> str:
-    table, news = told["table_ms"], told["changes_ms"]
+def _queries_line(row: Row) -> str:
+    table, news = row["table_ms"], row["changes_ms"]
     return (
-        f"Store: the table of {told['table_rows']:,} runs {table['processor']:.2f} ms "
-        f"({table['clock']:.2f} by the clock), the {told['changed_rows']:,} that changed last "
+        f"Store: the table of {row['table_rows']:,} runs {table['processor']:.2f} ms "
+        f"({table['clock']:.2f} by the clock), the {row['changed_rows']:,} that changed last "
         f"{news['processor']:.2f} ms ({news['clock']:.2f})."
     )
 
 
-def _told_spike(told: Row) -> str:
-    server, plot = told["server"], told["page"]
+def _spike_line(row: Row) -> str:
+    server, plot = row["server"], row["page"]
     return (
-        f"A run of {told['points']:,} points, a spike of one: in {server['with_spike']} of {server['zooms']} "
+        f"A run of {row['points']:,} points, a spike of one: in {server['with_spike']} of {server['zooms']} "
         f"zooms of the server's series (slowest {server['slowest_ms']:.0f} ms), "
         f"in {plot['with_spike']} of {plot['zooms']} in the page (slowest {plot['slowest_ms']:.0f} ms)."
     )

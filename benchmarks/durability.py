@@ -1,28 +1,27 @@
-"""kill -9 at random moments, again and again: is anything finished lost or done twice, or unreadable?
+"""Durability: kill -9 at random moments; nothing finished may be lost, repeated or unreadable.
 
     python -m benchmarks.durability [--kills 200] [--kinds search,write] [--seed 0] [--store URL] [--json]
 
 Six kinds of processes are killed in turn:
 
-- search: a search that goes on with --resume;
-- crew: the same with two worker processes, one of which is killed; the search must end with the reason;
-- train: a training that goes on from its checkpoint (one an epoch here, so that many kills hit one);
-- write: a bare writer that says after every commit what it has finished;
-- read: a reader beside a writer that lives;
-- dashboard: `babysit dashboard`, beside a writer that lives, while a client asks for pages and news and posts
-  requests to a running trial (benchmarks/killing/dashboards.py).
+- search: a search that resumes with --resume;
+- workers: the same with two worker processes, one of which is killed; the search must end with the reason;
+- train: a training that resumes from its checkpoint (one an epoch here, so that many kills hit one);
+- write: a plain writer that reports after every commit what it has finished;
+- read: a reader beside a writer that is not killed;
+- dashboard: `babysit dashboard`, beside a writer that is not killed, while a client reads pages and news and
+  posts requests to a running trial (benchmarks/killing/dashboards.py).
 
 A kill comes at a moment drawn evenly over the time that an undisturbed process takes. After each:
 
 - the store opens, and ``babysit store verify`` finds nothing;
-- every trial that had finished is there, its run and its version the same: neither lost nor trained again;
-- every checkpoint and every saved model that has its name loads;
+- every trial that had finished is there with the same run and version: neither lost nor trained again;
+- every checkpoint and every saved model with its final name loads;
 - every request that a killed dashboard had acknowledged is in the store once, any other once or not at all,
   and a new dashboard answers at once and shows them.
 
-A round ends when a process comes to its end unkilled: then all trials are there, in the states of a run that
-nothing disturbed, and a new round begins. How far it has come is told on stderr. Exit code 1 if a single
-promise was broken.
+A round ends when a process ends without a kill: then all trials are there, in the states of an undisturbed
+run, and a new round starts. Progress is printed on stderr. Exit code 1 if a single promise was broken.
 """
 
 from __future__ import annotations
@@ -45,11 +44,11 @@ from benchmarks.killing.looking import Counts, Tell
 from benchmarks.killing.processes import strike_worker
 from benchmarks.killing.rounds import Killing, killed_readers
 
-KINDS = ("search", "crew", "train", "write", "read", "dashboard")
+KINDS = ("search", "workers", "train", "write", "read", "dashboard")
 
 
 def measure(kills: int, seed: int = 0, store: str = "", kinds: tuple[str, ...] = KINDS) -> dict[str, Counts]:
-    """Kills so many processes in all, equally many of each kind."""
+    """Kills this number of processes in total, equally many of each kind."""
     torch.set_num_threads(1)
     working.prepare()
     found = {}
@@ -69,12 +68,12 @@ def _killed(kind: str, root: Path, store: str, chance: random.Random, kills: int
         return killed_readers(root, store, chance, kills, tell)
     if kind == "dashboard":
         return killed_dashboards(root, store, chance, kills, tell)
-    make = partial(Killing, kill=strike_worker) if kind == "crew" else Killing
+    make = partial(Killing, kill=strike_worker) if kind == "workers" else Killing
     return make(getattr(working, kind), root, store, chance, tell).run(kills)
 
 
 class Progress:
-    """Says on stderr, every few seconds, how many kills there were.
+    """Progress on stderr: the number of kills, every few seconds.
 
     Args:
         kind: what is killed.
@@ -88,20 +87,22 @@ class Progress:
         self._next = self._started + self.EVERY
 
     def __call__(self, counts: Counts) -> None:
-        """Tells, if it is time."""
+        """Prints the progress if the interval is over."""
         if time.monotonic() >= self._next:
             self.last(counts)
 
     def last(self, counts: Counts) -> None:
-        """Tells in any case."""
+        """Prints the progress in any case."""
         self._next = time.monotonic() + self.EVERY
         seconds = time.monotonic() - self._started
-        told = f"{self._kind}: {counts.kills} of {self._kills} kills, {len(counts.broken)} broken promises"
-        print(f"{told}, {seconds:.0f} s", file=sys.stderr, flush=True)
+        progress = (
+            f"{self._kind}: {counts.kills} of {self._kills} kills, {len(counts.broken)} broken promises"
+        )
+        print(f"{progress}, {seconds:.0f} s", file=sys.stderr, flush=True)
 
 
 def table(found: dict[str, Counts]) -> str:
-    """The counts, and what was broken, as text."""
+    """Formats the counts and the broken promises as text."""
     heads = ("killed", "kills", "rounds", "finished trials", "files", "broken", "seconds")
     lines = ["{:10}{:>6}{:>8}{:>17}{:>7}{:>8}{:>9}".format(*heads)]
     for kind, one in found.items():
@@ -111,7 +112,7 @@ def table(found: dict[str, Counts]) -> str:
     for kind, one in found.items():
         if one.more:
             lines.append(f"{kind}: " + ", ".join(f"{name} {value:g}" for name, value in one.more.items()))
-        lines += [f"  {told}" for told in one.broken[:5]]
+        lines += [f"  {promise}" for promise in one.broken[:5]]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Is the right cause named first, and silence kept where all is well? Ours and the peers.
+"""Detection of faults: the right cause first, and no finding for a healthy program; babysit and peers.
 
     python -m benchmarks.faults [--json] [--peers] [--only WORD] [--set zoo|field|issues] [--steps N]
     python -m benchmarks.faults --calibrate
@@ -6,11 +6,11 @@
 Three sets: the fault zoo of tests/faults; the field, which rebuilds programs from forums and repositories;
 and the issues, which rebuild later finds, most from GitHub's issues. Each is in parts, of which some were
 used to choose thresholds and repair ("tuned", "A", "issues A") and some were not ("held out", "later", "B",
-"issues B"). `babysit.check` looks before training, `babysit.watch` at a loop; "babysit" is
-what a user is told who asks the check first and, where it is silent, the watch. With --peers, torchtest2,
-torchmortem and torch-audit (pip install them) are asked too; what their findings mean is written down in
-benchmarks/peers/fault_finders.py. --calibrate counts how often each detector's problem was the right one
-where it named a cause, and writes the table of confidences that the reasoner uses.
+"issues B"). `babysit.check` runs before training, `babysit.watch` on a loop; "babysit" is the check's report
+and, if that is empty, the watch's. With --peers, torchtest2, torchmortem and torch-audit (pip install them)
+are run too; benchmarks/peers/fault_finders.py maps their findings to problems. --calibrate counts how often
+each detector's problem was the right one when it named a cause, and writes the table of confidences that the
+reasoner uses.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 
 import torch
 from tests.faults import FAULTY, FIELD, HEALTHY, ISSUES
-from tests.faults.field import Job, Program
+from tests.faults.rebuilt_programs import Job, Program
 from tests.faults.zoo import Case
 from tests.readings.logs.curves import HEALTHY as HEALTHY_CURVES
 from tests.readings.logs.curves import SICK as SICK_CURVES
@@ -39,7 +39,7 @@ from babysit.checks.detectors import DETECTORS as CHECKS
 from babysit.checks.measured import measure as measured
 from babysit.checks.program import copied
 from babysit.diagnosis import confidence
-from babysit.diagnosis.asking import look
+from babysit.diagnosis.detection import run_each
 from babysit.diagnosis.reasoning import diagnose
 from babysit.readings.context import Context, Readings
 from babysit.readings.detectors import DETECTORS as READINGS
@@ -57,15 +57,15 @@ SEEDS = range(3)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one tool said of one program.
+    """Report of one tool on one program.
 
     Attributes:
-        tool: who.
-        name: of the program.
+        tool: the name of the tool.
+        name: the name of the program.
         part: "tuned", "held out", "later", "A", "B", "issues A" or "issues B".
         faulty: whether anything is wrong with it.
         expected: the right answers that this tool has a name for.
-        said: the causes (of a peer: the kinds of findings), first the likeliest.
+        said: the causes (of a peer: the kinds of findings), most likely first.
         place: of the right one, from 1; 0 when it is missing.
         worst: the worst severity of the findings, or nothing.
         seconds: the tool's time, with the loop where it needs one.
@@ -250,7 +250,7 @@ def summary(outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 def measure(
-    only: str = "", chosen: str = "", *, peers: bool = False, steps: int = 200, told: Any = None
+    only: str = "", chosen: str = "", *, peers: bool = False, steps: int = 200, progress: Any = None
 ) -> dict[str, Any]:
     """All figures: each part of the sets and each tool, and every program's outcomes."""
     torch.set_num_threads(1)
@@ -259,8 +259,8 @@ def measure(
     for part, program in programs(only, chosen):
         found = examine(part, program, steps, present)
         outcomes += found
-        if told is not None:
-            told(found)
+        if progress is not None:
+            progress(found)
     parts = list(dict.fromkeys(o.part for o in outcomes))
     tables = {
         part: {
@@ -287,7 +287,7 @@ class Calibration:
     first: dict[str, dict[str, str]]
 
 
-def calibrate(steps: int = 200, told: Any = None) -> Calibration:
+def calibrate(steps: int = 200, progress: Any = None) -> Calibration:
     """Counts for each detector how often it named a cause, and how often that was the right one.
 
     Over all programs of all sets at both doors, and over the made curves of the readings' tests. A detector
@@ -295,14 +295,14 @@ def calibrate(steps: int = 200, told: Any = None) -> Calibration:
 
     Args:
         steps: of each loop.
-        told: called with the name of each program.
+        progress: called with the name of each program.
     """
     torch.set_num_threads(1)
     found = Calibration({}, {})
     for _, program in programs():
         first = found.first.setdefault(program.name, {})
-        if told is not None:
-            told(program.name)
+        if progress is not None:
+            progress(program.name)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if program.checkable:
@@ -330,7 +330,7 @@ def _count(
     counts: dict[str, list[int]], detectors: Any, subject: Any, unit: str, right: Collection[str]
 ) -> str:
     """Adds one subject's causes to the counts; returns the first of them."""
-    asked = [(detector.key, answer.finding) for detector, answer in look(detectors, subject, unit)]
+    asked = [(detector.key, answer.finding) for detector, answer in run_each(detectors, subject, unit)]
     found = [(key, finding) for key, finding in asked if finding is not None]
     causes = diagnose(finding for _, finding in found).serious
     for cause in causes:
@@ -349,7 +349,7 @@ def write_counts(counts: dict[str, list[int]]) -> None:
     Path(confidence.__file__).with_name(confidence.TABLE).write_text(f"{{\n{lines}\n}}\n")
 
 
-def told(found: list[Outcome]) -> None:
+def print_progress(found: list[Outcome]) -> None:
     """One program, as it is done: what is wrong about each tool's answer."""
     for o in found:
         if o.faulty and not o.expected:
@@ -375,8 +375,10 @@ def main() -> None:
         write_counts(counts)
         print(json.dumps(counts))
         return
-    tell = None if arguments.json else told
-    found = measure(arguments.only, arguments.set, peers=arguments.peers, steps=arguments.steps, told=tell)
+    progress = None if arguments.json else print_progress
+    found = measure(
+        arguments.only, arguments.set, peers=arguments.peers, steps=arguments.steps, progress=progress
+    )
     if arguments.json:
         print(json.dumps(found, indent=2))
         return

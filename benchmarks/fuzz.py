@@ -1,11 +1,11 @@
-"""Does any input crash, hang or fill memory? Every surface that takes input from outside, with random inputs.
+"""Fuzzing of every surface that takes input from outside: no input may crash, hang or fill memory.
 
     python -m benchmarks.fuzz [--seconds 600] [--only WORD] [--seed N] [--json]
 
 The properties are those of tests/fuzz, which try a few inputs of each surface in the test run; here each gets
 its share of the time, with other inputs every time. An input is accepted, refused with babysit's own error
 (which says what, where and a fix), or a finding: another exception, an exit, a hang, much memory, a changed
-store. Exit code 1 if there is a finding; each is told with the smallest input that was found for it.
+store. Exit code 1 if there is a finding; each is printed with the smallest input found for it.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Tally:
 
     def note(self, problem: str, case: str) -> None:
         """Keeps a finding; those that differ only in their numbers are one."""
-        told = re.sub(r"\d+|0x\w+|'[^']*'", "#", problem.splitlines()[0])[:200]
-        if told not in self.findings:
+        kind = re.sub(r"\d+|0x\w+|'[^']*'", "#", problem.splitlines()[0])[:200]
+        if kind not in self.findings:
             print(f"FINDING in {self.surface}: {problem}\n    {case[:2000]}", file=sys.stderr, flush=True)
-        self.findings[told] = min(self.findings.get(told, case), case, key=len)
+        self.findings[kind] = min(self.findings.get(kind, case), case, key=len)
 
 
 class _Short:

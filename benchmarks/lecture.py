@@ -30,8 +30,8 @@ from babysit.records import Run, Value
 from babysit.session.jobs.job import Job
 from babysit.session.jobs.recorder import context_of
 from babysit.session.jobs.search import Searched, run_search
-from babysit.session.jobs.search_ask import Ask
 from babysit.tuning.engines.local import default_workers
+from babysit.tuning.settings import SearchSettings
 from babysit.verdicts import CheckResult, Finding
 
 
@@ -97,8 +97,10 @@ AMONG_THE_BEST: tuple[dict[str, Value], ...] = (
 
 def search(folder: Path, coarse: int = 100, fine: int = 24) -> Searched:
     """The lecture's two stages with its own boxes, the fine one for ten epochs; the best five for twenty."""
-    ask = Ask(f"coarse:{coarse}x5,fine:{fine}x10,final:5x20", {"fine": FINE}, default_workers())
-    return run_search(Job("cifar10", seed=0, folder=folder), cifar(), ask)
+    settings = SearchSettings(
+        stages=f"coarse:{coarse}x5,fine:{fine}x10,final:5x20", boxes={"fine": FINE}, workers=default_workers()
+    )
+    return run_search(Job("cifar10", seed=0, folder=folder), cifar(), settings)
 
 
 def search_among_the_best(folder: Path) -> Searched:
@@ -106,7 +108,9 @@ def search_among_the_best(folder: Path) -> Searched:
     prepared = cifar()
     prepared = replace(prepared, recipe=replace(prepared.recipe, enqueue=AMONG_THE_BEST))
     return run_search(
-        Job("cifar10", seed=0, folder=folder), prepared, Ask("fine:3x10,final:3x20", {"fine": FINE})
+        Job("cifar10", seed=0, folder=folder),
+        prepared,
+        SearchSettings(stages="fine:3x10,final:3x20", boxes={"fine": FINE}),
     )
 
 

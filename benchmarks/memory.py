@@ -1,16 +1,15 @@
-"""Whether a trainer's memory stays flat: a real training, a search, a watched loop, a million steps each.
+"""Memory over a million steps of a real training, a search and a watched loop: it must stay flat.
 
     python -m benchmarks.memory [--of train search watch] [--steps 1000000] [--json]
 
 - train: `babysit train` of benchmarks/recipes/tiny.py (8-8-2, 16 examples a step, 1000 steps an epoch), with
   its observer, its store and its checkpoints;
-- search: a search of four trials of so many steps, trained together in one process;
-- watch: a loop of one's own in a `babysit.watch` with a store.
+- search: a search of four trials of this many steps, trained together in one process;
+- watch: a plain training loop in a `babysit.watch` with a store.
 
-Each runs in a process of its own, forked from one that has everything imported. From outside, its resident
-memory is read five times a second, and from its store how many steps it has done. Told is the largest of each
-stretch between two marks: 1%, 10%, 50% and 100% of the steps. What a run must remember of every step is the
-rest: its cost is four bytes.
+Each runs in its own process, forked from one that has everything imported. From outside, its resident memory
+is read five times a second, and the number of its steps from its store. The result is the maximum between two
+marks: 1%, 10%, 50% and 100% of the steps. A run keeps four bytes per step, its cost.
 """
 
 from __future__ import annotations
@@ -32,16 +31,16 @@ import babysit
 from babysit.errors import StoreError
 from babysit.session.jobs.job import Job, open_job
 from babysit.session.jobs.search import run_search
-from babysit.session.jobs.search_ask import Ask
 from babysit.session.jobs.train import train
 from babysit.store import queries
 from babysit.store.reader import Reader
+from babysit.tuning.settings import SearchSettings
 from benchmarks.loading.looking import resident
 
 RECIPE = str(Path(__file__).parent / "recipes" / "tiny.py")
 STEPS_OF_AN_EPOCH = 1000
 MARKS = (0.01, 0.1, 0.5, 1.0)
-"""Shares of the steps at which memory is told."""
+"""Fractions of the steps between which memory is measured."""
 
 
 def trained(store: str, folder: Path, steps: int) -> None:
@@ -53,7 +52,9 @@ def trained(store: str, folder: Path, steps: int) -> None:
 def searched(store: str, folder: Path, steps: int) -> None:
     """Four trials at once."""
     job = _job(store, folder, steps)
-    run_search(job, open_job(job), Ask(f"coarse:4x{steps // STEPS_OF_AN_EPOCH}", population=4))
+    run_search(
+        job, open_job(job), SearchSettings(stages=f"coarse:4x{steps // STEPS_OF_AN_EPOCH}", population=4)
+    )
 
 
 def _job(store: str, folder: Path, steps: int) -> Job:
@@ -154,8 +155,8 @@ def main() -> None:
         print(json.dumps(found, indent=2))
         return
     for one in found:
-        told = ", ".join(f"{mib:.1f} MiB to step {mark}" for mark, mib in one["largest_mib"].items())
-        print(f"{one['kind']}: {told}; {one['seconds']:.0f} s, the store {one['store_mib']:.1f} MiB")
+        maxima = ", ".join(f"{mib:.1f} MiB to step {mark}" for mark, mib in one["largest_mib"].items())
+        print(f"{one['kind']}: {maxima}; {one['seconds']:.0f} s, the store {one['store_mib']:.1f} MiB")
 
 
 if __name__ == "__main__":

@@ -24,15 +24,15 @@ from babysit.recipe.loading import apply_settings, load_recipe
 from babysit.recipe.space import Space
 from babysit.session.jobs.job import Job
 from babysit.session.jobs.search import run_search
-from babysit.session.jobs.search_ask import Ask
 from babysit.tuning.engines.events import EpochDone
-from babysit.tuning.engines.populations import Crew
+from babysit.tuning.engines.populations import TrialPopulation
+from babysit.tuning.settings import SearchSettings
 from babysit.tuning.stages import draw_trials
 
 CASES = (("cifar10", ()), ("digits", ()))
 
 
-def crew(prepared: Prepared, members: int, epochs: int, *, observe: bool) -> Crew:
+def population(prepared: Prepared, members: int, epochs: int, *, observe: bool) -> TrialPopulation:
     space: Space = prepared.recipe.full_space()
     # Trials of one shape, and gentle ones: an explosion would end both early, but not at one cost.
     trials = [
@@ -41,14 +41,14 @@ def crew(prepared: Prepared, members: int, epochs: int, *, observe: bool) -> Cre
         for number, trial in enumerate([first] * members)
     ]
     candidates = [prepared.candidate(trial.hyperparameters, ("trial", *trial.key)) for trial in trials]
-    return Crew(prepared, trials, candidates, epochs, observe=observe)
+    return TrialPopulation(prepared, trials, candidates, epochs, observe=observe)
 
 
 def overhead(recipe: str, settings: tuple[str, ...], members: int, epochs: int) -> dict[str, object]:
     """Processor seconds of both, epoch after epoch in turn; what the events weigh on their way."""
     prepared = prepare(apply_settings(load_recipe(recipe), settings), seed=0)
-    plain = crew(prepared, members, epochs, observe=False)
-    observed = crew(prepared, members, epochs, observe=True)
+    plain = population(prepared, members, epochs, observe=False)
+    observed = population(prepared, members, epochs, observe=True)
     seconds: dict[bool, list[float]] = {False: [], True: []}
     weights = {False: 0, True: 0}
     costs: dict[bool, list[np.ndarray]] = {False: [], True: []}
@@ -82,7 +82,9 @@ def store_size(recipe: str, stages: str) -> dict[str, object]:
         with tempfile.TemporaryDirectory() as folder:
             prepared = prepare(load_recipe(recipe), seed=0)
             started = time.process_time()
-            run_search(Job(recipe, folder=Path(folder)), prepared, Ask(stages, observe=observe))
+            run_search(
+                Job(recipe, folder=Path(folder)), prepared, SearchSettings(stages=stages, observe=observe)
+            )
             name = "observed" if observe else "plain"
             found[f"{name}_seconds"] = time.process_time() - started
             found[f"{name}_bytes"] = (Path(folder) / "babysit.sqlite").stat().st_size

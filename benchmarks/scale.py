@@ -1,4 +1,4 @@
-"""A search on several workers and machines: what is measured here, and what follows from it.
+"""Search on several workers and machines: measurements on this machine, and a simulation from them.
 
     python -m benchmarks.scale [--json] [--trials N] [--epochs E] [--no-tune]
 
@@ -34,10 +34,11 @@ from babysit.recipe.loading import load_recipe
 from babysit.records import Trial
 from babysit.session.jobs.recorder import DiagnosingRecorder
 from babysit.store.writer import Writer
-from babysit.tuning.engines.early_stop import NEVER, Ending, Judge, nobody
+from babysit.tuning.engines.early_stop import NEVER, EarlyStop, Prune, prune_none
 from babysit.tuning.engines.events import Event, TrialDone
-from babysit.tuning.engines.local import Engine, InProcess, Processes, Source
-from babysit.tuning.search import Request, search
+from babysit.tuning.engines.local import Engine, InProcess, Processes
+from babysit.tuning.search import StagedSearch
+from babysit.tuning.settings import SearchSettings
 from babysit.tuning.stages import Budget, draw_trials
 from benchmarks import search as searches
 
@@ -80,7 +81,7 @@ def engines(trials: int, epochs: int) -> Iterator[Row]:
 
 def _engine(name: str, prepared: Prepared, workers: int) -> Engine:
     if name == "local":
-        return Processes(prepared, Source(RECIPE, (), searches.SEED), workers, GROUP)
+        return Processes(prepared, RECIPE, (), workers, GROUP)
     from babysit.tuning.engines.ray import Cluster
 
     return Cluster(prepared, workers, GROUP)
@@ -102,32 +103,32 @@ def _timed(engine: Engine, trials: Sequence[Trial], epochs: int) -> Row:
 
 
 class Replayed:
-    """An engine that trained before and only tells of it.
+    """Engine that repeats the events of a former training.
 
     Args:
-        told: the events of one trial after the other, by its number.
+        events: the events of each trial, by its number.
     """
 
-    def __init__(self, told: dict[int, list[Event]]) -> None:
-        self._told = told
+    def __init__(self, events: dict[int, list[Event]]) -> None:
+        self._events = events
 
     def train(
-        self, trials: Sequence[Trial], epochs: int, ending: Ending = NEVER, judge: Judge = nobody
+        self, trials: Sequence[Trial], epochs: int, early_stop: EarlyStop = NEVER, prune: Prune = prune_none
     ) -> Iterator[Event]:
-        """Repeats what was told of each trial."""
+        """Repeats the events of each trial."""
         for trial in trials:
-            yield from self._told[trial.number]
+            yield from self._events[trial.number]
 
     def touch(self, command: object) -> None:
-        """Nobody is there."""
+        """Does nothing: no trial is running."""
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Does nothing: no process was started."""
 
 
 def driver_costs(trials: int, epochs: int) -> Row:
     """What the loop of a search, its judge and its store cost the driver's processor."""
-    _replayed(trials, 1)  # what is paid once, by whoever comes first
+    _replayed(trials, 1)  # the costs of the first call only
     per_trial = {count: min(_replayed(trials, count) for _ in range(3)) for count in (1, epochs)}
     epoch = (per_trial[epochs] - per_trial[1]) / (epochs - 1)
     return {"ms_per_epoch": 1000 * epoch, "ms_per_trial": 1000 * (per_trial[1] - epoch), "trials": trials}
@@ -137,9 +138,9 @@ def _replayed(trials: int, epochs: int) -> float:
     prepared = prepare(load_recipe(RECIPE), seed=searches.SEED)
     space = prepared.recipe.full_space()
     drawn = draw_trials(space, stage=0, count=trials, seed=searches.SEED)
-    told: dict[int, list[Event]] = {trial.number: [] for trial in drawn}
+    events: dict[int, list[Event]] = {trial.number: [] for trial in drawn}
     for event in InProcess(prepared, GROUP, observe=True).train(drawn, epochs):
-        told[event.trial.number].append(event)
+        events[event.trial.number].append(event)
     with (
         tempfile.TemporaryDirectory(prefix="scale-") as folder,
         Writer(f"sqlite:///{folder}/s.sqlite") as writer,
@@ -147,9 +148,18 @@ def _replayed(trials: int, epochs: int) -> float:
         study = writer.begin_study(
             name="scale", recipe=RECIPE, kind="search", seed=0, fingerprint="", settings={}
         )
-        request = Request(study, space, [Budget("coarse", trials, epochs)], searches.SEED, 180)
+        search = StagedSearch(
+            study=study,
+            space=space,
+            budgets=[Budget("coarse", trials, epochs)],
+            settings=SearchSettings(),
+            seed=searches.SEED,
+            examples=180,
+            engine=Replayed(events),
+            recorder=DiagnosingRecorder(writer, prepared),
+        )
         worked = time.process_time()
-        search(request, Replayed(told), DiagnosingRecorder(writer, prepared))
+        search.run()
         writer.flush()
         return (time.process_time() - worked) / trials
 
@@ -176,7 +186,7 @@ class Load:
 def simulated(load: Load, price: Price) -> Row:
     """Runs the queue: how busy the workers and the driver are, and how long it takes.
 
-    A worker goes on training while its messages wait, and gets its next group once its last was taken.
+    A worker continues to train while its messages wait, and gets its next group after its last is processed.
 
     Example:
         >>> alone = simulated(Load(1, 16, 16, 1, 1.0), Price(0.0, 0.0, 0.0))
@@ -213,7 +223,7 @@ def simulated(load: Load, price: Price) -> Row:
 
 
 def saturation(seconds: float, epochs: int, price: Price) -> float:
-    """So many workers keep the driver fully busy, with trials of so many seconds."""
+    """Computes the number of workers that keep the driver fully busy, for trials of this duration."""
     return seconds / (epochs * (price.message / GROUP + price.epoch) + price.trial)
 
 
@@ -288,7 +298,7 @@ def main() -> None:
     parser.add_argument("--rows", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.rows:
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # nobody else is in this network
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # nothing else is in this network
         Path(asked.rows).write_text(json.dumps(list(engines(asked.trials, asked.epochs))))
         return
     found = measure(

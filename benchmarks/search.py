@@ -5,7 +5,7 @@
 
 Every peer gets the same pairs (learning rate, l2), which are what babysit itself draws, the same prepared
 data, mini-batches, epochs and network, one process per core with one thread each, and measures the validation
-accuracy after every epoch. Two times are told:
+accuracy after every epoch. Two times are reported:
 
 - ``trial_steps_per_second``: update steps really trained, from the first trial's begin to the last one's end
   in the workers; models, evaluation and bookkeeping between trials included, start-up not.
@@ -354,7 +354,7 @@ def supervised(
 
 
 def _environment() -> dict[str, str]:
-    """One thread a process, for everybody; a cluster tells nobody about itself and talks to no proxy."""
+    """Builds the environment of all peers: one thread a process, no usage statistics, no proxy."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     quiet = {
         "RAY_USAGE_STATS_ENABLED": "0",

@@ -1,16 +1,16 @@
-"""A store under load: many processes write long runs while a dashboard is asked, as a browser asks it.
+"""A store under load: many processes write long runs while a dashboard answers requests like a browser's.
 
     python -m benchmarks.store [--trials 1000] [--points 100000] [--writers 8] [--store URL] [--json]
 
 Each writer is a process that writes its share of the trials, one after the other: a cost for every step, a
-reading for each of 20 epochs. Meanwhile `babysit dashboard` serves the store, in a process of its own, to
-somebody who has a study's page, a run's page and the list of all studies open: each asks once a second what
-is new, and every ten seconds all are opened anew, with the curve of the run that trains by then. Beside them
-a bare reader asks for changes ten times a second. After the last writer has ended, both must have seen the
-last version of every trial. Told are the points per second of all writers together, how long every kind of
-answer took, how large the store is per point, how much memory writers and dashboard took in the beginning,
-in the end and at their largest, and whether ``babysit store verify`` finds the store whole. Exit code 1 if a
-change was missed, an answer was an error, or the store is not whole.
+reading for each of 20 epochs. Meanwhile `babysit dashboard` serves the store, in its own process, to a client
+with a study's page, a run's page and the list of all studies: each page requests news once a second, and
+every ten seconds all are opened again, with the curve of the run that trains by then. In addition a plain
+reader reads the changes ten times a second. After the last writer has ended, both must have received the last
+version of every trial. Reported are the points per second of all writers together, the response times of
+every kind of answer, the size of the store per point, the memory of writers and dashboard at the start, the
+end and the maximum, and the result of ``babysit store verify``. Exit code 1 if a change was missed, an answer
+was an error, or the store is damaged.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _bytes(reader: Reader, store: str) -> int:
         )
 
 
-def told(load: Load) -> str:
+def summary(load: Load) -> str:
     """What was measured, as text."""
     lines = [
         f"{load.trials:,} trials of {load.points:,} points by {load.writers} processes in "
@@ -219,7 +219,7 @@ def main() -> None:
         folder = Path(name)
         store = chosen.store or str(folder / "runs.sqlite")
         load = measure(chosen.trials, chosen.points, chosen.writers, store, folder)
-    print(json.dumps(asdict(load), indent=2) if chosen.json else told(load))
+    print(json.dumps(asdict(load), indent=2) if chosen.json else summary(load))
     raise SystemExit(1 if load.missed or load.missed_by_reader or load.faults or load.failures else 0)
 
 

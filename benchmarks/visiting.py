@@ -53,7 +53,7 @@ class Visitor:
 
         Raises:
             RefusedError: the answer is an error.
-            OSError, http.client.HTTPException: nobody answers, or only by half.
+            OSError, http.client.HTTPException: there is no answer, or an incomplete one.
         """
         started = time.perf_counter()
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._patience)
@@ -76,7 +76,7 @@ class Visitor:
         return found
 
     def page(self, path: str, word: str = "page") -> tuple[bytes, dict[str, Any]]:
-        """A page, and the data that it holds for its scripts, by name."""
+        """Fetches a page; returns it with the data for its scripts, by name."""
         text = self.ask(word, path)
         token = TOKEN.search(text)
         if token:
@@ -84,10 +84,10 @@ class Visitor:
         return text, {name.decode(): json.loads(data) for name, data in DATA.findall(text)}
 
     def data(self, word: str, path: str) -> Any:
-        """What scripts are told."""
+        """Fetches the data of a page's script."""
         return json.loads(self.ask(word, path))
 
 
 def digests(page: bytes) -> str:
-    """What a run's page says it has, as it asks for what it does not have yet."""
+    """Returns the digests of the data that a run's page has, for its request for changes."""
     return ",".join(f"{name.decode()}:{digest.decode()}" for name, digest in DIGEST.findall(page))

@@ -63,7 +63,7 @@ def tasks() -> list[Task]:
 
 
 def turn(step: Step, steps: int) -> list[float]:
-    """Seconds of the processor for each of so many steps."""
+    """Measures the processor seconds of each step."""
     times = []
     for _ in range(steps):
         started = time.process_time()

@@ -1,8 +1,8 @@
-"""Builds docs/lecture.md: every experiment run now, its numbers and figures, and the CIFAR-10 table.
+"""Builder of docs/lecture.md: runs every experiment, writes its numbers and figures, and the CIFAR-10 table.
 
     BABYSIT_DATA=... python docs/build.py
 
-Run by `make docs`. What is written is what was measured, so the page cannot say what the code does not do.
+`make docs` runs it. The page holds only measured numbers, so it cannot disagree with the code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.lecture import page, table
 
 from babysit.lab.catalogue import EXPERIMENTS
-from babysit.lab.experiment import Experiment, Options, Outcome
+from babysit.lab.experiment import Experiment, ExperimentResult, Options
 from babysit.lab.figures import save
 
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def section(experiment: Experiment) -> str:
-    """One experiment: its command, tables, figures and lesson."""
+    """Writes one experiment: its command, tables, figures and lesson."""
     data = "cifar10" if experiment.needs_data else "digits"
     options = f" --data {data}" if experiment.needs_data else ""
     started = time.perf_counter()
@@ -57,7 +57,7 @@ def section(experiment: Experiment) -> str:
 
 
 def markdown(headings: list[str], rows: list[list[object]]) -> list[str]:
-    """A table in Markdown."""
+    """Writes a table in Markdown."""
     cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (headings, *rows)]
     return [
         f"| {' | '.join(cells[0])} |",
@@ -66,8 +66,8 @@ def markdown(headings: list[str], rows: list[list[object]]) -> list[str]:
     ]
 
 
-def figures(experiment: Experiment, outcome: Outcome) -> list[str]:
-    """The experiment's figures, saved beside the page."""
+def figures(experiment: Experiment, outcome: ExperimentResult) -> list[str]:
+    """Saves the experiment's figures beside the page and returns the links to them."""
     lines = []
     for path in save(outcome, FIGURES / experiment.name):
         if path.suffix == ".png":

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,6 +26,23 @@ atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 # The daemons of the tests' clusters of two nodes listen on every address: whoever connects must know this.
 # Ray reads it once.
 os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
+
+_NEEDS = {
+    "browser": lambda item: item.path.is_relative_to(_TESTS / "browser"),
+    "fuzz": lambda item: item.path == _TESTS / "fuzz" / "test_fuzz.py",
+    "ray": lambda item: item.path.name == "test_ray.py",
+    "postgres": lambda item: "postgres" in item.nodeid or not _SERVERS.isdisjoint(item.fixturenames),
+}
+_TESTS = Path(__file__).parent
+_SERVERS = {"database", "postgres_url", "empty_postgres_url", "used_postgres_url"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests by what they need, so that `make test` can leave out servers, browsers and clusters."""
+    for item in items:
+        for marker, is_needed in _NEEDS.items():
+            if isinstance(item, pytest.Function) and is_needed(item):
+                item.add_marker(marker)
 
 
 @pytest.fixture

@@ -56,10 +56,12 @@ def test_a_command_that_trains_nothing_starts_without_torch(words, tmp_path):
     assert "torch" not in packages
 
 
+@pytest.mark.slow
 def test_the_test_above_can_fail():
     assert "sqlalchemy" in loaded("import babysit.store.writer")
 
 
+@pytest.mark.slow
 def test_a_search_loads_no_optimizer_of_torchs():
     """torch.optim brings in torch._dynamo, which costs seconds that a short search cannot repay."""
     code = (

@@ -1,8 +1,8 @@
-"""A dashboard that is killed while a writer writes and a client asks for pages, for news, and for changes.
+"""Dashboards that are killed while a writer writes and a client reads pages and news and posts requests.
 
 The dashboard is the command `babysit dashboard`, in a process that was forked with everything imported, so
-that a kill often comes in the midst of an answer and not of an import. Each request that the client posts
-carries a factor of its own, by which the store can be asked whether it is there, and how often.
+that a kill often hits an answer and not an import. Each request that the client posts has its own factor, by
+which it is found and counted in the store.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from benchmarks.peers.boards.serving import free_port
 from benchmarks.visiting import RefusedError, Visitor, digests
 
 KILLS_OF_A_ROUND = 10
-"""Then another study begins."""
+"""The number of kills before another study is started."""
 
 SECONDS = 1.5
 """The latest moment of a kill, after the time that a dashboard needs until it answers."""
@@ -45,7 +45,7 @@ AT_ONCE = 10.0
 
 
 def killed_dashboards(root: Path, store: str, chance: random.Random, kills: int, tell: Tell) -> Counts:
-    """Kills dashboards; what they were asked must be in the store once or not at all."""
+    """Kills dashboards; each request must be in the store once or not at all."""
     laboratory()  # its modules are imported once, for all
     counts = Counts(more={"pages and news": 0, "requests": 0, "acknowledged": 0, "slowest start": 0.0})
     while counts.kills < kills:
@@ -59,20 +59,20 @@ def killed_dashboards(root: Path, store: str, chance: random.Random, kills: int,
 
 
 class _Round:
-    """One study, written by a writer that lives, and its dashboards."""
+    """One study, written by a writer that is not killed, and its dashboards."""
 
     def __init__(self, place: Place, counts: Counts) -> None:
         self._place, self._counts = place, counts
         Writer(place.store).close()
         self._writer = Process(listen, place)
-        self._study = self._begun()
+        self._study = self._started_study()
         self._asked: set[float] = set()
         self._acknowledged: dict[float, int] = {}
         self._starting = 0.0
         self._serve_again()
 
-    def _begun(self) -> int:
-        """The number of the study, once it has a trial."""
+    def _started_study(self) -> int:
+        """Waits until the study has a trial, and returns its number."""
         deadline = time.monotonic() + PATIENCE
         with Reader(self._place.store) as reader:
             while time.monotonic() < deadline:
@@ -80,10 +80,10 @@ class _Round:
                     if study.name == self._place.name and queries.run_summaries(reader, study.id):
                         return study.id
                 time.sleep(0.01)
-        raise SystemExit(f"no study was begun: {(self._place.folder / 'errors.txt').read_text()}")
+        raise SystemExit(f"no study was started: {(self._place.folder / 'errors.txt').read_text()}")
 
     def run(self, chance: random.Random, kills: int, tell: Tell) -> None:
-        """Kills, and looks after each kill."""
+        """Kills, and checks the store after each kill."""
         for _ in range(kills):
             before = Runs(self._place)
             self._kill(chance.uniform(0, self._starting + SECONDS))
@@ -117,7 +117,7 @@ class _Round:
         log.unlink()
 
     def _note(self, visits: list[dict[str, Any]], killed: float) -> None:
-        """What the client tells."""
+        """Counts what the client reported."""
         more = self._counts.more
         for visit in visits:
             if "asked" in visit:
@@ -133,7 +133,7 @@ class _Round:
             more["pages and news"] += visit.get("answers", 0)
 
     def _look_at_requests(self, *, ended: bool = False) -> None:
-        """Each request is there once, or it was not acknowledged and is not there."""
+        """Checks that each request is there once, or was not acknowledged and is not there."""
         with Reader(self._place.store) as reader:
             there = commands_of(reader, self._study)
         counted = Counter(command.argument for command in there)
@@ -141,7 +141,7 @@ class _Round:
         self._break(
             [f"the request {one} was written {count} times" for one, count in counted.items() if count > 1]
         )
-        self._break([f"nobody asked for {one}, and it is there" for one in counted.keys() - self._asked])
+        self._break([f"the request {one} was never posted" for one in counted.keys() - self._asked])
         for factor, number in self._acknowledged.items():
             if numbers.get(factor) != number:
                 self._break([f"the request {factor} was acknowledged and is lost"])
@@ -150,7 +150,7 @@ class _Round:
             self._break([f"request {one.id} is {one.state}" for one in there if one.state not in final])
 
     def _serve_again(self) -> None:
-        """A new dashboard answers at once, shows what was asked, and ends when it is told to."""
+        """Checks that a new dashboard answers at once, shows all requests, and ends on SIGTERM."""
         port = free_port()
         started = time.monotonic()
         dashboard = Process(serve(port), replace(self._place, folder=self._place.folder / "dashboard"))
@@ -166,30 +166,30 @@ class _Round:
             self._break([f"a new dashboard does not show the requests {sorted(lost)}"] if lost else [])
         dashboard.send(signal.SIGTERM)
         if not dashboard.wait(AT_ONCE):
-            self._break(["a dashboard does not end when it is told to"])
+            self._break(["a dashboard does not end on SIGTERM"])
             dashboard.send()
-        dashboard.told()
+        dashboard.reported()
 
     def _end(self) -> None:
-        """The writer comes to its end, with all that it says it has written."""
+        """Checks that the writer ends, and that all trials it reported are in the store."""
         if self._writer.poll() is not None:
             errors = (self._place.folder / "errors.txt").read_text()
             self._break([f"the writer beside killed dashboards ended: {errors}"])
         self._writer.send(signal.SIGTERM)
         self._writer.wait(PATIENCE)
-        told, now = self._writer.told(), Runs(self._place)
-        lost = set(told) - {number for _, _, number in now.finished}
+        reported, now = self._writer.reported(), Runs(self._place)
+        lost = set(reported) - {number for _, _, number in now.finished}
         self._break(now.broken + [f"trial {number} was committed and is lost" for number in lost])
         if self._writer.poll() != 0:
             self._break(["the writer beside killed dashboards did not come to its end"])
         self._look_at_requests(ended=True)
 
-    def _break(self, told: list[str]) -> None:
-        self._counts.broken += told
+    def _break(self, promises: list[str]) -> None:
+        self._counts.broken += promises
 
 
 def _first_answer(visitor: Visitor, path: str, deadline: float) -> dict[str, Any] | None:
-    """The data of a page once there is one; None where there is none in time."""
+    """Returns the data of a page as soon as it answers; None after the deadline."""
     while time.monotonic() < deadline:
         with suppress(OSError, http.client.HTTPException):
             return visitor.page(path)[1]
@@ -198,7 +198,7 @@ def _first_answer(visitor: Visitor, path: str, deadline: float) -> dict[str, Any
 
 
 def serve(port: int) -> Work:
-    """`babysit dashboard`, as the command line starts it."""
+    """Builds the work of `babysit dashboard`, as the command line starts it."""
 
     def work(place: Place, _: int) -> None:
         with (place.folder / "output.txt").open("w") as output:
@@ -210,34 +210,34 @@ def serve(port: int) -> Work:
 
 
 def visit(port: int, study: int, first: int, log: Path) -> Work:
-    """A client that asks until it is told to end, or nobody answers any more who did before."""
+    """Builds the work of a client that sends requests until SIGTERM, or until the dashboard is gone."""
 
     def work(_: Place, __: int) -> None:
         ending = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: ending.set())
         visitor = Visitor(port, PATIENCE / 2)
         number = first
-        with log.open("w", buffering=1) as told:
+        with log.open("w", buffering=1) as report:
             while not ending.is_set():
                 try:
                     _look_round(visitor, study)
-                    _ask_for(visitor, study, 1 + number / 4096, told)
+                    _ask_for(visitor, study, 1 + number / 4096, report)
                     number += 1
                 except RefusedError as error:
-                    print(json.dumps({"refused": str(error)}), file=told)
+                    print(json.dumps({"refused": str(error)}), file=report)
                     break
                 except (OSError, http.client.HTTPException) as error:
                     if visitor.times:
-                        print(json.dumps({"failed": repr(error), "at": time.monotonic()}), file=told)
+                        print(json.dumps({"failed": repr(error), "at": time.monotonic()}), file=report)
                         break
                     time.sleep(0.005)  # it is not there yet
-            print(json.dumps({"answers": sum(map(len, visitor.times.values()))}), file=told)
+            print(json.dumps({"answers": sum(map(len, visitor.times.values()))}), file=report)
 
     return work
 
 
 def _look_round(visitor: Visitor, study: int) -> None:
-    """The pages, and what their scripts ask for."""
+    """Reads the pages, and the data that their scripts fetch."""
     visitor.page("/")
     _, found = visitor.page(f"/s/{study}")
     since, edition = found["data"]["cursor"], found["data"]["edition"]
@@ -248,9 +248,9 @@ def _look_round(visitor: Visitor, study: int) -> None:
     visitor.data("series", f"{run}/series?key=cost")
 
 
-def _ask_for(visitor: Visitor, study: int, factor: float, told: Any) -> None:
-    """A request to the trial that runs all the time."""
-    print(json.dumps({"asked": factor}), file=told)
+def _ask_for(visitor: Visitor, study: int, factor: float, report: Any) -> None:
+    """Posts a request to the trial that runs all the time."""
+    print(json.dumps({"asked": factor}), file=report)
     given = {"kind": "scale_learning_rate", "argument": factor}
     answer = json.loads(visitor.ask("request", f"/r/{study}/0/0/commands", given))
-    print(json.dumps({"acknowledged": factor, "id": answer["command"]["id"]}), file=told)
+    print(json.dumps({"acknowledged": factor, "id": answer["command"]["id"]}), file=report)

@@ -1,4 +1,4 @@
-"""What must hold after a kill: the store opens, is whole, keeps what had finished; files load."""
+"""Checks after a kill: the store opens, is intact and keeps all finished trials; files load."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Key = tuple[int, int, int]
 
 @dataclass
 class Counts:
-    """What one kind of process went through.
+    """Counts for one kind of process.
 
     Attributes:
-        kills: how often it was killed.
-        rounds: how often it came to its end in between.
+        kills: the number of kills.
+        rounds: the number of times that it ended by itself in between.
         finished: trials that had finished when a kill came, over all kills.
         files: checkpoints and models that were loaded, over all kills.
-        seconds: that it all took.
-        broken: promises that were not kept, in words.
-        more: what only this kind counts.
+        seconds: total time.
+        broken: descriptions of the broken promises.
+        more: counts of this kind only.
     """
 
     kills: int = 0
@@ -43,29 +43,29 @@ class Counts:
 
 
 Tell = Callable[[Counts], None]
-"""Told after each kill how far it has come."""
+"""Called after each kill with the counts so far."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where one round keeps its things, and what it is called."""
+    """The folder, store and name of one round."""
 
     folder: Path
     store: str
     name: str
 
     def job(self, *settings: str) -> Job:
-        """A job on the handwritten digits."""
+        """Builds a job on the handwritten digits."""
         return Job("digits", settings, store=self.store, folder=self.folder, name=self.name)
 
     @property
     def has_store(self) -> bool:
-        """Whether the store was made: a process may be killed before."""
+        """True if the store exists: a process may be killed before."""
         return "://" in self.store or Path(self.store).exists()
 
 
 class Runs:
-    """What the store says of the trials of one round.
+    """Trials of one round, as read from the store.
 
     Attributes:
         finished: each trial that has ended -> its run, and the version of its last change.
@@ -103,18 +103,18 @@ class Runs:
 
 
 def changed(before: Runs, now: Runs) -> list[str]:
-    """What became of trials that had finished, where that is anything."""
-    told = []
+    """Lists the finished trials that were lost or written again."""
+    found = []
     for key, run in before.finished.items():
         if key not in now.finished:
-            told.append(f"trial {key} had finished and is lost")
+            found.append(f"trial {key} had finished and is lost")
         elif now.finished[key] != run:
-            told.append(f"trial {key} had finished and was written again")
-    return told
+            found.append(f"trial {key} had finished and was written again")
+    return found
 
 
 def checked_files(folder: Path, broken: list[str]) -> int:
-    """Loads every checkpoint and every model that has its final name; how many there were."""
+    """Loads every checkpoint and every model with its final name; returns their number."""
     files = [
         path for path in folder.glob("*.safetensors") if not path.name.endswith("preprocessing.safetensors")
     ]

@@ -14,22 +14,22 @@ from benchmarks.killing.working import Work
 from benchmarks.peers.boards.serving import family_of
 
 PATIENCE = 120.0
-"""How long a process may take to notice that one that it needs is gone, in seconds."""
+"""Time limit to notice that a required process is gone, in seconds."""
 
 
 class Ended(NamedTuple):
-    """How a process ended.
+    """End of a process.
 
     Attributes:
-        killed: whether it was struck before it had come to its end.
+        killed: whether it was killed before its end.
         code: its exit code.
-        told: the trials that it knew to be finished.
-        wrong: what should not have happened.
+        reported: the trials that it knew to be finished.
+        wrong: a violation, in words.
     """
 
     killed: bool
     code: int
-    told: list[int]
+    reported: list[int]
     wrong: str = ""
 
 
@@ -38,7 +38,7 @@ class Process:
 
     Args:
         work: what it does.
-        place: for whom.
+        place: the folder, store and name of the round.
     """
 
     def __init__(self, work: Work, place: Place) -> None:
@@ -52,35 +52,35 @@ class Process:
         _do(work, place, telling)
 
     def poll(self) -> int | None:
-        """Its exit code; None while it lives."""
+        """Returns its exit code; None while it runs."""
         if self._code is None:
             done, status = os.waitpid(self.pid, os.WNOHANG)
             self._code = os.waitstatus_to_exitcode(status) if done else None
         return self._code
 
     def wait(self, seconds: float) -> bool:
-        """Waits for its end; whether it came in time."""
+        """Waits for its end, and tells whether it came in time."""
         deadline = time.monotonic() + seconds
         while self.poll() is None and time.monotonic() < deadline:
             time.sleep(0.001)
         return self.poll() is not None
 
     def send(self, what: signal.Signals = signal.SIGKILL) -> None:
-        """Sends a signal; a killed one is gone on return."""
+        """Sends a signal; after SIGKILL it waits for the end."""
         if self.poll() is None:
             os.kill(self.pid, what)
         if what is signal.SIGKILL:
             self.wait(PATIENCE)
 
-    def told(self) -> list[int]:
-        """The trials that it knew to be finished; to be asked once, after its end."""
+    def reported(self) -> list[int]:
+        """Reads the trials that it knew to be finished; to be called once, after its end."""
         with os.fdopen(self._listening, "rb") as pipe:
             found = pipe.read()
         return [int.from_bytes(found[at : at + 2], "big") for at in range(0, len(found) - 1, 2)]
 
 
 def _do(work: Work, place: Place, telling: int) -> None:
-    """A forked process's life."""
+    """Runs the work in the forked process, and exits."""
     code = 1
     try:
         place.folder.mkdir(exist_ok=True)
@@ -99,7 +99,7 @@ def strike(process: Process, seconds: float) -> Ended:
     ended = process.wait(seconds)
     if not ended:
         process.send()
-    return Ended(not ended, process.poll() or 0, process.told())
+    return Ended(not ended, process.poll() or 0, process.reported())
 
 
 def strike_worker(process: Process, seconds: float) -> Ended:
@@ -121,11 +121,11 @@ def strike_worker(process: Process, seconds: float) -> Ended:
     if not process.wait(PATIENCE):
         wrong = f"a search did not notice in {PATIENCE:.0f} s that its worker was killed"
         process.send()
-    return Ended(bool(struck), process.poll() or 0, process.told(), wrong or _left(workers - {struck}))
+    return Ended(bool(struck), process.poll() or 0, process.reported(), wrong or _left(workers - {struck}))
 
 
 def _left(workers: set[int]) -> str:
-    """Complains of workers that live on for nobody."""
+    """Returns a complaint if workers still run after their search."""
     deadline = time.monotonic() + 10
     while any(map(_is_worker, workers)):
         if time.monotonic() > deadline:
@@ -135,7 +135,7 @@ def _left(workers: set[int]) -> str:
 
 
 def _is_worker(pid: int) -> bool:
-    """Whether it is a live worker: not the helper of multiprocessing that keeps a list of what is shared."""
+    """Tells whether a process is a live worker, not the resource tracker of multiprocessing."""
     with suppress(OSError):
-        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()  # of a dead one it is empty
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()  # empty for a dead process
     return False

@@ -1,4 +1,4 @@
-"""Kinds of processes that are killed until they come to their end, round after round; and readers."""
+"""Rounds of kills: processes that are killed until they end by themselves, and readers."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from benchmarks.killing.processes import PATIENCE, Ended, Process, strike
 from benchmarks.killing.working import WRITTEN, Work, made, read, write
 
 UNKILLED, KILLED = 4, 8
-"""After so many ends, or kills, in a row it is measured anew how long a process takes: on a machine that is
-now less busy kills would come too late, on a busier one never in the last part of a process's life."""
+"""After this number of ends, or kills, in a row the duration of a process is measured again: on a machine
+that is now less busy kills would come too late, on a busier one always too early."""
 
 NOTICED = "WorkerError"
-"""How a search ends one of whose workers was killed."""
+"""The error of a search whose worker was killed."""
 
 
 class Killing:
-    """Kills one kind of process until it was killed often enough.
+    """Killing of one kind of process, as often as required.
 
     Args:
-        work: what it does.
-        root: where rounds have their folders.
-        store: a server's URL; empty for a file in each round's folder.
-        chance: of the moments.
-        tell: told after each kill how far it has come.
-        kill: how it is killed.
+        work: the work of the process.
+        root: the folder of the rounds' folders.
+        store: a server's URL; "" for a file in each round's folder.
+        chance: the random generator of the moments.
+        tell: called after each kill with the counts so far.
+        kill: the function that kills.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Killing:
         self._states = self._undisturbed()
 
     def _undisturbed(self) -> list[State]:
-        """Measures how long the process takes that nobody kills; the states of its trials."""
+        """Measures the duration of a process that is not killed; returns the states of its trials."""
         place = self._place(f"undisturbed-{self._measured}")
         before = time.monotonic()
         ended = strike(Process(self._work, place), 600)
@@ -69,7 +69,7 @@ class Killing:
         return Place(folder, self._store or str(folder / "runs.sqlite"), f"{self._tag}-{name}")
 
     def run(self, kills: int) -> Counts:
-        """Round after round."""
+        """Runs rounds until the number of kills is reached."""
         for number in itertools.count():
             if self.counts.kills >= kills:
                 break
@@ -77,7 +77,7 @@ class Killing:
         return self.counts
 
     def _round(self, place: Place, kills: int) -> bool:
-        """Kills until the process comes to its end; whether it did."""
+        """Kills until the process ends by itself, and tells whether it did."""
         before = Runs(place)
         while self.counts.kills < kills:
             if self._unkilled >= UNKILLED or self._killed >= KILLED:
@@ -87,7 +87,7 @@ class Killing:
             self.counts.kills += ended.killed
             self._unkilled = 0 if ended.killed else self._unkilled + 1
             self._killed = self._killed + 1 if ended.killed else 0
-            self._check(place, before, now, ended.told)
+            self._check(place, before, now, ended.reported)
             if ended.wrong:
                 self._break(ended.wrong)
             self._tell(self.counts)
@@ -98,46 +98,46 @@ class Killing:
                 self._break(f"ended with {ended.code}: {_errors(place)}")
                 return False
             before = now
-            if self._work is write:  # it begins anew each time
+            if self._work is write:  # each writer starts a new study
                 return False
         if self._work is not write:
             self._come_to_its_end(place, before)
         return self._work is not write
 
     def _come_to_its_end(self, place: Place, before: Runs) -> None:
-        """After the last kill nobody kills any more: what was interrupted can be finished."""
+        """Checks that the interrupted work can be finished without further kills."""
         ended = strike(Process(self._work, place), 600)
         now = Runs(place)
-        self._check(place, before, now, ended.told)
+        self._check(place, before, now, ended.reported)
         if ended.killed or ended.code:
             self._break(f"it does not come to its end after the last kill: {_errors(place)}")
         else:
             self._check_end(now)
 
     def _expected(self, ended: Ended, place: Place) -> bool:
-        """Whether a process ended as one does that was killed, or whose worker was."""
+        """Tells whether a process ended as expected after a kill of it, or of its worker."""
         if self._kill is strike:
             return ended.killed
         return ended.killed and _errors(place).startswith(NOTICED)
 
-    def _check(self, place: Place, before: Runs, now: Runs, told: list[int]) -> None:
+    def _check(self, place: Place, before: Runs, now: Runs, reported: list[int]) -> None:
         self.counts.finished += len(now.finished)
         for fault in [*now.broken, *changed(before, now)]:
             self._break(fault)
         there = {number: run for (_, _, number), (run, _) in now.finished.items()}
-        for number in told:
+        for number in reported:
             if there.get(number) != repr(made(number)):
                 self._break(f"trial {number} was committed and is lost")
         self.counts.files += checked_files(place.folder, self.counts.broken)
 
     def _check_end(self, now: Runs) -> None:
-        if self._kind in ("search", "crew") and sorted(now.states.values()) != self._states:
+        if self._kind in ("search", "workers") and sorted(now.states.values()) != self._states:
             self._break("a search that was killed has other trials than one that was not")
         if self._kind == "train" and State.COMPLETE not in now.states.values():
             self._break("a training that was killed did not complete")
 
-    def _break(self, told: str) -> None:
-        self.counts.broken.append(told)
+    def _break(self, promise: str) -> None:
+        self.counts.broken.append(promise)
 
 
 def _errors(place: Place) -> str:
@@ -145,7 +145,7 @@ def _errors(place: Place) -> str:
 
 
 def killed_readers(root: Path, store: str, chance: random.Random, kills: int, tell: Tell) -> Counts:
-    """Kills readers beside a writer that lives; it must come to its end each time."""
+    """Kills readers beside a writer that is not killed and must finish each time."""
     counts = Counts()
     while counts.kills < kills:
         folder = root / f"read-{counts.rounds}"
@@ -157,10 +157,10 @@ def killed_readers(root: Path, store: str, chance: random.Random, kills: int, te
             strike(Process(read, replace(place, folder=root / "reader")), chance.uniform(0, 0.3))
             counts.kills += 1
         writer.wait(PATIENCE)
-        told, now = writer.told(), Runs(place)
+        reported, now = writer.reported(), Runs(place)
         counts.finished += len(now.finished)
         counts.broken += now.broken
-        if len(told) != WRITTEN or len(now.finished) != WRITTEN:
+        if len(reported) != WRITTEN or len(now.finished) != WRITTEN:
             counts.broken.append(f"a writer beside killed readers finished {len(now.finished)} of {WRITTEN}")
         counts.rounds += 1
         tell(counts)

@@ -1,4 +1,4 @@
-"""Somebody with a browser: looks at a study that is being written, at its newest run, at all studies."""
+"""Client like a user's browser: it reads a study that is being written, its newest run, and all studies."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from babysit.store.reader import Reader
 from benchmarks.visiting import RefusedError, Visitor, digests
 
 EVERY = 1.0
-"""Seconds between two questions of a page for what is new, as its scripts ask."""
+"""Seconds between two requests for news, as a page's scripts send them."""
 
 
 @dataclass(frozen=True)
 class Waits:
-    """How long one kind of answer took.
+    """Response times of one kind of answer.
 
     Attributes:
-        answers: how many there were.
-        median_ms, p99_ms, worst_ms: of their times.
+        answers: their number.
+        median_ms, p99_ms, worst_ms: statistics of their times.
     """
 
     answers: int
@@ -36,7 +36,7 @@ class Waits:
 
 
 def waits(seconds: list[float]) -> Waits:
-    """Many times in four numbers."""
+    """Summarizes response times in four numbers."""
     median, p99, worst = 1e3 * np.quantile(seconds, [0.5, 0.99, 1.0])
     return Waits(len(seconds), float(median), float(p99), float(worst))
 
@@ -44,20 +44,20 @@ def waits(seconds: list[float]) -> Waits:
 class Watching(threading.Thread):
     """A page of a study that stays open, one of the run that trains, and the list of all studies.
 
-    Each asks once a second for what is new. Every ten seconds a page is opened anew, and the run that trains
-    by then is looked at, with a part of its curve.
+    Each requests news once a second. Every ten seconds a page is opened again, and the run that trains by
+    then is read, with a part of its curve.
 
     Args:
-        port: of the dashboard.
-        study: the study that is looked at.
+        port: the port of the dashboard.
+        study: the number of the study.
 
     Attributes:
-        visitor: who asks, with the time that every answer took.
-        failures: answers that were none, in words.
+        visitor: the client, with the time of every answer.
+        failures: descriptions of failed requests.
     """
 
     def __init__(self, port: int, study: int) -> None:
-        super().__init__(name="somebody with a browser", daemon=True)
+        super().__init__(name="a user's browser", daemon=True)
         self.visitor = Visitor(port)
         self.failures: list[str] = []
         self._study, self._ending = study, threading.Event()
@@ -67,7 +67,7 @@ class Watching(threading.Thread):
         self._all = 0  # the cursor of the page of all studies
 
     def run(self) -> None:
-        """Looks until told to end."""
+        """Sends requests until ``end`` is called."""
         count = 0
         while not self._ending.is_set():
             started = time.monotonic()
@@ -76,13 +76,13 @@ class Watching(threading.Thread):
             self._ending.wait(max(0.0, EVERY - (time.monotonic() - started)))
 
     def end(self) -> None:
-        """Asks once more, and ends."""
+        """Requests news once more, and ends."""
         self._ending.set()
         self.join()
         self._try(self._ask)
 
     def missed(self, store: str) -> int:
-        """Trials of the study whose last version the page was not told."""
+        """Counts the trials of the study whose last version the page did not receive."""
         with Reader(store) as reader:
             there = {one.key: one.version for one in queries.run_summaries(reader, self._study)}
         return sum(self._versions.get(key) != version for key, version in there.items())
@@ -125,14 +125,14 @@ class Watching(threading.Thread):
             run["cursor"] = news["cursor"]
 
     def _take(self, rows: list[list[Any]]) -> None:
-        """Remembers the version of each trial that was told."""
+        """Keeps the version of each trial that the page received."""
         columns = self._board["board"]["columns"]
         stage, number, version = (columns.index(name) for name in ("stage", "number", "version"))
         self._versions |= {(row[stage], row[number]): row[version] for row in rows}
 
 
 def resident(pid: int, what: str = "VmRSS") -> float:
-    """The resident memory of a process in MiB, with VmHWM the largest it had; 0 of one that is gone."""
+    """Reads the resident memory of a process in MiB, with VmHWM its maximum; 0 if the process is gone."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -141,7 +141,7 @@ def resident(pid: int, what: str = "VmRSS") -> float:
 
 
 class Sizes:
-    """What is read now and then while it goes on.
+    """Sizes that are sampled during the measurement.
 
     Attributes:
         writers, dashboard: the largest resident memory of a writer, and the dashboard's, in MiB, over time.
@@ -155,7 +155,7 @@ class Sizes:
         self._log, self._dashboard = Path(f"{store}-wal"), dashboard
 
     def take(self, living: set[int]) -> None:
-        """Reads them."""
+        """Samples the sizes."""
         self.writers.append(max(map(resident, living), default=0.0))
         self.dashboard.append(resident(self._dashboard))
         if self._log.exists():
@@ -163,6 +163,6 @@ class Sizes:
 
 
 def early(values: list[float]) -> float:
-    """The largest of the second tenth of some values: what was there once everybody had begun."""
+    """Returns the maximum of the second tenth of some values: the level after all processes have started."""
     tenth = max(1, len(values) // 10)
     return max(values[tenth : 2 * tenth] or values)

@@ -1,6 +1,6 @@
-"""babysit as it is called from Python, with a note of every epoch that it tells its store.
+"""babysit as called from Python, with a note of every epoch that it writes to its store.
 
-It asks no checks before, as nobody else does. Population sizes are measured anew: that is start-up, too.
+It runs no checks before, like its peers. Population sizes are measured again, as part of the start-up.
 """
 
 from __future__ import annotations

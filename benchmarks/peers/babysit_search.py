@@ -65,7 +65,7 @@ def program() -> list[str]:
 
 @cache
 def knows_precision() -> bool:
-    """Whether `babysit search` can be told a precision."""
+    """Tells whether `babysit search` has the option --precision."""
     return (
         "--precision"
         in subprocess.run(

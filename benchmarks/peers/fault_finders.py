@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.field import Job
+from tests.faults.rebuilt_programs import Job
 
 
 @dataclass(frozen=True)

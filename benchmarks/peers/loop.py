@@ -1,4 +1,4 @@
-"""The loop that people write by hand, with the trials dealt to one process per core."""
+"""The hand-written loop, with the trials distributed to one process per core."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def work(task: Task) -> list[Trained]:
     study = optuna.create_study(study_name=_NAME, storage=_storage(task), direction="maximize")
     for learning_rate, l2 in task.pairs:
         study.enqueue_trial({"learning_rate": learning_rate, "l2": l2})
-    # Equal shares: with an open end a process would start a trial that nobody enqueued.
+    # Equal shares: without a limit a process would start a trial that was not enqueued.
     shares = [len(task.pairs[first :: task.processes]) for first in range(task.processes)]
     with pool(task.processes) as workers:
         return together(workers.map(_share, shares, chunksize=1))

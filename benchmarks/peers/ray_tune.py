@@ -1,6 +1,6 @@
 """Ray Tune: a local cluster, one actor per core that is used again for the next trial, no loggers.
 
-Its daemons listen on every address whatever they are told, so it is run in a network of its own.
+Its daemons listen on every address in spite of their settings, so it runs in its own network.
 """
 
 from __future__ import annotations

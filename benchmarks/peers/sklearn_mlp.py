@@ -36,7 +36,7 @@ def _one(number: int) -> Trained:
         done += 1
         try:
             classifier.partial_fit(data["train_x"], data["train_y"], classes=np.arange(10))
-        except ValueError:  # it refuses to go on with weights that are no numbers
+        except ValueError:  # it refuses to continue with NaN or infinite weights
             note = "weights became non-finite"
             break
         best = float(np.fmax(best, classifier.score(data["val_x"], data["val_y"])))

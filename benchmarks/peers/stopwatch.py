@@ -23,7 +23,7 @@ def timed(recipe: Recipe, marks: str) -> Recipe:
     """The recipe, whose ``data`` and ``model`` note each call in the file ``marks``."""
 
     def note(what: str) -> None:
-        # One short write to a file opened for appending is whole, whoever else appends.
+        # One short write to a file opened for appending is atomic among several writers.
         with open(marks, "ab", buffering=0) as file:
             file.write(f"{os.getpid()} {what} {clock()}\n".encode())
 

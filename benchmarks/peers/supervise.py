@@ -3,8 +3,8 @@
     python -m benchmarks.peers.supervise REPORT TIMEOUT NETWORK COMMAND...
 
 It adopts orphans (Linux: a "child subreaper"), so daemons that a cluster leaves are counted, and ended.
-NETWORK is "shared", or "own" for one with nothing but a loopback: what listens there cannot be reached from
-outside, whichever address it was told to listen on.
+NETWORK is "shared", or "own" for one with nothing but a loopback: a server there cannot be reached from
+outside, whatever address it is set to listen on.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _adopt_orphans() -> None:
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)  # whoever ends the benchmark ends this, too
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)  # ends when the benchmark ends
 
 
 def _leave_network() -> None:

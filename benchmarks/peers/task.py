@@ -91,7 +91,7 @@ def clock() -> float:
 
 def note(task: Task, accuracy: float) -> None:
     """Writes down that a model of this validation accuracy is known now, after any epoch of any trial."""
-    # One short write to a file opened for appending is whole, whoever else appends.
+    # One short write to a file opened for appending is atomic among several writers.
     with open(Path(task.scratch) / "noted", "ab", buffering=0) as file:
         file.write(f"{clock()} {accuracy}\n".encode())
 
@@ -124,9 +124,9 @@ def pool(processes: int) -> Iterator[Any]:
 
 
 def dealt(task: Task, train: Callable[[int], Trained]) -> list[Trained]:
-    """Every trial trained in one of the processes, the next one by whoever is free.
+    """Trains every trial in one of the processes, the next one in the first free process.
 
-    ``train`` is a module's own function: it is named, not copied, to the workers.
+    ``train`` is a function of a module: workers import it by name.
     """
     with pool(task.processes) as workers:
         found: list[Trained] = workers.map(train, range(len(task.pairs)), chunksize=1)

@@ -132,7 +132,7 @@ class Trial:
 
     @property
     def diverged(self) -> bool:
-        """True once a weight is no number any more; the accuracy would not tell."""
+        """True if a weight is NaN or infinite, which the accuracy does not show."""
         return not all(bool(weight.isfinite().all()) for weight in self.model.parameters())
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from babysit.watching.watch import watch
+from babysit import watch
 
 Step = Callable[[], None]
 
@@ -40,7 +40,7 @@ class Task:
 
 @contextmanager
 def plain(task: Task) -> Iterator[Step]:
-    """Nobody watches."""
+    """Runs the loop without a watcher."""
     model, criterion, optimizer = task.start()
 
     def step() -> None:

@@ -1,14 +1,14 @@
-"""Every error that babysit raises on purpose; each message names what was wrong, where, and the fix.
+"""The errors that babysit raises on purpose; each message says what is wrong, where, and how to fix it.
 
     BabysitError
-    ├── InputError           what the user gave cannot be used (exit code 2)
+    ├── InputError           unusable input (exit code 2)
     │   ├── DataError        a data set: missing, damaged, mislabelled, empty, NaN
     │   ├── RecipeError      a recipe: cannot be loaded, raises, does not fit its data
     │   ├── SpaceError       a hyperparameter: unknown name, impossible range or value
     │   ├── StoreError       a store: not a database, read-only, full, of another version
     │   └── CheckpointError  a checkpoint: missing, damaged, of another run
     ├── WorkerError          a worker process died; the finished trials are kept
-    └── StopRequested        a watched loop was asked to stop, and wanted to be ended so
+    └── StopRequested        the user asked a watched loop to stop that has ``stop="raise"``
 
 A sick network is not an error: it yields a finding.
 """
@@ -20,11 +20,11 @@ from pathlib import Path
 
 
 class BabysitError(Exception):
-    """The root of the tree: catch it to catch everything that babysit raises on purpose."""
+    """The base class of everything that babysit raises on purpose."""
 
 
 class InputError(BabysitError):
-    """What the user gave cannot be used; the message says what, where and the fix."""
+    """Unusable input from the user; the message says what, where and the fix."""
 
     def __init__(self, problem: str, *, fix: str = "") -> None:
         self.problem = problem
@@ -37,26 +37,26 @@ class InputError(BabysitError):
 
 
 def path_of(text: str) -> Path:
-    """The path that was typed.
+    """Returns typed text as a path.
 
     Raises:
-        InputError: no file system could hold it, so that even to ask whether it exists is an error.
+        InputError: no file system can hold it: even a test of its existence raises.
 
     Example:
         >>> path_of("a" * 300)
         Traceback (most recent call last):
-        babysit.errors.InputError: 'aaaaaaaaaaaaaaa...'... is no path: File name too long
+        babysit.errors.InputError: 'aaaaaaaaaaaaaaa...'... is not a valid path (File name too long)
           fix: give the path of a file
     """
-    path, why = Path(text), ""
+    path, problem = Path(text), ""
     try:
         path.lstat()
     except OSError as error:
-        why = str(error.strerror) if error.errno == errno.ENAMETOOLONG else ""
+        problem = str(error.strerror) if error.errno == errno.ENAMETOOLONG else ""
     except ValueError as error:  # a NUL
-        why = str(error)
-    if why:
-        raise InputError(f"{text[:40]!r}... is no path: {why}", fix="give the path of a file")
+        problem = str(error)
+    if problem:
+        raise InputError(f"{text[:40]!r}... is not a valid path ({problem})", fix="give the path of a file")
     return path
 
 
@@ -85,8 +85,8 @@ class CheckpointError(InputError):
 
 
 class WorkerError(BabysitError):
-    """A worker process died; what it had finished is kept."""
+    """A worker process died; the trials that it finished are kept."""
 
 
-class StopRequested(BabysitError):  # noqa: N818 - a request is no error
-    """Somebody asked a watched loop to stop; its watch, made with ``stop="raise"``, catches it."""
+class StopRequested(BabysitError):  # noqa: N818 - a request is not an error
+    """A request by the user to stop a watched loop; its watch, made with ``stop="raise"``, catches it."""

@@ -1,4 +1,4 @@
-"""The frozen values that cross rooms: what was asked, what was measured, what was found."""
+"""The frozen records that rooms exchange: studies, trials, runs, readings, commands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ Value = float | int | str | bool
 """The value of one hyperparameter."""
 
 
+TrialKey = tuple[int, int]
+"""Stage and number of a trial."""
+
+
 class State(StrEnum):
-    """Where a run, trial or study stands."""
+    """The state of a run, trial or study."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -27,13 +31,13 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """True once nothing more will happen: the run is neither waiting, running nor stopped half-way."""
+        """True if nothing more will happen: the run is neither waiting, running nor stopped half-way."""
         return self in (State.COMPLETE, State.EXPLODED, State.PRUNED, State.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was measured at the end of one epoch of one run.
+    """The measurements at the end of one epoch of one run.
 
     Attributes:
         epoch: epochs done, from 1.
@@ -54,9 +58,13 @@ class Reading:
     val_loss: float = math.nan
 
 
+EXPLOSION_LIMIT = 3.0
+"""Ratio of a cost to the run's first cost above which the run has exploded (CS231n lecture 6)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Explosion:
-    """Why a run was stopped: its cost passed the limit times its first cost, or stopped being a number.
+    """The reason a run was stopped: its cost exceeded the limit times its first cost, or became NaN.
 
     Attributes:
         step: the step whose cost was too high, from 1; 0 where a printed log does not say.
@@ -77,7 +85,7 @@ class Explosion:
 
 
 class CommandKind(StrEnum):
-    """What may be asked of a live run or study."""
+    """The kinds of request to a live run or study."""
 
     STOP = "stop"
     SCALE_LEARNING_RATE = "scale_learning_rate"
@@ -86,17 +94,17 @@ class CommandKind(StrEnum):
 
     @property
     def is_of_trial(self) -> bool:
-        """Whether it is asked of one trial; otherwise of the whole study."""
+        """True for a request to one trial; False for one to the whole study."""
         return self in (CommandKind.STOP, CommandKind.SCALE_LEARNING_RATE)
 
     @property
     def has_argument(self) -> bool:
-        """Whether it takes a number: the factor of a learning rate, the trials of an extension."""
+        """True if it takes a number: the factor of a learning rate, the trials of an extension."""
         return self in (CommandKind.SCALE_LEARNING_RATE, CommandKind.EXTEND_STUDY)
 
 
 class CommandState(StrEnum):
-    """How far a request has come: asked, seen by the run's process, then one of three answers."""
+    """The progress of a request: asked, seen by the run's process, then one of three answers."""
 
     ASKED = "asked"
     SEEN = "seen"
@@ -106,32 +114,32 @@ class CommandState(StrEnum):
 
     @property
     def is_open(self) -> bool:
-        """True until it is answered."""
+        """True until the request is answered."""
         return self in (CommandState.ASKED, CommandState.SEEN)
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A request to a live run or study, and what came of it.
+    """A request to a live run or study, and its outcome.
 
     Attributes:
         id: its number in the store; of two requests the smaller was asked first.
         study: the study.
         trial: (stage, number) of the trial; None for the whole study.
-        kind: what is asked.
+        kind: the kind of request.
         argument: the factor of a learning rate, > 0, or the trials of the last stage, >= 1; else NaN.
-        by: who asked, in words.
-        asked: when, in seconds since 1970.
-        state: how far it has come.
-        step: the step after which it took effect; 0 where it did not, or before the first.
+        by: the origin of the request, in words.
+        asked: the time of the request, in seconds since 1970.
+        state: its progress.
+        step: the step after which it took effect; 0 if it did not, or before the first.
         detail: the answer in words.
-        answered: when it was answered, in seconds since 1970; NaN while it is open.
+        answered: the time of the answer, in seconds since 1970; NaN while it is open.
         version: the number of the last change, from the same count as the run summaries'.
     """
 
     id: int
     study: int
-    trial: tuple[int, int] | None
+    trial: TrialKey | None
     kind: CommandKind
     argument: float
     by: str
@@ -145,7 +153,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """What was done to a run by hand while it trained.
+    """A change that the user made to a run while it trained.
 
     Attributes:
         kind: stop or scale_learning_rate.
@@ -163,15 +171,15 @@ class Run:
     """The summary of one training of one model.
 
     Attributes:
-        state: how it ended, or where it stands.
+        state: how it ended, or its current state.
         readings: one per finished epoch.
         first_cost: the first mini-batch's cost; NaN before the first step.
-        explosion: set when and only when the state is exploded.
+        explosion: set if and only if the state is exploded.
         seconds: wall-clock time of its population, shared by all members.
         steps: update steps done.
         message: why it failed or was pruned, in words; empty otherwise.
         folds: the validation score of each fold at the best epoch of their mean; empty without folds.
-        touches: what was done to it by hand while it trained, in that order; empty for most.
+        touches: the changes that the user made while it trained, in that order; empty for most runs.
     """
 
     state: State
@@ -186,17 +194,17 @@ class Run:
 
     @property
     def is_final(self) -> bool:
-        """True once nothing more will happen: of stopped runs those alone that were stopped by hand."""
-        return self.state.is_final or (self.state is State.STOPPED and self.was_stopped_by_hand)
+        """True if nothing more will happen; a stopped run is final only if the user stopped it."""
+        return self.state.is_final or (self.state is State.STOPPED and self.was_stopped_by_user)
 
     @property
-    def was_stopped_by_hand(self) -> bool:
-        """Whether somebody asked for its end; others are stopped with their study, half-way."""
+    def was_stopped_by_user(self) -> bool:
+        """True if the user asked for its end; other stopped runs ended half-way with their study."""
         return any(touch.kind is CommandKind.STOP for touch in self.touches)
 
     @property
     def learning_rate_factor(self) -> float:
-        """What its learning rate was multiplied with by hand, in all: 1 for a run that nobody touched.
+        """The product of all factors the user applied to its learning rate; 1 without any.
 
         Example:
             >>> halved = Touch(CommandKind.SCALE_LEARNING_RATE, step=100, argument=0.5)
@@ -208,7 +216,7 @@ class Run:
 
     @property
     def is_touched(self) -> bool:
-        """Whether its learning rate was changed by hand: it did not train with its own hyperparameters."""
+        """True if the user changed its learning rate: it did not train with its own hyperparameters."""
         return any(touch.kind is CommandKind.SCALE_LEARNING_RATE for touch in self.touches)
 
     @property
@@ -228,7 +236,7 @@ class Run:
 
 
 def score(reading: Reading) -> float:
-    """What a search maximizes: the validation accuracy, or minus the validation loss where there is none.
+    """Returns the value a search maximizes: validation accuracy, or minus the validation loss without one.
 
     Example:
         >>> score(Reading(1, 10, cost=2.3, train_accuracy=0.1, val_accuracy=0.25, learning_rate=1e-3))
@@ -249,7 +257,7 @@ class Trial:
     Attributes:
         stage: index of its stage in the study, from 0.
         number: its number in the stage, from 0.
-        hyperparameters: name -> value, every one that the recipe uses.
+        hyperparameters: name -> value of every one that the recipe uses.
     """
 
     stage: int
@@ -257,14 +265,14 @@ class Trial:
     hyperparameters: Mapping[str, Value]
 
     @property
-    def key(self) -> tuple[int, int]:
+    def key(self) -> TrialKey:
         """(stage, number): unique in a study."""
         return (self.stage, self.number)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A trial and the run it had."""
+    """A trial and its run."""
 
     trial: Trial
     run: Run
@@ -295,9 +303,9 @@ class Stage:
         index: position in the study, from 0.
         name: "coarse", "fine", ...
         box: name -> the range as plain data (see ``recipe.space.Range.as_data``).
-        trials: how many trials.
+        trials: the number of trials.
         epochs: epochs per trial.
-        reason: why this box, in words.
+        reason: the reason for this box, in words.
     """
 
     index: int
@@ -315,15 +323,15 @@ class Edge:
     Attributes:
         name: the hyperparameter.
         value: its best value.
-        position: where in the range, in the scale of the search: 0 = lowest, 1 = highest.
+        position: its position in the range, in the scale of the search: 0 = lowest, 1 = highest.
         side: "lower" or "upper".
         low, high: the searched range, in values.
         scale: "log" or "linear".
         new_low, new_high: the proposed range.
         message: the alarm in words.
-        near, top: how many of the best trials sit in the outer tenth of the range on that side, and how many
-            those are; 0 where nobody counted.
-        silenced: why the alarm rings no more; empty while it does.
+        near, top: the number of best trials in the outer tenth of the range on that side, and of all best
+            trials; 0 if they were not counted.
+        silenced: the reason for which the alarm is silenced; empty while it is active.
     """
 
     name: str
@@ -347,15 +355,15 @@ class Study:
 
     Attributes:
         id: its number in the store.
-        name: what the user calls it.
+        name: its name for the user.
         recipe: the recipe's name or path.
         kind: "search" or "train".
         seed: the one seed that everything is derived from.
         fingerprint: equal for two studies if and only if the same command would give the same trials.
-        settings: everything else that was asked, as plain data.
-        state: where it stands.
+        settings: all other settings, as plain data.
+        state: its current state.
         created: seconds since 1970.
-        outcome: what came of it, as plain data; empty until the end.
+        outcome: its outcome as plain data; empty until the end.
     """
 
     id: int
@@ -372,13 +380,13 @@ class Study:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histogram:
-    """How some numbers of a run were spread at one step.
+    """The distribution of some numbers of a run at one step.
 
     Attributes:
-        name: what was counted, e.g. "activations/1" or "gradients/0.weight".
+        name: the counted quantity, e.g. "activations/1" or "gradients/0.weight".
         step: the step, from 1.
         edges: of the bins, ascending, float32, one more than bins.
-        counts: how many numbers lay in each bin, int32.
+        counts: the numbers in each bin, int32.
     """
 
     name: str
@@ -404,7 +412,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What a run recorded beside its costs and readings, as one piece of it.
+    """A part of what a run recorded beside its costs and readings.
 
     Attributes:
         series: name -> steps and values, e.g. "layers/0.weight/update_ratio".

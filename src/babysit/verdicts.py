@@ -1,4 +1,4 @@
-"""The records of a diagnosis: findings, causes, questions, and the verdict that they add up to."""
+"""The records of a diagnosis: findings, causes, questions, and their verdict."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """The importance of a finding."""
 
     INFO = "info"
     WARNING = "warning"
@@ -39,19 +39,19 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a rule saw in a program, a run or a log.
+    """A problem that a rule found in a program, a run or a log.
 
     Attributes:
         rule: the rule's name, e.g. "learning_rate_too_low".
-        severity: how much it matters.
+        severity: its importance.
         where: the layer, tensor or quantity it concerns.
-        since: the epoch, step or line from which it holds; 0 where there is none, as before training.
+        since: the first epoch, step or line at which it holds; 0 for none, as before training.
         message: the verdict in one sentence.
-        evidence: the values it rests on.
+        evidence: the measured values behind it.
         advice: what to do next.
         source: the slide, paper or library behind it.
-        unit: what ``since`` counts: "epoch", "step", or the "line" of a log that names neither.
-        confidence: how often the detector was right where it named a cause, in [0, 1]. Default: 0.5.
+        unit: the unit of ``since``: "epoch", "step", or the "line" of a log that names neither.
+        confidence: the share of right causes among those that the detector named, in [0, 1]. Default: 0.5.
     """
 
     rule: str
@@ -67,7 +67,7 @@ class Finding:
 
     @property
     def moment(self) -> str:
-        """From when it holds, in words; empty where there is no such moment.
+        """The moment from which it holds, in words; empty without one.
 
         Example:
             >>> Finding("plateau", Severity.INFO, "cost", 7, "", (), "", "", unit="step").moment
@@ -89,9 +89,9 @@ class Cause:
     """A finding that no other explains.
 
     Attributes:
-        finding: what is wrong.
-        symptoms: findings that it explains.
-        distinguish: what would tell it from the next cause, if that is nearly as likely; else empty.
+        finding: the problem.
+        symptoms: the findings that it explains.
+        distinguish: a test that distinguishes it from the next cause, if both are about as likely.
     """
 
     finding: Finding
@@ -115,7 +115,7 @@ class Cause:
 
 
 class Answer(StrEnum):
-    """The outcome of a question that was put to a program, a run or a log."""
+    """The outcome of a question about a program, a run or a log."""
 
     ANSWERED = "answered"
     NOT_ANSWERED = "not answered"
@@ -128,9 +128,9 @@ class Question:
 
     Attributes:
         rule: the problem's name.
-        answer: whether it was answered.
-        reason: why not; empty where it was.
-        matters: whether a "yes" would be a warning or an error.
+        answer: its outcome.
+        reason: why it was not answered; empty if it was.
+        matters: True if the problem is a warning or an error.
     """
 
     rule: str
@@ -160,10 +160,10 @@ class Verdict:
 
     Attributes:
         causes: findings that no other explains, with their symptoms, the most severe first.
-        questions: what was asked, one question a problem.
-        facts: what was measured, in words, one line each.
-        steps: how many steps were seen.
-        when: what was seen, in words: "before training", "in this log". Default: the steps.
+        questions: one per problem.
+        facts: the measurements in words, one line each.
+        steps: the number of observed steps.
+        when: the observed part, in words: "before training", "in this log". Default: the steps.
     """
 
     causes: tuple[Cause, ...] = ()
@@ -186,7 +186,7 @@ class Verdict:
 
     @property
     def quiet(self) -> tuple[Finding, ...]:
-        """The info findings, without those that a serious cause explains: its advice is not theirs."""
+        """The info findings, without those that a serious cause explains."""
         explained = [symptom for cause in self.serious for symptom in cause.symptoms]
         return tuple(
             each for each in self.findings if each.severity is Severity.INFO and each not in explained
@@ -202,7 +202,7 @@ class Verdict:
 
     @property
     def healthy(self) -> bool:
-        """Whether everything that matters was asked and answered, and nothing is wrong."""
+        """True if every question that matters was answered, and nothing is wrong."""
         return self.health is Health.HEALTHY
 
     @property
@@ -226,9 +226,9 @@ class CheckResult:
     Attributes:
         name: the check's name, e.g. "initial_loss".
         status: pass, warn or fail.
-        value: what was measured.
-        expected: what a healthy set-up gives, in words.
-        advice: what to do if it is not so; on a pass, what the pass shows.
+        value: the measured value.
+        expected: the value of a healthy set-up, in words.
+        advice: what to do if it fails; on a pass, what the pass shows.
         details: further measured values by name.
     """
 

@@ -79,7 +79,7 @@ def test_zooms_hold_the_spike_and_go_down_to_a_hundred_steps() -> None:
     assert 100 <= found[-1][1] - found[-1][0] + 1 < 200
 
 
-def told_to_babysit(folder: Path, run: Drawn) -> list[float]:
+def read_from_babysit(folder: Path, run: Drawn) -> list[float]:
     reader = Reader(str(folder / "babysit.sqlite"))
     values = run_queries.series_between(reader, 1, (0, run.number), "cost", 0, 2**31 - 1)[1]
     assert len(overview.lines(reader, 1)) == 5
@@ -87,14 +87,14 @@ def told_to_babysit(folder: Path, run: Drawn) -> list[float]:
     return list(values.tolist())
 
 
-def told_to_tensorboard(folder: Path, run: Drawn) -> list[float]:
+def read_from_tensorboard(folder: Path, run: Drawn) -> list[float]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder / "events" / f"{run.number:05d}"), {"scalars": 0})
     return [one.value for one in events.Reload().Scalars("cost")]
 
 
-def told_to_optuna(folder: Path, run: Drawn) -> list[float]:
+def read_from_optuna(folder: Path, run: Drawn) -> list[float]:
     import optuna
 
     study = optuna.load_study(study_name="benchmark", storage=f"sqlite:///{folder / 'optuna.sqlite3'}")
@@ -103,11 +103,11 @@ def told_to_optuna(folder: Path, run: Drawn) -> list[float]:
     return [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
 
 
-READ = {"babysit": told_to_babysit, "tensorboard": told_to_tensorboard, "optuna": told_to_optuna}
+READ = {"babysit": read_from_babysit, "tensorboard": read_from_tensorboard, "optuna": read_from_optuna}
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_everybody_is_told_the_same(name: str, tmp_path: Path) -> None:
+def test_all_boards_get_the_same_data(name: str, tmp_path: Path) -> None:
     for needed in {"tensorboard": ("tensorboard", "tensorboardX"), "optuna": ("optuna",)}.get(name, ()):
         if find_spec(needed) is None:
             pytest.skip(f"{needed} is not installed")

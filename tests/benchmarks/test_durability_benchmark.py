@@ -29,7 +29,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_done_twice():
     counts = json.loads(done.stdout)
     assert {kind: (one["kills"], one["broken"]) for kind, one in counts.items()} == {
         "search": (1, []),
-        "crew": (1, []),
+        "workers": (1, []),
         "train": (1, []),
         "write": (1, []),
         "read": (1, []),

@@ -71,7 +71,7 @@ def test_the_answer_is_a_table_and_a_document(found: dict[str, Any]) -> None:
     assert "| babysit | 4 | float32 | yes |" in page(found)
 
 
-def test_what_cannot_be_measured_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_cannot_be_measured_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BABYSIT_DATA", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     found = measure(Options(("cifar10",)))
@@ -96,7 +96,7 @@ def test_more_trials_begin_with_the_same_pairs() -> None:
     assert pairs_of(recipe, 5)[:2] == pairs_of(recipe, 2)
 
 
-def test_training_is_told_from_start_up() -> None:
+def test_training_is_separated_from_start_up() -> None:
     checked, loaded = Mark(1, "data", 0.0), Mark(2, "data", 4.0)
     built = [Mark(1, "model", 1.0), Mark(2, "model", 5.0), Mark(3, "model", 6.0)]
     retrained = [Mark(1, "model", 9.0), Mark(1, "model", 9.5)]
@@ -122,6 +122,7 @@ def supervised(folder: Path, network: str, program: str) -> subprocess.Completed
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="adopting orphans is Linux's")
 def test_what_a_program_leaves_is_ended(tmp_path: Path) -> None:
     supervised(tmp_path, "shared", ORPHAN)
@@ -131,7 +132,7 @@ def test_what_a_program_leaves_is_ended(tmp_path: Path) -> None:
     assert report["wall_seconds"] < 30
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="networks of one's own are Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="network namespaces exist on Linux only")
 def test_a_network_of_its_own_has_nothing_but_a_loopback(tmp_path: Path) -> None:
     done = supervised(tmp_path, "own", INTERFACES)
     if "network of its own" in done.stderr:

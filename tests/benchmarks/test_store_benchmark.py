@@ -1,4 +1,4 @@
-"""The benchmark of load, in small: somebody looks at a store; what was missed or went wrong is counted."""
+"""The load benchmark on a small store: missed versions and failed requests are counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from babysit.views.dashboard.server import Server
 from babysit.views.dashboard.state import OpenStore, Serving
 
 
-def test_what_a_page_was_told_and_what_it_missed(tmp_path: Path) -> None:
+def test_what_a_page_received_and_what_it_missed(tmp_path: Path) -> None:
     store = str(tmp_path / "runs.sqlite")
     write(store, 0, trials=3, points=400)
     with Server(Serving(OpenStore(store))) as server:
@@ -47,7 +47,7 @@ def test_what_a_page_was_told_and_what_it_missed(tmp_path: Path) -> None:
     }
 
 
-def test_times_and_sizes_are_told_as_they_are(tmp_path: Path) -> None:
+def test_times_and_sizes_are_reported_as_they_are(tmp_path: Path) -> None:
     told = waits([0.001 * milliseconds for milliseconds in range(101)])
     assert (told.answers, told.median_ms, told.p99_ms, told.worst_ms) == pytest.approx((101, 50, 99, 100))
     assert early([9.0, 1.0, *np.arange(2.0, 20.0)]) == 3.0

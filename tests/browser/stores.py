@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
-from babysit.records import Explosion, Reading, Result, Run, Stage, State, Trial
+from babysit.records import CommandKind, Explosion, Reading, Result, Run, Stage, State, Touch, Trial
 from babysit.store.commands import Commands
 from babysit.store.writer import Writer
 from babysit.verdicts import Cause, Evidence, Finding, Severity, Verdict
@@ -84,6 +85,23 @@ def finished(one: Trial, accuracy: float) -> Result:
 
 def exploded(one: Trial) -> Result:
     return Result(one, Run(State.EXPLODED, (), 2.3, Explosion(20, 1, 9.2, 2.3), 1.0, 20))
+
+
+def ended(
+    number: int, accuracy: float, rate: float, state: State = State.COMPLETE, touches: Sequence[Touch] = ()
+) -> Result:
+    """A coarse trial that ended in some state, with what the user did to it while it ran."""
+    result = finished(trial(0, number, rate), accuracy)
+    return replace(result, run=replace(result.run, state=state, touches=tuple(touches)))
+
+
+STOPPED = (Touch(CommandKind.STOP, 2 * STEPS),)
+SCALED = (Touch(CommandKind.SCALE_LEARNING_RATE, STEPS, 0.5),)
+
+
+def write_results(writer: Writer, study: int, *results: Result) -> None:
+    writer.begin_trials(study, [result.trial for result in results])
+    writer.finish_trials(study, list(results))
 
 
 def rates(low: float, high: float, count: int) -> Sequence[float]:

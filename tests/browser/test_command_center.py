@@ -8,9 +8,21 @@ import sys
 
 import pytest
 
+from babysit.records import State
 from babysit.store.writer import Writer
 from browser.conftest import serve
-from browser.stores import EPOCHS, EVIL, finished, living, trial, write_epochs, write_search
+from browser.stores import (
+    EPOCHS,
+    EVIL,
+    STOPPED,
+    ended,
+    finished,
+    living,
+    trial,
+    write_epochs,
+    write_results,
+    write_search,
+)
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -90,7 +102,7 @@ def test_the_filter_means_what_it_says(server, open_tab, text, wanted):
 def test_a_filter_that_makes_no_sense_says_so(server, open_tab):
     page = open_tab(server, "/s/1")
     page.locator("#filter").fill("nonsense>3")
-    expect(page.locator("#filter-told")).to_contain_text(
+    expect(page.locator("#filter-problem")).to_contain_text(
         "no column nonsense: there are learning_rate, l2, val"
     )
     page.locator("#filter").fill("val>2")
@@ -136,7 +148,7 @@ def test_a_box_drawn_becomes_the_next_range(server, open_tab):
     page.mouse.up()
     command = page.locator("#range-command")
     expect(command).to_contain_text("babysit search cifar10 -s 'learning_rate=log_uniform(")
-    expect(page.locator("#range-told")).to_contain_text("trials lie in it, the best at")
+    expect(page.locator("#range-count")).to_contain_text("trials lie in it, the best at")
     page.get_by_label("learning_rate from").fill("1e-4")
     page.get_by_label("learning_rate to").fill("1e-2")
     expect(command).to_contain_text("learning_rate=log_uniform(1e-4, 1e-2)")
@@ -270,11 +282,30 @@ class TestLive:
         expect(running.locator(".c-epochs")).to_have_text("4/4")
         expect(running.locator(".c-state")).to_have_text("complete")
         expect(running.locator(".rank")).to_have_text("★")
-        expect(page.locator("#standing .score")).to_have_text("99.0 %")
+        expect(page.locator("#status .score")).to_have_text("99.0 %")
         assert names(page) == before  # nothing moved
         page.get_by_role("button", name="Order changed: sort again").click()
         assert names(page)[0] == "fine 5"
         expect(page.locator("#live")).to_contain_text("live")
+
+    def test_the_best_and_its_alarm_are_the_servers(self, search, open_tab):
+        writer, study, server, _ = search
+        page = open_tab(server, f"/s/{study}")
+        star, alarm = page.locator("#rows tr.best"), page.locator(".alarm")
+        expect(star).to_have_attribute("data-key", "0-10")
+        # A higher score of a stopped trial, at an edge, changes neither.
+        write_results(writer, study, ended(20, 0.995, 9.7e-4, State.STOPPED, STOPPED))
+        expect(page.locator("#rows tr[data-key='0-20'] .c-state")).to_have_text("stopped")
+        expect(star).to_have_attribute("data-key", "0-10")
+        expect(alarm).to_have_count(0)
+        # A running one is the best, and says why there is no alarm yet; complete, it raises one.
+        one = trial(1, 7, 9.8e-4)
+        write_epochs(writer, study, one, 0.99, range(2, EPOCHS + 1))
+        expect(star).to_have_attribute("data-key", "1-7")
+        expect(page.locator(".no-alarms")).to_have_text("No edge alarm yet: the best trial is still running.")
+        writer.finish_trials(study, [finished(one, 0.99)])
+        expect(alarm).to_contain_text("next to the upper edge")
+        expect(page.locator(".no-alarms")).to_have_count(0)
 
     def test_new_trials_appear(self, search, open_tab):
         writer, study, server, _ = search
@@ -347,7 +378,7 @@ def test_a_real_search_fills_the_pages_by_itself(tmp_path, open_tab):
         )
         page.locator(".studies a").click(timeout=90_000)
         expect(page.locator("#rows tr")).to_have_count(6, timeout=60_000)
-        expect(page.locator("#standing .whole-state")).to_have_text("complete", timeout=90_000)
+        expect(page.locator("#status .whole-state")).to_have_text("complete", timeout=90_000)
         assert search.wait(timeout=60) == 0
         expect(page.locator("#rows .c-epochs").first).to_have_text("3/3")
         expect(page.locator("#stop-open")).to_be_hidden()

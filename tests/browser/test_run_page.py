@@ -88,8 +88,8 @@ def test_a_request_is_asked_seen_and_applied_and_marked_on_the_curve(runs, open_
         expect(page.locator(".requests li strong")).to_have_text("seen")
         desk.applied(seen.id, step=12_345)
         expect(page.locator(".requests li strong")).to_have_text("applied at step 12345")
-    expect(page.locator("#loss svg")).to_contain_text("by hand after step 12345: learning rate times 0.5")
-    expect(page.locator(".facts")).to_contain_text("by hand after step 12345")
+    expect(page.locator("#loss svg")).to_contain_text("by the user after step 12345: learning rate times 0.5")
+    expect(page.locator(".facts")).to_contain_text("by the user after step 12345")
     ended = open_tab(server, "/r/1/0/0")
     expect(ended.locator("#touches")).to_be_hidden()
 

@@ -29,6 +29,7 @@ def rules(report):
     return [finding.rule for finding in report.findings]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FAULTY, ids=lambda case: case.name)
 def test_the_right_cause_comes_first(case):
     report = babysit.check(*case.build())

@@ -52,6 +52,7 @@ def watched(program, steps=200):
     return watch.report()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [quick(p) for p in CHECKED])
 def test_the_check_names_the_cause_or_is_silent(program):
     report = babysit.check(*program.build().parts)

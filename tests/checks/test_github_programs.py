@@ -56,6 +56,7 @@ CHECKED = [p for p in ISSUES if p.checkable and (p.check or not p.faulty) and p.
 WATCHED = [p for p in ISSUES if (p.watch or not p.faulty) and p.name not in UNWATCHED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", some(CHECKED, 3), ids=lambda program: program.name)
 def test_the_check_names_the_cause_or_is_silent(program):
     report = babysit.check(*program.build().parts)

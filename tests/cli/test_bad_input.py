@@ -171,6 +171,7 @@ def test_a_read_only_folder(babysit, mounted):
     assert_refused(babysit("train", "digits", "--out", folder / "runs"), "Read-only")
 
 
+@pytest.mark.slow
 @needs_root
 def test_a_full_disk_keeps_what_was_finished(babysit, mounted):
     folder = mounted("size=700k")

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 SHORT = ("--stages", "coarse:6x1,fine:4x2,final:1x3")
 
 
+@pytest.mark.slow
 def test_check_prints_one_json_document_and_nothing_else(babysit):
     answer = babysit("check", "digits", "--json")
     assert answer.code == 0
@@ -30,6 +31,7 @@ def test_check_prints_one_json_document_and_nothing_else(babysit):
     assert "initial loss" in answer.err
 
 
+@pytest.mark.slow
 def test_a_failed_check_exits_with_1_and_says_what_to_do(babysit):
     files = ("--sarif", "found.sarif", "--html", "found.html")
     answer = babysit("check", "digits", "-s", "learning_rate=1e-9", *files)
@@ -79,6 +81,7 @@ def test_an_exploded_run_exits_with_1_without_an_accuracy_and_with_its_verdict(b
     assert "Finished epoch" not in answer.err
 
 
+@pytest.mark.slow
 def test_search_json_has_the_promised_keys_and_leaves_report_and_weights(babysit, tmp_path):
     answer = babysit("search", "digits", *SHORT, "--json")
     assert answer.code == 0
@@ -105,6 +108,7 @@ def test_search_json_has_the_promised_keys_and_leaves_report_and_weights(babysit
     assert load_file(tmp_path / data["final"]["weights"])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_search_and_another_a_different_one(babysit):
     one, same, other = (
         babysit("search", "digits", *SHORT, "--json", "--seed", seed).data for seed in (1, 1, 2)
@@ -114,6 +118,7 @@ def test_the_same_seed_gives_the_same_search_and_another_a_different_one(babysit
     assert one["best"]["hyperparameters"] != other["best"]["hyperparameters"]
 
 
+@pytest.mark.slow
 def test_a_search_until_stable_has_so_many_further_stages_at_most(babysit):
     options = ("--stages", "coarse:8x1", "--until-stable", "--extra-stages", "1", "--json")
     answer = babysit("search", "digits", *options)
@@ -122,6 +127,7 @@ def test_a_search_until_stable_has_so_many_further_stages_at_most(babysit):
     assert {knob["name"] for knob in answer.data["importance"][0]["knobs"]} == {"learning_rate", "l2"}
 
 
+@pytest.mark.slow
 def test_a_setting_may_be_a_range(babysit):
     data = babysit("search", "digits", "--stages", "coarse:6x1", "-s", "hidden=choice(5, 7)", "--json").data
     assert data["stages"][0]["box"]["hidden"] == {"kind": "choice", "choices": [5, 7]}
@@ -140,6 +146,7 @@ def test_demo_shows_the_whole_method_and_reaches_its_accuracy(babysit):
     assert Path(data["report"]).exists()
 
 
+@pytest.mark.slow
 def test_new_writes_a_recipe_that_checks_and_searches(babysit):
     assert babysit("new", "mine.py").code == 0
     assert babysit("check", "mine.py").code == 0
@@ -149,6 +156,7 @@ def test_new_writes_a_recipe_that_checks_and_searches(babysit):
     assert "exists already" in again.err
 
 
+@pytest.mark.slow
 def test_runs_lists_what_was_done_newest_first(babysit):
     babysit("train", "digits", "-s", "epochs=1", "--name", "first")
     babysit("search", "digits", *SHORT, "--name", "second")
@@ -200,6 +208,7 @@ def test_every_command_has_help_with_an_example(babysit, command):
     assert f"Example: babysit {command}" in " ".join(answer.out.split())
 
 
+@pytest.mark.slow
 def test_regression_from_a_table(babysit, recipe_file, tmp_path):
     rows = "\n".join(f"{x / 50},{(x * 7 % 13) / 13},{3 * x / 50 - 1:.4f}" for x in range(200))
     (tmp_path / "line.csv").write_text("a,b,target\n" + rows + "\n")
@@ -219,6 +228,7 @@ def test_regression_from_a_table(babysit, recipe_file, tmp_path):
     assert searched.data["best"]["val_accuracy"] is None
 
 
+@pytest.mark.slow
 def test_the_store_is_plain_sqlite(babysit, tmp_path):
     babysit("search", "digits", *SHORT)
     connection = sqlite3.connect(tmp_path / "babysit-runs" / "babysit.sqlite")
@@ -232,6 +242,7 @@ def test_json_never_holds_nan(babysit):
     json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} in the document"))
 
 
+@pytest.mark.slow
 def test_a_search_in_which_everything_explodes_exits_with_1(babysit):
     answer = babysit("search", "digits", "--stages", "coarse:4x1", "-s", "learning_rate=1e6", "--json")
     assert answer.code == 1
@@ -239,6 +250,7 @@ def test_a_search_in_which_everything_explodes_exits_with_1(babysit):
     assert "well inside" not in answer.err
 
 
+@pytest.mark.slow
 def test_a_name_of_any_kind_makes_safe_file_names(babysit, tmp_path):
     name = "../" + "käse [b]" * 40
     data = babysit("search", "digits", *SHORT, "--name", name, "--json").data
@@ -255,6 +267,7 @@ def test_two_stores_that_share_a_folder_keep_both_models(babysit):
     assert Path(one).is_file()
 
 
+@pytest.mark.slow
 def test_the_final_line_names_the_trial_that_was_scored(babysit):
     data = babysit("search", "digits", "--stages", "coarse:8x2,final:3x3", "--json")
     stage, number = data.data["final"]["trial"]
@@ -272,6 +285,7 @@ def test_a_point_of_ones_own_is_tried_first(babysit):
     assert '"learning_rate": 0.01' not in str(rows[1:])
 
 
+@pytest.mark.slow
 def test_rules_and_their_parameters_are_searched_from_the_command_line(babysit):
     settings = (
         "update=choice(sgd, adam)",

@@ -22,6 +22,7 @@ def test_the_list_names_every_experiment(babysit):
     assert [entry["name"] for entry in listed] == list(EXPERIMENTS)
 
 
+@pytest.mark.slow
 def test_an_experiment_prints_numbers_and_leaves_png_and_svg(babysit, tmp_path):
     answer = babysit("lab", "zigzag", "--json", "--out", "figures")
     assert answer.code == 0

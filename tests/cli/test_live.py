@@ -29,6 +29,7 @@ def store(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_one_frame_of_the_newest_study(store):
     found = subprocess.run(
         [sys.executable, "-m", "babysit", "live", "--once", "--store", store],
@@ -68,12 +69,14 @@ def in_terminal(store, *words, keys=b""):
         os.close(mine)
 
 
+@pytest.mark.slow
 def test_q_leaves_a_run_that_goes_on(store):
     code, shown = in_terminal(store, "2", keys=b"xq")
     assert code == 0
     assert "running" in shown
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_run(tmp_path):
     path = str(tmp_path / "runs.db")
     with Writer(path) as writer:

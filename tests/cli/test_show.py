@@ -121,11 +121,13 @@ def test_runs_are_filtered_by_state_and_recipe(two_studies):
     assert listed("--recipe", "cifar10") == []
 
 
+@pytest.mark.slow
 def test_a_search_whose_time_was_up_says_how_to_go_on(babysit):
     answer = babysit("search", "digits", "--stages", "coarse:3x2", "--timeout", "0.001", "--workers", "1")
     assert "the time was up: 3 trials were stopped half-way; --resume" in " ".join(answer.out.split())
 
 
+@pytest.mark.slow
 def test_trials_is_a_total_on_the_command_line_too(babysit):
     first = babysit("search", "digits", "--stages", "coarse:3x1", "--json").data
     more = babysit("search", "digits", "--stages", "coarse:3x1", "--trials", "5", "--resume", "--json")

@@ -37,6 +37,7 @@ def outcome(answer):
     return answer.data["best"], answer.data["stages"], final["readings"], final["costs"], final["val_loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folds", [(), ("--folds", "3")])
 def test_a_search_on_files_is_that_in_memory(files, babysit, recipe_file, folds):
     found = []
@@ -46,12 +47,14 @@ def test_a_search_on_files_is_that_in_memory(files, babysit, recipe_file, folds)
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_the_checks_run_on_files(files, babysit, recipe_file):
     recipe_file(data=FROM_FILES)
     answer = babysit("check", "recipe.py", "-s", "learning_rate=1e-2")
     assert answer.code == 0, answer
 
 
+@pytest.mark.slow
 def test_a_bad_row_ends_the_search_with_its_place_and_resume_goes_on(files, babysit, recipe_file):
     x = np.lib.format.open_memmap(files / "x.npy", mode="r+")
     row = 700  # among those that nobody looks at before the training

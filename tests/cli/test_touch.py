@@ -73,7 +73,7 @@ def test_an_answer_that_does_not_come_in_time(typed, study, monkeypatch):
     while answer.code == 0:  # the poller's last look was still to come
         answer = typed("stop", "1", "--wait", "0.1")
     assert answer.code == 1
-    assert "not answered within 0.1 s; `babysit commands 1` tells later" in answer.out
+    assert "not answered within 0.1 s; see `babysit commands 1` later" in answer.out
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_what_has_ended_is_not_asked(typed, study):
     answer = typed("stop", "1")
     assert answer.code == 2
     assert "study 1 is complete" in answer.err
-    assert "nothing was asked of 1" in typed("commands", "1").out
+    assert "no command was sent to 1" in typed("commands", "1").out
 
 
 def test_where_nobody_listens_it_says_so(babysit, tmp_path):
@@ -109,7 +109,7 @@ def test_where_nobody_listens_it_says_so(babysit, tmp_path):
     with Writer(url) as writer:
         writer.begin_study(name="a", recipe="a", kind="search", seed=0, fingerprint="f", settings={})
     answer = babysit("commands", "1", "--store", url)
-    assert "study 1: no heartbeat; what is asked now will expire" in answer.out
+    assert "study 1: no heartbeat; new commands will expire" in answer.out
     answer = babysit("stop", "1", "--wait", "0.5", "--store", url)
     assert answer.code == 1
     assert "no heartbeat: the request will expire" in answer.out

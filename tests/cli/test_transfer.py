@@ -51,6 +51,7 @@ def test_another_ending_is_refused(searched):
     assert ".csv, .parquet, .json" in answer.err
 
 
+@pytest.mark.slow
 def test_to_optuna_and_back_for_every_command(searched, tmp_path):
     out = searched("export", "1", "--to", "optuna:sqlite:///trials.db:mine", "--json")
     assert (out.code, out.data["to"]) == (0, "sqlite:///trials.db, study mine")

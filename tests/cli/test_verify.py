@@ -98,6 +98,7 @@ def test_a_recipe_that_fails(babysit, recipe_file):
     assert_refused(babysit("verify", "digits", "--steps", 0), "steps = 0")
 
 
+@pytest.mark.slow
 def test_train_and_search_say_what_the_precision_brings_and_record_it(babysit, tmp_path, monkeypatch):
     monkeypatch.setattr("babysit.training.precision._capabilities", lambda: {"amx_bf16": False})
     answer = babysit("train", "digits", "-s", "epochs=1", "--precision", "medium")
@@ -109,13 +110,14 @@ def test_train_and_search_say_what_the_precision_brings_and_record_it(babysit, t
     assert sorted(recorded) == ["bfloat16", "float32", "medium"]
 
 
+@pytest.mark.slow
 def test_a_search_is_not_resumed_in_another_precision(babysit, tmp_path):
     assert babysit("search", "digits", *SMALL, "--precision", "medium").code == 0
     answer = babysit("search", "digits", *SMALL, "--resume")
     assert_refused(answer, "study 1", "medium", "float32", "--precision medium")
     answer = babysit("search", "digits", *SMALL, "--resume", "--precision", "medium")
     assert answer.code == 0
-    assert "going on with study 1" in answer.out
+    assert "resuming study 1" in answer.out
     assert "none was trained anew" in answer.out  # only the retraining was
 
 
@@ -134,6 +136,7 @@ def costs_of(engine, trials):
     return {event.trial.key: event.costs for event in events}
 
 
+@pytest.mark.slow
 def test_a_worker_trains_in_the_precision_that_was_asked_for():
     """Worker processes load the recipe themselves: the precision has to travel with its name."""
     here = {name: open_job(Job("digits", precision=name)) for name in ("float32", "bfloat16")}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from babysit.cli.options import Way
 from babysit.cli.main import app
+from babysit.cli.options import Way
 from babysit.training.lowering import WAYS
 
 
@@ -20,12 +20,14 @@ def test_the_command_line_knows_every_way():
     assert [str(way) for way in Way] == list(WAYS)
 
 
+@pytest.mark.slow
 def test_a_search_says_how_and_why(run):
     found = run("search", "digits", "--stages", "coarse:3x1,final:1x1")
     assert found.exit_code == 0
     assert "trials train together: fused (every layer is known: 1 Flatten, 2 Linear, 1 ReLU)" in found.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["vmap", "serial"])
 def test_another_way_can_be_asked_for(run, way):
     found = run("search", "digits", "--stages", "coarse:3x1,final:1x1", "--way", way)

@@ -10,6 +10,7 @@ import pytest
 import babysit.data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["import babysit.data", "import babysit.data; babysit.data.digits()"])
 def test_heavy_packages_are_not_imported(code):
     heavy = "{'sklearn', 'pyarrow', 'pooch', 'PIL', 'pandas', 'requests'}"

@@ -10,7 +10,7 @@ import pytest
 from babysit.diagnosis.catalogue import CATALOGUE, PLACES, SUBJECTS, collected, problems_named, rows
 from babysit.diagnosis.problem import Effect, Problem
 from babysit.diagnosis.problems import course, wiring
-from babysit.diagnosis.tells import TELLS
+from babysit.diagnosis.tie_breakers import TIE_BREAKERS
 from babysit.errors import InputError
 from babysit.store.old_names import NEW_NAMES
 
@@ -108,8 +108,8 @@ def test_no_problem_speaks_of_people_or_of_what_is_no_number(problem):
 
 
 def test_sentences_that_tell_causes_apart_are_about_pairs_of_the_catalogue():
-    assert all(len(pair) == 2 and pair <= CATALOGUE.keys() for pair in TELLS)
-    assert all(TELLS.values())
+    assert all(len(pair) == 2 and pair <= CATALOGUE.keys() for pair in TIE_BREAKERS)
+    assert all(TIE_BREAKERS.values())
 
 
 @pytest.mark.parametrize(

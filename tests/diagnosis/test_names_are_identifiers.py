@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import babysit
 from babysit.diagnosis.catalogue import CATALOGUE
 
@@ -19,15 +21,15 @@ WHERE_NAMES_ARE_SPELLED = ("diagnosis/problems/", "store/migrations/", "store/ol
 INNOCENT = {
     # The state of a run, in the records and where pages, figures and tables show it.
     ("records.py", "exploded"),
-    ("views/figures.py", "exploded"),
-    ("views/run_figures.py", "exploded"),
-    ("views/verification.py", "exploded"),
+    ("views/svg/figures.py", "exploded"),
+    ("views/svg/run_figures.py", "exploded"),
+    ("views/terminal/verification.py", "exploded"),
     # A count among the details of the answer to "can it memorize twenty examples?".
     ("checks/questions/overfit.py", "exploded"),
     # A state that the log of another tool may give a trial.
     ("readings/logs/trial_rows.py", "exploded"),
     # The end of a series' name: layers/NAME/saturated holds shares of units.
-    ("views/run_figures.py", "saturated"),
+    ("views/svg/run_figures.py", "saturated"),
     # The names of the lecture's five questions, as a CheckResult bears them; a "no" has a problem of its own.
     ("checks/questions/initial_loss.py", "initial_loss"),
     ("checks/questions/learning_rate.py", "learning_rate_bracket"),
@@ -63,6 +65,7 @@ def strings(source: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
+@pytest.mark.slow
 def test_no_string_outside_the_catalogue_is_the_name_of_a_problem():
     found = [
         f"{module}:{line}: {text!r}"
@@ -115,7 +118,7 @@ def look(name="oscillation"):
     assert [line for line, text in strings(source) if text == "plateau"] == [3]
 
 
-def test_modules_are_looked_through():
-    assert {"diagnosis/reasoning.py", "watching/detect/loss.py", "views/links.py"} <= spelled().keys()
+def test_all_modules_are_searched():
+    assert {"diagnosis/reasoning.py", "watching/detect/loss.py", "views/data/links.py"} <= spelled().keys()
     assert not any(module.startswith("diagnosis/problems") for module in spelled())
     assert sum(map(len, spelled().values())) > 3000

@@ -448,7 +448,7 @@ def test_the_same_for_the_lines_of_a_page(changed, column, value):
 def test_the_same_for_choices(changed):
     with Reader(changed("trials", "hyperparameters", "1, 2")) as reader:
         found = overview.lines(reader, 1)
-        with pytest.raises(StoreError, match="hyperparameters of some trial are no object"):
+        with pytest.raises(StoreError, match="hyperparameters of a trial are not an object"):
             overview.choices(found)
 
 

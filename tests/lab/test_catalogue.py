@@ -65,6 +65,7 @@ def test_unit_data_has_unit_features_and_no_more_rows_than_asked():
     assert ((abs(spread - 1) < 1e-4) | (spread == 0)).all()  # pixels that never vary stay 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_data_is_plain_and_holds_no_nan(outcome, name):
     json.dumps(outcome(name).data, allow_nan=False)
@@ -83,6 +84,7 @@ def test_tables_and_lines_can_be_printed(outcome, name):
             assert all(isinstance(cell, str) and cell and "nan" not in cell for cell in row), row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_figures_save_as_png_of_1200_pixels_and_svg(outcome, name, tmp_path):
     files = save(outcome(name), tmp_path / "made")
@@ -106,6 +108,7 @@ def test_every_panel_names_its_axes(outcome, name):
         assert figure.get_suptitle() == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_seed_gives_the_same_numbers(outcome, name):
     again = experiment(name).run(Options(quick=True))
@@ -116,6 +119,7 @@ def test_another_seed_gives_other_numbers(outcome):
     assert outcome("zigzag", seed=1).data != outcome("zigzag").data
 
 
+@pytest.mark.slow
 def test_the_lab_loads_no_matplotlib_until_something_is_drawn():
     code = "import sys, babysit.lab.catalogue; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -130,6 +130,7 @@ def test_torchs_default_shrinks_to_the_floor_of_its_biases():
     assert 0.01 < stds("default", "relu")[-1] < 0.03
 
 
+@pytest.mark.slow
 def test_lsuv_gives_every_layer_the_statistics_of_the_first():
     assert stds("lsuv", "tanh") == pytest.approx([0.6279] * 10, rel=0.06)
 
@@ -146,6 +147,7 @@ def test_saturation_vanishes_locally_and_explodes_in_full():
     assert found.theory == pytest.approx(found.growth, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_gradient_neither_grows_nor_shrinks_where_its_local_slopes_say_so():
     for scale in (0.01, 0.05, 0.3):
         found = measure_scale(scale, seed=1)

@@ -71,6 +71,7 @@ def ends(run):
     return run.last.cost, run.last.train_accuracy
 
 
+@pytest.mark.slow
 def test_a_hidden_layer_separates_the_arms():
     runs = trained(two_layer, epochs=10_000, members=5)
     assert {run.state for run in runs} == {State.COMPLETE}
@@ -87,6 +88,7 @@ def test_a_hidden_layer_separates_the_arms():
     assert accuracies[0] > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [initial_loss, regularization_raises_loss, gradients_match])
 @pytest.mark.parametrize("model", [linear, two_layer])
 def test_the_checks_find_no_fault_with_the_set_up(check, model):

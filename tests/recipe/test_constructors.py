@@ -192,6 +192,7 @@ plain_ranges = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(plain_ranges, st.integers(0, 2**32 - 1))
 def test_a_range_holds_all_it_draws_and_its_middle(found, seed):
     conditional = When("parent", (1,), found)

@@ -19,7 +19,7 @@ from babysit.store import run_queries
 from babysit.store.reader import Reader
 from babysit.verdicts import Health, Verdict
 from babysit.views.dashboard.app import create_app
-from babysit.views.dashboard.security import Rules
+from babysit.views.dashboard.security import RequestRules
 from babysit.views.dashboard.state import OpenStore, Serving
 from babysit.views.data.recorded_run import load_trial_view
 from babysit.views.terminal.live import run_frame
@@ -179,7 +179,7 @@ def test_the_terminal_says_the_same(view, watch, shown):
 
 def test_the_dashboard_says_the_same(store, watch):
     report = watch.report()
-    serving = Serving(OpenStore(store), Rules(token="a token"))
+    serving = Serving(OpenStore(store), RequestRules(token="a token"))
     answer = TestClient(create_app(serving), base_url=HOST).get("/r/1/0/0")
     serving.store.close()
     assert answer.status_code == 200

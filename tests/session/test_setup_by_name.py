@@ -13,9 +13,9 @@ from babysit.recipe.space import choice, log_uniform, uniform
 from babysit.records import State
 from babysit.session.jobs.job import Job
 from babysit.session.jobs.search import run_search
-from babysit.session.jobs.search_ask import Ask
 from babysit.store import queries
 from babysit.store.reader import Reader
+from babysit.tuning.settings import SearchSettings
 
 
 def model(hp):
@@ -44,11 +44,14 @@ RECIPE = Recipe(
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("by-name")
-    found = run_search(Job("by-name", folder=folder), prepare(RECIPE, seed=0), Ask("coarse:16x2,fine:8x2"))
+    found = run_search(
+        Job("by-name", folder=folder), prepare(RECIPE, seed=0), SearchSettings(stages="coarse:16x2,fine:8x2")
+    )
     with Reader(f"sqlite:///{folder}/babysit.sqlite") as reader:
         return queries.results(reader, found.study)
 
 
+@pytest.mark.slow
 def test_every_combination_trains(results):
     assert {result.run.state for result in results} == {State.COMPLETE}
     assert max(result.score for result in results) > 0.6  # 24 updates; chance is 0.1

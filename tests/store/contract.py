@@ -16,7 +16,7 @@ from babysit.errors import StoreError
 from babysit.records import CommandKind, Result, Run, State, Trial
 from babysit.store import overview, queries, run_queries
 from babysit.store.commands import Commands
-from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS
+from babysit.store.pictures import MOST_HISTOGRAMS, MOST_SNAPSHOTS
 from babysit.store.points import buckets
 from babysit.store.reader import Reader
 from babysit.store.writer import FLUSH_READINGS, FLUSH_SECONDS, Writer
@@ -408,4 +408,4 @@ class StoreContract(CommandsContract):
         assert [one.key for one in queries.changes(reader, cursor).summaries] == [(0, 0)]
         assert [one.id for one in commands.take(first)] == asked
         assert 0 <= commands.silence(first) < 10
-        assert commands.expire_unheard(first) == 0
+        assert commands.expire_unanswered(first) == 0

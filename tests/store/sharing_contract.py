@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from babysit.records import Command, CommandState, State
 from babysit.store import queries
 from babysit.store.commands import Commands, commands_of
@@ -89,6 +91,7 @@ def python(script: str, *arguments: str) -> subprocess.Popen[str]:
 class SharingContract:
     """The tests that every store passes; a fixture ``url`` names an empty store."""
 
+    @pytest.mark.slow
     def test_another_process_reads_while_one_writes(self, writer: Writer, url: str, study: int) -> None:
         feed(writer, study, complete(0))
         writer.flush()
@@ -97,6 +100,7 @@ class SharingContract:
             output, _ = process.communicate(timeout=60)
         assert (process.returncode, output) == (0, "1 300\n")
 
+    @pytest.mark.slow
     def test_a_killed_writer_loses_no_finished_trial(self, url: str) -> None:
         with python(WRITE_UNTIL_KILLED, url) as process:
             assert process.stdout is not None
@@ -112,6 +116,7 @@ class SharingContract:
             states = {result.run.state for result in queries.results(reader, 1)}
             assert states <= {State.COMPLETE, State.WAITING}
 
+    @pytest.mark.slow
     def test_several_processes_make_and_share_one_store(self, url: str) -> None:
         with python(BEGIN_STUDIES, url) as process:
             process.communicate(timeout=120)
@@ -121,6 +126,7 @@ class SharingContract:
             changed = queries.changes(reader, 0)
             assert len({summary.version for summary in changed.summaries}) == 20
 
+    @pytest.mark.slow
     def test_processes_that_ask_at_once_are_all_heard_in_order(
         self, reader: Reader, commands: Commands, url: str, study: int
     ) -> None:
@@ -140,6 +146,7 @@ class SharingContract:
         versions = [command.version for command in commands_of(reader, study)]
         assert len(set(versions)) == 40
 
+    @pytest.mark.slow
     def test_eight_writers_at_once_and_a_reader_that_misses_no_change(self, url: str) -> None:
         Writer(url).close()
         seen: dict[tuple[int, int, int], int] = {}

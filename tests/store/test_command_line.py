@@ -47,7 +47,7 @@ def test_a_search_on_a_server_from_its_beginning_to_its_report(
         writer.reopen_study(study)
         writer.note_study(study, {PROCESS: {**this_process(), "started": "before"}})
     interrupted = babysit("runs", *here).out
-    assert "go on, with the password in PGPASSWORD or ~/.pgpass, with: babysit search" in interrupted
+    assert "resume, with the password in PGPASSWORD or ~/.pgpass, with: babysit search" in interrupted
     again = babysit(*shlex.split(interrupted.partition("with: babysit ")[2]), "--json")
     assert (again.code, again.data["study"]) == (0, study)
     assert not any(secret in text for answer in told for text in (answer.out, answer.err))
@@ -63,6 +63,7 @@ def everything(url: str) -> str:
     return repr(rows)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_is_told_without_a_traceback(babysit: Callable[..., Answer]) -> None:
     for command in (("search", *SMALL), ("runs",), ("store", "verify")):
         answer = babysit(*command, "--store", "postgresql+psycopg://ann:secret@127.0.0.1:1/runs")

@@ -18,10 +18,10 @@ from babysit.errors import StoreError
 from babysit.records import State
 from babysit.session.jobs.job import Job, open_job
 from babysit.session.jobs.search import Hooks, run_search
-from babysit.session.jobs.search_ask import Ask
 from babysit.store import outage, queries
 from babysit.store.reader import Reader
 from babysit.store.writer import FLUSH_READINGS, Writer
+from babysit.tuning.settings import SearchSettings
 from store.conftest import begin
 from store.postgres import Server, fresh
 from store.records import complete, details, epoch_costs, feed, reading, same, trial
@@ -41,6 +41,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
 def test_what_is_buffered_is_written_when_the_server_is_back(
     server: Server, url: str, how: signal.Signals, caplog: pytest.LogCaptureFixture
@@ -132,18 +133,19 @@ def test_patience_has_an_end(server: Server, url: str) -> None:
     with Writer(url, patience_seconds=0.3) as writer:
         study = begin(writer)
         server.stop()
-        with pytest.raises(StoreError, match=r"cannot be reached[\s\S]*finished is kept"):
+        with pytest.raises(StoreError, match=r"cannot be reached[\s\S]*finished trial is kept"):
             writer.finish_trials(study, [complete(0)])
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_over_a_restart_and_ends_as_if_undisturbed(
     server: Server, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ask = Ask("coarse:8x2,fine:6x2,final:1x2", population=4)
+    settings = SearchSettings(stages="coarse:8x2,fine:6x2,final:1x2", population=4)
 
     def results(store: str, hooks: Hooks) -> list[object]:
         job = Job("digits", store=store, folder=tmp_path)
-        study = run_search(job, open_job(job), ask, hooks=hooks).study
+        study = run_search(job, open_job(job), settings, hooks=hooks).study
         with Reader(store) as reader:
             runs = [(one.trial, one.run.state, one.run.readings) for one in queries.results(reader, study)]
             return [*runs, queries.study(reader, study).outcome["best"], queries.study(reader, study).state]

@@ -58,15 +58,16 @@ def test_machines_that_disagree_on_the_time_hear_each_other(
         assert abs(asked.asked - true) < 60
         monkeypatch.undo()
         assert 0 <= silence(reader, study) < 60
-        assert commands.expire_unheard(study) == 0
+        assert commands.expire_unanswered(study) == 0
         monkeypatch.setattr(time, "time", lambda wrong=wrong: 2 * true - wrong)
         assert 0 <= silence(reader, study) < 60
-        assert commands.expire_unheard(study) == 0
+        assert commands.expire_unanswered(study) == 0
         commands.refused(asked.id, "no")
         assert abs(commands.find(asked.id).answered - true) < 60
         monkeypatch.undo()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(run=runs)
 def test_a_run_comes_back_exactly(run: Run, writer: Writer, reader: Reader) -> None:

@@ -45,6 +45,7 @@ def run(script, path):
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_former_one(tmp_path):
     path = tmp_path / "a.safetensors"
     done = run(WRITING_WHERE_THERE_IS_NO_ROOM, path)
@@ -55,6 +56,7 @@ def test_a_full_disk_keeps_the_former_one(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_a_kill_keeps_the_former_one(tmp_path):
     path = tmp_path / "a.safetensors"
     assert run(KILLED_BEFORE_THE_RENAME, path).returncode == -9

@@ -54,6 +54,7 @@ def nets(rates, model=lambda: two_layer(64, 8)):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["fused", "vmap", "serial"])
 def test_a_fold_equals_training_alone_on_the_others(way):
     candidates = nets((0.003, 0.01))

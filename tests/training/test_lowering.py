@@ -239,6 +239,7 @@ def test_the_reason_names_the_form_of_a_convolution():
     assert way.reason == "every layer is known: 1 Conv2d (joint), 1 Conv2d (grouped)"
 
 
+@pytest.mark.slow
 def test_lowering_does_not_load_dynamo():
     script = (
         "import sys, torch; from torch import nn; from babysit.training.population import stack;"

@@ -113,6 +113,7 @@ def test_before_the_first_step_it_is_another_trial(data):
     assert touched[0].runs()[1].readings == other[0].runs()[1].readings
 
 
+@pytest.mark.slow
 def test_every_later_rate_of_a_schedule_is_scaled(data):
     for schedule in SCHEDULES:
         plain = trained(data, schedule=schedule, epochs=4)[0].runs()[0]
@@ -138,7 +139,7 @@ def test_a_stopped_member_leaves_and_the_others_stay(data):
         same_member(plain, touched, member)
     run, before = touched[0].runs()[0], plain[0].runs()[0]
     assert (run.state, run.steps) == (State.STOPPED, asking.done[0, STOP][0])
-    assert run.was_stopped_by_hand
+    assert run.was_stopped_by_user
     assert run.is_final
     assert not run.is_touched
     assert run.readings == before.readings[:1]

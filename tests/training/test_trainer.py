@@ -137,6 +137,7 @@ UPDATE_RATES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("make", [MODELS["fused"], residual, convolutional], ids=["mlp", "residual", "conv"])
 def test_a_population_equals_populations_of_one_for_fifty_steps(data, make, update):
@@ -174,6 +175,7 @@ def doubled(make):
     return lambda: make().double()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [MODELS["fused"], residual, convolutional], ids=["mlp", "residual", "conv"])
 def test_in_float64_the_difference_is_that_of_rounding(make):
     source = digits()

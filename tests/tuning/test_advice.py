@@ -4,8 +4,9 @@ import pytest
 
 from babysit.recipe.space import log_uniform
 from babysit.records import Reading, Result, Run, State, Trial
-from babysit.tuning.advice import judge
+from babysit.tuning.importance import importances
 from babysit.tuning.ranking import Round
+from babysit.tuning.standing import standing
 
 SPACE = {"learning_rate": log_uniform(1e-5, 1e-1), "l2": log_uniform(1e-5, 1)}
 
@@ -16,24 +17,24 @@ def result(number, accuracies, rate=1e-3, l2=1e-2, stage=0):
 
 
 def advice(*rounds, examples=1000):
-    return list(judge(rounds, [f"s{n}" for n in range(len(rounds))], examples, fanova=False).advice)
+    return list(standing(rounds, [f"s{n}" for n in range(len(rounds))], examples).advice)
 
 
 def test_the_lecturers_answers_to_his_tables(coarse, coarse_box, fine, fine_box):
     rounds = [Round(coarse_box, coarse), Round(fine_box, fine)]
-    found = judge(rounds, ["coarse", "fine"], 1000, fanova=False)
+    found = standing(rounds, ["coarse", "fine"], 1000)
     (edge,) = found.edges
     assert (edge.name, edge.side, edge.near, edge.top) == ("learning_rate", "upper", 2, 5)
     assert edge.position == pytest.approx(0.976, abs=5e-4)
     assert found.silenced == ()
     assert [r.score for r in found.ties] == [0.531, 0.530, 0.527, 0.522, 0.516]
-    assert [each[0].name for each in found.importance] == ["learning_rate", "learning_rate"]
+    assert [importances(each, fanova=False)[0].name for each in rounds] == ["learning_rate"] * 2
     assert "5 trials lie within one standard error (0.0158)" in found.advice[0]
     assert found.advice[1] == "more trials with learning_rate beyond its upper edge"
 
 
 def test_the_lecturers_coarse_table_raises_no_alarm_and_has_a_winner(coarse, coarse_box):
-    found = judge([Round(coarse_box, coarse)], ["coarse"], 1000, fanova=False)
+    found = standing([Round(coarse_box, coarse)], ["coarse"], 1000)
     assert found.edges == ()
     assert len(found.ties) == 1
     assert "more trials round the best" in found.advice[0]
@@ -114,7 +115,7 @@ def test_a_silenced_alarm_is_told_apart_from_those_that_ring():
     before = [result(0, [0.5], rate=0.095)]
     after = [result(0, [0.4], rate=0.5, stage=1), result(1, [0.5], rate=0.05, stage=1)]
     wider = {**SPACE, "learning_rate": log_uniform(1e-5, 1)}
-    found = judge([Round(SPACE, before), Round(wider, after)], ["coarse", "fine"], 1000, fanova=False)
+    found = standing([Round(SPACE, before), Round(wider, after)], ["coarse", "fine"], 1000)
     assert found.edges == ()
     (edge,) = found.silenced
     assert edge.name == "learning_rate"
@@ -128,6 +129,6 @@ def test_losses_are_judged_too():
         return Result(Trial(0, number, {"learning_rate": rate, "l2": 0.1}), Run(State.COMPLETE, (reading,)))
 
     results = [loss(n, 1.0 + n / 2, 10 ** (-2 - n / 10)) for n in range(12)]
-    found = judge([Round(SPACE, results)], ["coarse"], 1000, fanova=False)
+    found = standing([Round(SPACE, results)], ["coarse"], 1000)
     assert len(found.ties) == 1
     assert "the next one is at 1.5, farther off than 1% of the loss" in found.advice[-1]

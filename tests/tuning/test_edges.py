@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from babysit.recipe.space import Fixed, choice, integer, log_uniform, uniform, when
 from babysit.records import Reading, Result, Run, State, Trial
-from babysit.tuning.edges import alarms_of, edge_alarms, silence, vain_widenings
+from babysit.tuning.edges import alarms_of, edge_alarms, fruitless_widenings, silence
 from babysit.tuning.ranking import Round
 from babysit.tuning.stages import next_box, ranked
 
@@ -155,7 +155,7 @@ AT_THE_EDGE = ((0.95, 0.5), (0.1, 0.4))
 )
 def test_an_alarm_is_silenced_by_a_widening_that_brought_nothing(make, later, said):
     rounds = [Round(BOX, scored(make, 0, *AT_THE_EDGE)), Round(WIDER, scored(make, 1, *later))]
-    found = vain_widenings(rounds, 1000)
+    found = fruitless_widenings(rounds, 1000)
     assert len(found) == bool(said)
     assert all(said in vain.reason for vain in found)
 
@@ -168,7 +168,7 @@ def test_an_edge_beyond_which_everything_explodes_is_silenced(make):
 
 
 def test_silence_holds_at_that_edge_and_farther_out_but_not_farther_in(make):
-    (vain,) = vain_widenings(
+    (vain,) = fruitless_widenings(
         [Round(BOX, scored(make, 0, *AT_THE_EDGE)), Round(WIDER, scored(make, 1, (5.0, 0.2), (0.5, 0.5)))],
         1000,
     )
@@ -228,6 +228,6 @@ def test_after_a_vain_widening_neither_this_edge_nor_the_wider_one_rings(place, 
     assume(edge_alarms(before.results[0], before.box))
     after = Round({"x": wider}, results_at(wider, [side(0.99)] * len(later), [min(x, score) for x in later]))
     assert all(edge.silenced for edge in alarms_of([before, after], 1000))
-    vain = vain_widenings([before, after], 1000)
+    vain = fruitless_widenings([before, after], 1000)
     (again,) = next_box(after.results, after.box, 1000, vain)[0].values()
     assert again.high <= wider.high if upper else again.low >= wider.low

@@ -85,6 +85,7 @@ def test_functional_anova_sees_an_optimum_in_the_middle(make):
     assert importances(stage) == [first, *rest]  # its forest is seeded
 
 
+@pytest.mark.slow
 def test_functional_anova_looks_only_where_trials_complete(make):
     pytest.importorskip("optuna")
     narrow = drawn(make, by_rate_and_act)

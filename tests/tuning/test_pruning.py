@@ -16,11 +16,12 @@ from babysit.recipe.building import prepare
 from babysit.recipe.loading import apply_settings, load_recipe
 from babysit.records import Explosion, Reading, Result, Run, State, Trial
 from babysit.tuning.engines import early_stop
-from babysit.tuning.engines.early_stop import Ending
+from babysit.tuning.engines.early_stop import EarlyStop
 from babysit.tuning.engines.events import EpochDone, TrialDone
-from babysit.tuning.engines.local import InProcess, Processes, Source
-from babysit.tuning.pruning import Halving, Judge, Median, check_pruner, parse_seconds
-from babysit.tuning.search import Request, search
+from babysit.tuning.engines.local import InProcess, Processes
+from babysit.tuning.pruning import Halving, Median, StagePruner, check_pruner, parse_seconds
+from babysit.tuning.search import StagedSearch
+from babysit.tuning.settings import SearchSettings
 from babysit.tuning.stages import Budget, draw_trials, ranked
 
 SETTINGS = ("learning_rate=log_uniform(1e-5, 3)", "hidden=choice(10, 20)")
@@ -72,9 +73,9 @@ def test_the_halving_is_that_of_optunas_pruner_where_the_whole_rung_has_reported
 
 
 def test_rungs():
-    assert Judge("median", 4).rungs == (1, 2, 3)
-    assert Judge("asha", 9).rungs == (1, 3)
-    assert Judge("asha", 1).rungs == Judge("none", 9).rungs == ()
+    assert StagePruner("median", 4).rungs == (1, 2, 3)
+    assert StagePruner("asha", 9).rungs == (1, 3)
+    assert StagePruner("asha", 1).rungs == StagePruner("none", 9).rungs == ()
 
 
 def course(number, accuracies, state=State.COMPLETE):
@@ -87,27 +88,27 @@ def course(number, accuracies, state=State.COMPLETE):
 def test_a_judge_of_results_decides_as_one_that_saw_them_come(pruner):
     courses = [course(n, [0.1 * n, 0.9 - 0.05 * n, 0.5]) for n in range(9)]
     courses += [course(9, [0.95], State.EXPLODED), course(10, [0.05], State.PRUNED), course(11, [0.9, 0.1])]
-    saw, told = Judge(pruner, 4), Judge(pruner, 4)
+    saw, told = StagePruner(pruner, 4), StagePruner(pruner, 4)
     for result in courses[5:]:
         told.ended(result)
     for number, result in enumerate(courses):
         for reading in result.run.readings[:1]:
-            saw.saw(result.trial.key, reading)
+            saw.epoch_done(result.trial.key, reading)
             if number < 5:
-                told.saw(result.trial.key, reading)
+                told.epoch_done(result.trial.key, reading)
     first = saw(1)
     assert {key: reason for key, reason in first.items() if key[1] < 5} == told(1)
     assert told(1)
 
 
 def test_who_left_counts_in_the_median_with_what_it_had_and_an_explosion_does_not():
-    judge = Judge("median", 9)
+    judge = StagePruner("median", 9)
     for number, accuracy in enumerate([0.1, 0.2, 0.3]):
         judge.ended(course(number, [accuracy], State.PRUNED))
     judge.ended(course(3, [0.99], State.EXPLODED))
     for number, accuracy in [(4, 0.5), (5, 0.6), (6, 0.25)]:
         for reading in course(number, [accuracy] * 2).run.readings:
-            judge.saw((0, number), reading)
+            judge.epoch_done((0, number), reading)
     verdicts = judge(2)
     assert list(verdicts) == [(0, 6)]
     assert verdicts[0, 6] == (
@@ -116,10 +117,10 @@ def test_who_left_counts_in_the_median_with_what_it_had_and_an_explosion_does_no
 
 
 def test_a_trial_is_judged_by_its_best_epoch_so_far():
-    judge = Judge("asha", 9)
+    judge = StagePruner("asha", 9)
     for number, accuracies in enumerate([[0.9, 0.1, 0.1], [0.1, 0.5, 0.6], [0.1, 0.2, 0.3]]):
         for reading in course(number, accuracies).run.readings:
-            judge.saw((0, number), reading)
+            judge.epoch_done((0, number), reading)
     assert set(judge(3)) == {(0, 1), (0, 2)}
 
 
@@ -131,7 +132,7 @@ def ended(engine, trials, epochs, ending, judge):
             assert event.trial.key not in results
             if isinstance(event, EpochDone):
                 readings.setdefault(event.trial.key, []).append(event.reading)
-                judge.saw(event.trial.key, event.reading)
+                judge.epoch_done(event.trial.key, event.reading)
             else:
                 assert isinstance(event, TrialDone)
                 results[event.trial.key] = event.result
@@ -145,8 +146,8 @@ def trials_of(prepared, count=14):
 
 
 def pruned(prepared, engine, pruner="asha", epochs=4, **options):
-    judge = Judge(pruner, epochs)
-    return ended(engine, trials_of(prepared), epochs, Ending(rungs=judge.rungs, **options), judge)
+    judge = StagePruner(pruner, epochs)
+    return ended(engine, trials_of(prepared), epochs, EarlyStop(rungs=judge.rungs, **options), judge)
 
 
 def fates(results):
@@ -163,7 +164,7 @@ def test_the_pruned_end_at_rungs_with_a_reason_and_the_others_are_as_without(pre
         run = result.run
         assert list(run.readings) == readings.get(key, [])
         if run.state is State.PRUNED:
-            assert len(run.readings) in Judge(pruner, 4).rungs
+            assert len(run.readings) in StagePruner(pruner, 4).rungs
             assert run.message.startswith(f"pruned after epoch {len(run.readings)}: validation accuracy")
             assert run.steps == run.last.step
         else:
@@ -186,9 +187,8 @@ def test_who_is_pruned_does_not_depend_on_the_population(prepared, pruner):
 
 @pytest.mark.usefixtures("forked_workers")
 def test_workers_prune_whom_this_process_prunes(prepared):
-    source = Source("digits", SETTINGS, 3)
     alone, _ = pruned(prepared, InProcess(prepared, population=3))
-    shared, _ = pruned(prepared, Processes(prepared, source, 2, population=3))
+    shared, _ = pruned(prepared, Processes(prepared, "digits", SETTINGS, 2, population=3))
     assert fates(alone) == fates(shared)
     assert {key: result.run.message for key, result in alone.items()} == {
         key: result.run.message for key, result in shared.items()
@@ -196,11 +196,12 @@ def test_workers_prune_whom_this_process_prunes(prepared):
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_patience_completes_a_trial_at_its_best(prepared):
-    judge = Judge("none", 9)
+    judge = StagePruner("none", 9)
     trials = trials_of(prepared)
-    results, _ = ended(InProcess(prepared, population=5), trials, 9, Ending(patience=2), judge)
-    whole, _ = ended(InProcess(prepared, population=5), trials, 9, Ending(), Judge("none", 9))
+    results, _ = ended(InProcess(prepared, population=5), trials, 9, EarlyStop(patience=2), judge)
+    whole, _ = ended(InProcess(prepared, population=5), trials, 9, EarlyStop(), StagePruner("none", 9))
     shorter = 0
     for key, result in results.items():
         run = result.run
@@ -217,7 +218,11 @@ def test_a_deadline_lets_the_epoch_finish_and_stops_the_rest(prepared, monkeypat
     monkeypatch.setattr(early_stop.time, "time", lambda: float(next(clock)))
     # The clock is read once before each population, and after each of its epochs.
     results, _ = ended(
-        InProcess(prepared, population=7), trials_of(prepared), 3, Ending(deadline=1.5), Judge("none", 3)
+        InProcess(prepared, population=7),
+        trials_of(prepared),
+        3,
+        EarlyStop(deadline=1.5),
+        StagePruner("none", 3),
     )
     epochs = [len(r.run.readings) for r in results.values() if r.run.state is State.STOPPED]
     assert 0 in epochs
@@ -229,7 +234,7 @@ def test_a_deadline_lets_the_epoch_finish_and_stops_the_rest(prepared, monkeypat
 @pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_after_the_deadline_nothing_begins(prepared, workers):
-    engine = Processes(prepared, Source("digits", SETTINGS, 3), 2) if workers else InProcess(prepared)
+    engine = Processes(prepared, "digits", SETTINGS, 2) if workers else InProcess(prepared)
     results, readings = pruned(prepared, engine, deadline=time.time() - 1)
     assert set(fates(results).values()) == {(State.STOPPED, 0)}
     assert readings == {}
@@ -259,18 +264,21 @@ class Recorder:
 BUDGETS = [Budget("coarse", 12, 3), Budget("fine", 6, 3)]
 
 
-def searched(prepared, done=None, **options):
+def searched(prepared, finished=None, budgets=BUDGETS, deadline=math.inf, **settings):
     recorder = Recorder()
-    request = Request(
-        1,
-        prepared.recipe.full_space(),
-        options.pop("budgets", BUDGETS),
+    search = StagedSearch(
+        study=1,
+        space=prepared.recipe.full_space(),
+        budgets=budgets,
+        settings=SearchSettings(**settings),
         seed=3,
         examples=180,
-        done=done or {},
-        **options,
+        engine=InProcess(prepared, population=4),
+        recorder=recorder,
+        finished=finished or {},
+        deadline=deadline,
     )
-    return search(request, InProcess(prepared, population=4), recorder), recorder
+    return search.run(), recorder
 
 
 def essence(outcome):
@@ -292,7 +300,7 @@ def test_a_search_that_goes_on_after_a_kill_ends_alike(prepared, options):
     assert whole.best.run.state is State.COMPLETE
     # What a kill leaves: any trials of those that ended, in the order in which they did.
     kept = dict(list(recorder.finished.items())[:8])
-    resumed, again = searched(prepared, done=kept, **options)
+    resumed, again = searched(prepared, finished=kept, **options)
     assert essence(resumed) == essence(whole)
     assert not set(again.finished) & set(kept)
 

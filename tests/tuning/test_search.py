@@ -9,7 +9,8 @@ import pytest
 from babysit.recipe.space import log_uniform
 from babysit.records import Reading, Result, Run, State
 from babysit.tuning.engines.events import EpochDone, TrialDone, failed
-from babysit.tuning.search import Request, search
+from babysit.tuning.search import StagedSearch
+from babysit.tuning.settings import SearchSettings
 from babysit.tuning.stages import Budget
 
 SPACE = {"learning_rate": log_uniform(1e-4, 1e-1), "l2": log_uniform(1e-5, 1e-1)}
@@ -27,7 +28,7 @@ class FakeEngine:
         self.asked = []
         self.die_after = die_after
 
-    def train(self, trials, epochs, ending=None, judge=None):
+    def train(self, trials, epochs, early_stop=None, prune=None):
         for count, event in enumerate(self._events(trials, epochs)):
             if self.die_after is not None and count >= self.die_after:
                 raise RuntimeError("the engine broke")
@@ -80,14 +81,18 @@ class Recorder:
         self.costs |= {key: len(steps) for key, (steps, _) in costs.items()}
 
 
-def request(**options):
-    return Request(7, SPACE, options.pop("budgets", BUDGETS), seed=1, examples=1000, **options)
-
-
-def run(engine=None, asked=None):
-    recorder, shown = Recorder(), []
-    outcome = search(asked or request(), engine or FakeEngine(), recorder, shown.append)
-    return outcome, recorder, shown
+def run(engine=None, recorder=None, *, boxes=None, until_stable=0, **options):
+    recorder, shown = recorder or Recorder(), []
+    search = StagedSearch(
+        study=7,
+        settings=SearchSettings(boxes=boxes, until_stable=until_stable),
+        engine=engine or FakeEngine(),
+        recorder=recorder,
+        show=shown.append,
+        seed=1,
+        **{"space": SPACE, "budgets": BUDGETS, "examples": 1000, **options},
+    )
+    return search.run(), recorder, shown
 
 
 def essence(outcome):
@@ -141,7 +146,7 @@ def test_the_second_box_comes_from_the_first_stage_alone():
 
 def test_a_prescribed_box_is_taken_as_it_is():
     box = {"learning_rate": log_uniform(1e-3, 2e-3), "l2": log_uniform(1e-5, 1e-4)}
-    outcome, _, _ = run(asked=request(boxes={"fine": box}))
+    outcome, _, _ = run(boxes={"fine": box})
     assert outcome.boxes[1] == box
     assert outcome.stages[1].reason == "as asked"
     assert all(1e-3 <= r.trial.hyperparameters["learning_rate"] <= 2e-3 for r in outcome.results[12:])
@@ -173,7 +178,7 @@ def test_a_resumed_search_trains_nothing_twice_and_ends_alike(share):
     kept = whole.results[: round(share * len(whole.results))]
     done = {result.trial.key: result for result in kept}
     engine = FakeEngine()
-    resumed, recorder, _ = run(engine, request(done=done))
+    resumed, recorder, _ = run(engine, finished=done)
     assert essence(resumed) == essence(whole)
     assert [s.box for s in resumed.stages] == [s.box for s in whole.stages]
     assert not set(recorder.begun) & set(done)
@@ -186,7 +191,7 @@ def test_a_resumed_search_trains_nothing_twice_and_ends_alike(share):
 def test_a_resumed_search_counts_what_is_done_already():
     whole, _, _ = run()
     done = {result.trial.key: result for result in whole.results[:5]}
-    _, _, shown = run(asked=request(done=done))
+    _, _, shown = run(finished=done)
     assert shown[0].done == 5
     assert shown[0].epochs_done == 11
     burst = sum(r.run.state is State.EXPLODED for r in whole.results[:5])
@@ -196,15 +201,15 @@ def test_a_resumed_search_counts_what_is_done_already():
 def test_what_finished_before_the_engine_broke_was_recorded():
     recorder = Recorder()
     with pytest.raises(RuntimeError, match="engine broke"):
-        search(request(), FakeEngine(die_after=27), recorder)
+        run(FakeEngine(die_after=27), recorder)
     saved = {result.trial.key: result for result in recorder.finished}
     assert 0 < len(saved) < 12
-    resumed, _, _ = run(asked=request(done=saved))
+    resumed, _, _ = run(finished=saved)
     assert essence(resumed) == essence(run()[0])
 
 
 class EverythingFails:
-    def train(self, trials, epochs, ending=None, judge=None):
+    def train(self, trials, epochs, early_stop=None, prune=None):
         for trial in trials:
             yield failed(trial, "no reason")
 
@@ -221,7 +226,7 @@ def test_a_search_in_which_nothing_completes_has_no_best_and_no_alarm():
 
 def test_the_alarm_speaks_of_the_box_the_best_was_drawn_from():
     box = {"learning_rate": log_uniform(1e-4, 3.01e-3), "l2": log_uniform(1e-5, 1e-1)}
-    outcome, _, _ = run(asked=request(budgets=[Budget("only", 60, 1)], boxes={"only": box}))
+    outcome, _, _ = run(budgets=[Budget("only", 60, 1)], boxes={"only": box})
     assert ("learning_rate", "upper") in [(edge.name, edge.side) for edge in outcome.edges(1000)]
 
 
@@ -232,13 +237,13 @@ def test_the_same_seed_gives_the_same_search():
 EDGY = {"learning_rate": log_uniform(1e-4, 1e-3), "l2": log_uniform(1e-5, 1e-1)}
 
 
-def stable(**options):
+def stable(most=5, **options):
     budgets = [Budget("coarse", 12, 1), Budget("final", 1, 9)]
-    return Request(7, EDGY, budgets, seed=1, examples=10_000, extra=options.pop("extra", 5), **options)
+    return run(space=EDGY, budgets=budgets, examples=10_000, until_stable=most, **options)
 
 
 def test_a_search_until_stable_follows_the_edge_to_the_optimum_and_stops():
-    outcome, _, _ = run(asked=stable(extra=9))
+    outcome, _, _ = stable(9)
     assert 2e-3 < outcome.best.trial.hyperparameters["learning_rate"] < 4.5e-3
     assert [stage.name for stage in outcome.stages][:3] == ["coarse", "coarse+1", "coarse+2"]
     assert len(outcome.stages) < 10
@@ -247,14 +252,14 @@ def test_a_search_until_stable_follows_the_edge_to_the_optimum_and_stops():
 
 
 def test_a_search_until_stable_ends_after_so_many_stages():
-    outcome, _, _ = run(asked=stable(extra=1))
+    outcome, _, _ = stable(1)
     assert [stage.name for stage in outcome.stages] == ["coarse", "coarse+1"]
 
 
 @pytest.mark.parametrize("share", [0.3, 0.8, 1.0])
 def test_a_resumed_search_until_stable_comes_to_the_same_boxes(share):
-    whole, _, _ = run(asked=stable())
+    whole, _, _ = stable()
     kept = whole.results[: round(share * len(whole.results))]
-    resumed, _, _ = run(asked=stable(done={result.trial.key: result for result in kept}))
+    resumed, _, _ = stable(finished={result.trial.key: result for result in kept})
     assert resumed.stages == whole.stages
     assert essence(resumed) == essence(whole)

@@ -11,7 +11,7 @@ from scipy import stats
 from babysit.errors import SpaceError
 from babysit.recipe.space import Choice, Fixed, Numeric, choice, integer, log_uniform, uniform, when
 from babysit.records import Reading, Result, Run, State, Trial
-from babysit.tuning.edges import EDGE_SHARE, vain_widenings
+from babysit.tuning.edges import EDGE_SHARE, fruitless_widenings
 from babysit.tuning.ranking import Round, grouped, noise
 from babysit.tuning.stages import (
     Budget,
@@ -22,9 +22,9 @@ from babysit.tuning.stages import (
     parse_stages,
     planned,
     ranked,
+    repetition_reason,
     standard_error,
     ties,
-    unrest,
 )
 
 SPACE = {
@@ -477,13 +477,15 @@ def one(make, stage, score, value=1e-2):
 
 
 def test_a_search_is_at_rest_when_nothing_rises_and_nothing_lies_at_an_edge(make):
-    assert "one stage alone" in unrest([one(make, 0, 0.5)], 1000)
-    assert unrest([one(make, 0, 0.5), one(make, 1, 0.51)], 1000) == ""
-    assert "the best went from 0.5 to 0.52" in unrest([one(make, 0, 0.5), one(make, 1, 0.52)], 1000)
-    at_the_edge = unrest([one(make, 0, 0.5), one(make, 1, 0.5, 0.9)], 1000)
+    assert "one stage alone" in repetition_reason([one(make, 0, 0.5)], 1000)
+    assert repetition_reason([one(make, 0, 0.5), one(make, 1, 0.51)], 1000) == ""
+    assert "the best went from 0.5 to 0.52" in repetition_reason(
+        [one(make, 0, 0.5), one(make, 1, 0.52)], 1000
+    )
+    at_the_edge = repetition_reason([one(make, 0, 0.5), one(make, 1, 0.5, 0.9)], 1000)
     assert at_the_edge == "the best l2 lies at its upper edge"
     burst = Round(one(make, 1, 0.5).box, [make.exploded(Trial(1, 0, {"l2": 1e-2}))])
-    assert unrest([one(make, 0, 0.5), burst], 1000) == ""
+    assert repetition_reason([one(make, 0, 0.5), burst], 1000) == ""
 
 
 def test_further_stages_repeat_the_last_budget_and_end(make):
@@ -503,7 +505,7 @@ def test_further_stages_repeat_the_last_budget_and_end(make):
 def test_the_reason_of_a_box_tells_what_is_not_widened_again(make):
     before, box = one(make, 0, 0.5, 0.9), {"l2": log_uniform(1e-4, 10)}
     after = Round(box, [make.completed(Trial(1, 0, {"l2": 9.0}), 0.5)])
-    vain = vain_widenings([before, after], 1000)
+    vain = fruitless_widenings([before, after], 1000)
     found, reason = next_box(after.results, box, 1000, vain)
     assert found["l2"].high == 10
     assert "l2 not widened again: a stage that went beyond 1 came to 0.5 against 0.5" in reason

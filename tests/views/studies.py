@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, replace
+from io import StringIO
 from typing import Any
 
 import numpy as np
+from rich.console import Console, RenderableType
 
 from babysit.records import Edge, Explosion, Reading, Result, Run, Stage, State, Study, Trial
 from babysit.verdicts import Cause, CheckResult, Evidence, Finding, Severity, Status, Verdict
@@ -126,3 +128,12 @@ def search(count: int = 6) -> StudyView:
     }
     found = Verdict((Cause(FINDING),))
     return view_of(results, outcome, verdicts={(0, 1): found, (0, 2): found})
+
+
+def printed(*contents: RenderableType, width: int = 80) -> str:
+    """Returns what a terminal of some width shows, without colours."""
+    console = Console(file=StringIO(), width=width, color_system=None)
+    for content in contents:
+        console.print(content)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()

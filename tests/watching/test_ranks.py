@@ -17,6 +17,7 @@ from together import said_in, trained_together
 TESTS = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_weights_are_the_same_with_the_watch_and_without_and_hooks_see_the_inner_module(tmp_path):
     (tmp_path / "bare").mkdir()
     watched, bare = trained_together("", tmp_path), trained_together("unwatched", tmp_path / "bare")
@@ -30,6 +31,7 @@ def test_weights_are_the_same_with_the_watch_and_without_and_hooks_see_the_inner
     assert watched[1]["facts"] == ["rank 1: rank 0 watches and reports"]
 
 
+@pytest.mark.slow
 def test_a_rank_whose_loss_alone_is_nan_is_named(tmp_path):
     first, _ = trained_together("told nan", tmp_path)
     assert first["causes"][0] == [
@@ -38,6 +40,7 @@ def test_a_rank_whose_loss_alone_is_nan_is_named(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_rank_that_drags_the_others_along_is_named(tmp_path):
     first, second = trained_together("nan batch", tmp_path)
     assert first["causes"][0] == [
@@ -48,6 +51,7 @@ def test_a_rank_that_drags_the_others_along_is_named(tmp_path):
     assert [first["ended"], second["ended"]] == ["", ""]
 
 
+@pytest.mark.slow
 def test_a_rank_that_raises_is_named_and_nobody_waits_for_ever(tmp_path):
     first, second = trained_together("rank 1 raises", tmp_path)
     assert second["ended"] == "ValueError: a shard is missing"
@@ -57,6 +61,7 @@ def test_a_rank_that_raises_is_named_and_nobody_waits_for_ever(tmp_path):
     assert "loop_raised" in first["symptoms"][0]
 
 
+@pytest.mark.slow
 def test_where_the_first_rank_raises_the_others_end_too(tmp_path):
     first, second = trained_together("rank 0 raises", tmp_path)
     assert first["ended"] == "ValueError: a shard is missing"
@@ -64,6 +69,7 @@ def test_where_the_first_rank_raises_the_others_end_too(tmp_path):
     assert second["ended"]
 
 
+@pytest.mark.slow
 def test_ranks_that_look_at_other_steps_do_not_wait_for_one_another(tmp_path):
     first, second = trained_together("other steps", tmp_path)
     assert [first["ended"], second["ended"]] == ["", ""]

@@ -194,6 +194,7 @@ def test_mixed_precision():
     assert max(gradients) < 10  # unscaled
 
 
+@pytest.mark.slow
 def test_a_compiled_model_is_watched_from_outside():
     model, (x, y) = mlp(), points()
     compiled = torch.compile(model, backend="eager")

@@ -48,7 +48,7 @@ class BabysitBoard:
 
 
 class BabysitAuthor:
-    """Writes a search; the runs that go on stay open in its writer."""
+    """Writer of a search; unfinished runs stay open in it."""
 
     def __init__(self, folder: Path) -> None:
         self._writer = Writer(str(folder / STORE))

@@ -132,14 +132,14 @@ class Visit:
         return Load(useful, sum(fetched.values()), len(fetched), outside, tuple(self._errors))
 
     def wait(self, seconds: float) -> None:
-        """Lets the page go on."""
+        """Waits while the page runs."""
         self.page.wait_for_timeout(1000 * seconds)
 
     def costs(self) -> dict[str, float]:
-        """What the page has cost since it began: seconds of its main thread, heap, nodes, traffic."""
+        """Reads the page's costs since its start: seconds of its main thread, heap, nodes, traffic."""
         self._devtools.send("HeapProfiler.collectGarbage")
-        told = self._devtools.send("Performance.getMetrics")["metrics"]
-        return {one["name"]: one["value"] for one in told} | {"bytes": sum(self._fetched.values())}
+        metrics = self._devtools.send("Performance.getMetrics")["metrics"]
+        return {one["name"]: one["value"] for one in metrics} | {"bytes": sum(self._fetched.values())}
 
     def close(self) -> None:
         """Forgets the profile."""
@@ -152,7 +152,7 @@ def _script(board: Board, runs: int, complete: int) -> str:
 
 
 def screenshot(visit: Visit, place: Path) -> None:
-    """What the page looks like, for whoever doubts what was waited for."""
+    """Saves a screenshot of the page, as evidence of what was waited for."""
     visit.page.screenshot(path=str(place))
 
 

@@ -42,7 +42,7 @@ class Drawn:
         return 0.4 + 1.9 * np.exp(-steps * self.learning_rate * 5) + 0.05 * noise
 
     def accuracy(self, epoch: int) -> float:
-        """On validation rows, after an epoch counted from 1; it grows for as long as the run goes on."""
+        """Computes the validation accuracy after an epoch, counted from 1; it grows during the whole run."""
         best = 0.6 - 0.06 * (np.log10(self.learning_rate) + 3) ** 2 - 0.01 * abs(np.log10(self.l2))
         return float(round(0.1 + (best - 0.1) * (1 - np.exp(-epoch / 4)), 4)) if best > 0.1 else 0.1
 

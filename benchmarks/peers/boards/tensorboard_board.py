@@ -18,16 +18,16 @@ class TensorBoardBoard:
     name = "TensorBoard"
     package = "tensorboard"
     path = "/#timeseries"
-    # A worker draws the chart on a canvas that nobody can look into: its axis comes with the lines.
+    # A worker draws the chart on a canvas that cannot be inspected: its axis appears with the lines.
     drawn = """
         const rows = all("tb-data-table-content-row");
-        const told = performance.getEntriesByType("resource").some((one) => one.name.endsWith("/timeSeries"));
-        return rows.length >= Math.min(15, runs) && told && all("line-chart text").length > 4;
+        const load = performance.getEntriesByType("resource").some((one) => one.name.endsWith("/timeSeries"));
+        return rows.length >= Math.min(15, runs) && load && all("line-chart text").length > 4;
     """
     waited_for = (
         "15 rows of the runs' list, the first chart's series loaded and its axis drawn (no scatter plot here)"
     )
-    # Its page does not look again unless told to, and then every 30 seconds; it takes no shorter time.
+    # Its page reloads only if set to, and then every 30 seconds at most.
     beforehand = """localStorage.setItem("_tb_global_settings", JSON.stringify({autoReload: true}));"""
 
     def author(self, folder: Path) -> TensorBoardAuthor:
@@ -63,9 +63,9 @@ class TensorBoardAuthor:
         """All runs, those that have ended as ended."""
         for run in runs:
             self._place(run).parent.mkdir(parents=True)
-            begun, ended = _session(run)
+            start, end = _session(run)
             points = _points(run, 1, POINTS, range(1, EPOCHS + 1))
-            self._append(run, [*begun, *points, *(ended if run.state != "running" else ())])
+            self._append(run, [*start, *points, *(end if run.state != "running" else ())])
 
     def change(self, news: list[News]) -> None:
         """One more epoch each."""

@@ -43,7 +43,7 @@ COMMANDS = (
     Command("report", "report", _LOOK, "Write a study's report as one HTML file."),
     Command("lab", "lab", _LOOK, "Redo an experiment of the lecture."),
     Command("live", "live", _LIVE, "Follow a run or a study in the terminal."),
-    Command("touch", "touch", _LIVE, "Multiply the learning rate of a running trial."),
+    Command("touch", "touch", _LIVE, "Change the settings of a running trial."),
     Command("extend", "touch", _LIVE, "Give a running search more trials."),
     Command("stop", "touch", _LIVE, "Stop a running trial or study."),
     Command("commands", "touch", _LIVE, "List the commands sent to a study or trial, and their outcome."),

@@ -54,7 +54,7 @@ def dashboard(
 
 
 def _has_windows() -> bool:
-    """Whether a browser would open in a window; elsewhere a text browser might take the terminal."""
+    """Tells whether a browser would open in a window; a text browser would take the terminal."""
     if "SSH_CONNECTION" in os.environ:
         return False
     graphical = "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ

@@ -1,4 +1,4 @@
-"""`babysit live`: a run or a study in the terminal while it trains, for those on a remote shell."""
+"""`babysit live`: a run or a study in the terminal while it trains, e.g. on a remote shell."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from babysit.views.data.status import study_status
 from babysit.views.data.trial_table import read_board
 from babysit.views.terminal.live import run_frame, study_frame
 
-_LONE = ("train", "watch")
-"""Studies of these kinds have one trial, and are shown as it."""
+_SINGLE = ("train", "watch")
+"""The kinds of studies with a single trial, which is shown instead of the study."""
 
 
 @app.command(epilog="Example: babysit live 3, babysit live 3/fine/7")
@@ -61,7 +61,7 @@ def live(
 
 
 def _follow(reader: Reader, meant: Reference, console: Console, every: float) -> RenderableType:
-    """Shows frame after frame until the run ends or somebody leaves; returns the last one."""
+    """Shows frame after frame until the run ends or the user leaves; returns the last one."""
     with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as shown:
         while True:
             frame, ended = _frame(reader, meant, console)
@@ -73,15 +73,15 @@ def _follow(reader: Reader, meant: Reference, console: Console, every: float) ->
 
 
 def _meant(reader: Reader, what: str) -> Reference:
-    """The study or trial; of a study that is one run, that run."""
+    """Returns the study or trial; for a study with a single run, that run."""
     newest = queries.latest_study(reader) if not what else None
     meant = Reference(newest, None) if newest is not None else resolve(reader, what)
-    lone = meant.key is None and meant.study.kind in _LONE
+    lone = meant.key is None and meant.study.kind in _SINGLE
     return meant._replace(key=(0, 0)) if lone else meant
 
 
 def _frame(reader: Reader, meant: Reference, console: Console) -> tuple[RenderableType, bool]:
-    """One frame, and whether nothing more will happen."""
+    """Returns one frame, and True if the run has ended."""
     study = queries.study(reader, meant.study.id)
     gone = is_interrupted(study)
     if meant.key is None:
@@ -97,7 +97,7 @@ def _frame(reader: Reader, meant: Reference, console: Console) -> tuple[Renderab
 
 @contextmanager
 def _keys() -> Iterator[Callable[[float], bool]]:
-    """What waits for some seconds, or until somebody presses q; where no key can be read, Ctrl-C leaves."""
+    """Yields a function that waits some seconds or for the key q; without a keyboard only Ctrl-C leaves."""
     if sys.platform == "win32" or not sys.stdin.isatty():
         yield _slept
         return
@@ -121,8 +121,8 @@ def _pressed(seconds: float) -> bool:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         ready, _, _ = select.select([sys.stdin], [], [], left)
-        # Past Python's own buffer, in which a key that came with another would be out of sight.
+        # Not through sys.stdin, whose buffer would hide a key that came with another.
         keys = os.read(sys.stdin.fileno(), 64) if ready else None
         if keys is not None and (not keys or b"q" in keys.lower()):
-            return True  # nothing more comes from a closed terminal
+            return True  # an empty read: the terminal is closed
     return False

@@ -147,7 +147,7 @@ def _search(job: Job, settings: SearchSettings, resume: bool, console: Console, 
         settings = replace(settings, workers=default_workers() if work > _SHORT_SEARCH else 0)
     checks = [] if resume else run_checks(prepared, console)
     if any(result.status is Status.FAIL for result in checks):
-        console.print("[yellow]a check failed: the search goes on, but read its advice first[/yellow]")
+        console.print("[yellow]a check failed: the search starts all the same; read the advice first[/yellow]")
     with SearchProgress(console) as progress:
         hooks = _hooks(progress, console)
         searched = run_search(job, prepared, settings, resume=resume, checks=checks, hooks=hooks)
@@ -171,7 +171,7 @@ def _hooks(progress: SearchProgress, console: Console) -> Hooks:
         console.print(epoch_line(reading, epochs), highlight=False, soft_wrap=True)
 
     def resumed(study: Study, done: int) -> None:
-        console.print(f"going on with study {study.id}: {done} finished trials are kept")
+        console.print(f"resuming study {study.id}: {done} finished trials are kept")
 
     return Hooks(progress.update, final, resumed, _tell_interruption)
 

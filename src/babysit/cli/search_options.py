@@ -21,7 +21,7 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     parameters.pop("options")
 
     def add(name: str, kind: type, default: object, option: Any) -> None:
-        annotation = Annotated[kind, option]
+        annotation = Annotated[kind, option]  # type: ignore[valid-type]
         parameters[name] = Parameter(
             name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation
         )

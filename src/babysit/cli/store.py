@@ -1,4 +1,4 @@
-"""`babysit store`: bringing a store up to date, proving that it is whole, giving back its room."""
+"""`babysit store`: migrates, verifies and compacts a store."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ def migrate(
     out: OutOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a store that an older babysit wrote to today's schema; whoever writes does so by itself."""
-    from babysit.store.migrating import migrate as migrated  # Alembic, which nothing else should wait for
+    """Upgrade a store to the current schema.
+
+    Any command that writes to an older store does so automatically.
+    """
+    from babysit.store.migrating import migrate as migrated  # loads Alembic, which only this command needs
 
     done = migrated(store_url(store, out))
     console = console_for(as_json)
     if not done.steps:
-        console.print(f"the store has schema {done.after}, which is today's: nothing to do")
+        console.print(f"the store has schema {done.after}, the current one: nothing to do")
     else:
         console.print(f"schema {done.before} → {done.after}")
     for step in done.steps:
@@ -44,7 +47,9 @@ def verify(
     out: OutOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
 ) -> None:
-    """Prove that a store is whole: the file, every reference, every summary, every series.
+    """Verify the integrity of a store.
+
+    Checked are the file, every reference, every summary and every series.
 
     Exit code 1 when something is wrong.
     """
@@ -52,12 +57,12 @@ def verify(
     with Reader(url) as reader:
         wrong, counted = verifying.verify(reader), verifying.counts(reader)
     console = console_for(as_json)
-    told = ", ".join(f"{name} {count:,}" for name, count in counted.items())
-    console.print(f"{'[green]whole[/green]' if not wrong else f'[red]{len(wrong)} faults[/red]'}: {told}")
+    counts = ", ".join(f"{name} {count:,}" for name, count in counted.items())
+    console.print(f"{'[green]whole[/green]' if not wrong else f'[red]{len(wrong)} faults[/red]'}: {counts}")
     for fault in wrong:
         console.print(f"  {escape(fault)}", soft_wrap=True, highlight=False)
     if wrong:
-        fix = "babysit store compact drops rows that belong to nothing; what is damaged comes from a backup"
+        fix = "babysit store compact drops orphan rows; restore damaged data from a backup"
         console.print(f"fix: {fix}", soft_wrap=True)
     if as_json:
         emit({"whole": not wrong, "faults": wrong, **counted})
@@ -73,11 +78,14 @@ def compact(
     ] = KEEP_DAYS,
     as_json: JsonOption = False,
 ) -> None:
-    """Give back room: drop rows that belong to nothing, rewrite the store, delete old checkpoints."""
+    """Free disk space.
+
+    Orphan rows are dropped, the store is rewritten, and old checkpoints are deleted.
+    """
     done = compacting.compact(store_url(store, out))
     pruned = prune_checkpoints(out, keep_days)
     console = console_for(as_json)
-    console.print(f"{_mib(done.before)} → {_mib(done.after)}; {done.orphans} rows belonged to nothing")
+    console.print(f"{_mib(done.before)} → {_mib(done.after)}; {done.orphans} orphan rows dropped")
     for path in pruned:
         console.print(f"deleted {escape(str(path))}", soft_wrap=True)
     if as_json:

@@ -1,11 +1,10 @@
-"""`babysit stop`, `touch`, `extend` and `commands`: requests to what is running, and what came of them."""
+"""`babysit stop`, `touch`, `extend` and `commands`: commands to running studies, and their replies."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from babysit.cli.app import JsonOption, app, console_for, emit
@@ -28,7 +27,7 @@ ReferenceArgument = Annotated[
     ),
 ]
 WaitOption = Annotated[
-    str, typer.Option(metavar="TIME", help="How long to wait for the answer, e.g. 30 or 5m.")
+    str, typer.Option(metavar="TIME", help="The time to wait for the reply, e.g. 30 or 5m.")
 ]
 
 _WAIT = "60"
@@ -62,9 +61,9 @@ def touch(
     out: OutOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
 ) -> None:
-    """Multiply the learning rate of a running trial.
+    """Change the settings of a running trial.
 
-    All later rates of its schedule are multiplied too.
+    Its learning rate is multiplied by a factor. All later rates of its schedule are multiplied too.
 
     Exit code 1 if the request was refused, expired, or not answered in time.
     """
@@ -76,7 +75,7 @@ def touch(
 def extend(
     what: ReferenceArgument,
     trials: Annotated[
-        int, typer.Option(min=1, help="How many in all the last stage shall have.", show_default=False)
+        int, typer.Option(min=1, help="The total number of trials of the last stage.", show_default=False)
     ],
     wait: WaitOption = _WAIT,
     store: StoreOption = "",
@@ -99,26 +98,22 @@ def _request(
     command = send_command(url, what, kind, argument=argument)
     console.print(f"asked: {escape(request_text(command))} (request {command.id})", highlight=False)
 
-    def told(now: Command, quiet: float) -> None:
+    def show(now: Command, quiet: float) -> None:
         if now.state is CommandState.SEEN:
-            console.print("seen", highlight=False)
+            console.print("received", highlight=False)
         elif words := silence_text(quiet, SILENT_SECONDS):
             console.print(f"[yellow]{words}: the request will expire[/yellow]", highlight=False)
 
-    answer = wait_for_answer(url, command, seconds, told)
-    _tell(answer, seconds, console)
-    if as_json:
-        emit(command_data(answer))
-    raise typer.Exit(0 if answer.state is CommandState.APPLIED else 1)
-
-
-def _tell(answer: Command, seconds: float, console: Console) -> None:
+    answer = wait_for_answer(url, command, seconds, show)
     if answer.state.is_open:
-        later = f"`babysit commands {answer.study}` tells later"
+        later = f"see `babysit commands {answer.study}` later"
         text = f"{answer.state}, not answered within {seconds:g} s; {later}"
     else:
         text = f"{answer.state}: {answer.detail}"
     console.print(escape(text), highlight=False, soft_wrap=True)
+    if as_json:
+        emit(command_data(answer))
+    raise typer.Exit(0 if answer.state is CommandState.APPLIED else 1)
 
 
 @app.command(epilog="Example: babysit commands 3")
@@ -137,9 +132,9 @@ def commands(
     if asked:
         console.print(commands_table(asked))
     else:
-        console.print(f"nothing was asked of {escape(what)}", highlight=False)
+        console.print(f"no command was sent to {escape(what)}", highlight=False)
     words = silence_text(quiet, SILENT_SECONDS) if found.study.state is State.RUNNING else ""
     if words:
-        console.print(f"study {found.study.id}: {words}; what is asked now will expire", highlight=False)
+        console.print(f"study {found.study.id}: {words}; new commands will expire", highlight=False)
     if as_json:
         emit({"study": found.study.id, "commands": [command_data(one) for one in asked]})

@@ -1,4 +1,4 @@
-"""`babysit export` and `babysit import`: trials for other tools, and theirs here."""
+"""`babysit export` and `babysit import`: exchange of trials with other tools."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def import_study(
 ) -> None:
     """Import a study of Optuna.
 
-    It is then there for show, compare, report and export.
+    `show`, `compare`, `report` and `export` then take it like any other.
     """
     url, name = split_address(address)
     number, count = import_from_optuna(url, name, store_url(store, out))

@@ -1,4 +1,4 @@
-"""`babysit verify`: does a population give every member what it would get alone?"""
+"""`babysit verify`: compares members trained in a population with members trained alone."""
 
 from __future__ import annotations
 

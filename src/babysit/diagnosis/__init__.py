@@ -1,1 +1,1 @@
-"""The diagnosis: the catalogue of problems, the reasoning over what was found, the report and its forms."""
+"""The catalogue of problems, the reasoning over findings, and the report in its forms."""

@@ -19,7 +19,7 @@ SUBJECTS: Mapping[str, ModuleType] = {
     "Learning rate and regularization": rate,
     "The course of a run": course,
 }
-"""The subjects, causes before what they bring about."""
+"""The subjects, causes before their consequences."""
 
 
 def collected(problems: Iterable[Problem]) -> dict[str, Problem]:

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 TABLE = "confidence.json"
 WEIGHT = 4.0
-"""The prior counts as much as so many programs: a detector that spoke twice is not taken at its word."""
+"""The number of programs that the prior counts as: a detector that spoke twice is not sure of anything."""
 
 
 class Count(NamedTuple):
-    """How a detector fared on the programs of ``tests/faults``.
+    """The record of a detector on the programs of ``tests/faults``.
 
     Attributes:
         named: programs in which it named a cause of severity warning or error.
@@ -36,9 +36,9 @@ def counts() -> Mapping[str, Count]:
 
 
 def confidence_of(detector: str) -> float:
-    """Tells how sure a detector is to name the right cause, in [0, 1].
+    """Estimates the probability that a detector names the right cause, in [0, 1].
 
-    (right + WEIGHT * p) / (named + WEIGHT), with p the share that was right over all detectors of all doors.
+    (right + WEIGHT * p) / (named + WEIGHT), with p the share that was right over all detectors.
 
     Args:
         detector: its key, e.g. "checks.bounded_output"; one without counts gets p.
@@ -49,6 +49,6 @@ def confidence_of(detector: str) -> float:
 
 @cache
 def prior() -> float:
-    """Tells the share of right causes over all detectors; 0.5 without counts."""
+    """Returns the share of right causes over all detectors; 0.5 without counts."""
     named = sum(count.named for count in counts().values())
     return sum(count.right for count in counts().values()) / named if named else 0.5

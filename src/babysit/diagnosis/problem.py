@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Effect(StrEnum):
-    """What a problem looks like from outside.
+    """An observable consequence of a problem.
 
     A problem that shows as an effect is a symptom wherever another problem that produces it was found.
     """
@@ -36,39 +36,40 @@ class Effect(StrEnum):
 
 
 NO_LEARNING = frozenset({Effect.RATE_MISLEADS, Effect.LEARNS_NOTHING, Effect.LOSS_SWINGS, Effect.LOSS_STALLS})
-"""The effects of whatever keeps the loss from falling."""
+"""The effects of a problem that keeps the loss from falling."""
 
 NO_SIGNAL = NO_LEARNING | {Effect.SIGNAL_LOST, Effect.GRADIENT_LOST}
-"""The effects of whatever keeps information from passing through the network."""
+"""The effects of a problem that keeps information from passing through the network."""
 
-BROKEN = NO_SIGNAL | {
-    Effect.HIGH_FIRST_LOSS,
+WRONG_UPDATES = NO_SIGNAL | {
     Effect.UNITS_LOST,
     Effect.WEIGHTS_SHRINK,
     Effect.LOSS_GROWS,
     Effect.NOT_FINITE,
-    Effect.VALIDATION_MISLEADS,
 }
+"""The effects of wrong updates: every statistic of the training may look odd, but not its first loss."""
+
+BROKEN = WRONG_UPDATES | {Effect.HIGH_FIRST_LOSS, Effect.VALIDATION_MISLEADS}
 """The effects of a program that is wrong: any statistic may look odd."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """One thing that can be wrong, under the one name that people meet at every door.
+    """One thing that can be wrong, under one name at every door.
 
     Attributes:
         name: unique in the catalogue, e.g. "learning_rate_too_high".
         summary: the problem in one sentence.
-        fix: what to do where no number of the run is known.
+        fix: what to do, without numbers of a run.
         source: the slide, paper or library behind it.
         severity: the most severe that a detector may give it. Default: warning.
         produces: the effects that it brings about.
-        effect: what it looks like from outside itself; a found problem that produces it explains it.
+        effect: the one that it shows itself as; a found problem that produces it explains it.
             Default: None, never a symptom.
-        explains: problems that it explains beside those that show an effect it produces.
+        explains: problems that it explains beside those that show as an effect it produces.
         figures: the keys of the figures that show it, the best first; a page links the first that it has.
         formerly: the names that it had in older versions, which old stores hold.
-        of_place: whether it may stand at several places at once, each a cause of its own. Default: False, one
+        of_place: whether it may occur at several places at once, each a cause of its own. Default: False, one
             finding stands for all.
     """
 
@@ -103,9 +104,9 @@ class Detection:
         where: the layer, parameter or quantity.
         message: the verdict in one sentence.
         evidence: the measured values.
-        severity: where it is lower than the problem's; None for the problem's own.
-        since: the step, epoch or line from which it holds; 0 before training.
-        unit: what ``since`` counts.
+        severity: one lower than the problem's; None for the problem's own.
+        since: the first step, epoch or line at which it holds; 0 before training.
+        unit: the unit of ``since``.
         fix: the fix with the run's own numbers; empty for the problem's.
         problem: set by the detector, or by a function that finds one of several problems.
         detector: the key of the detector, set by it.
@@ -127,8 +128,8 @@ class Need(Generic[T]):
     """A condition for asking a question.
 
     Attributes:
-        met: whether the subject meets it.
-        reason: why the question stays open where it does not, in words.
+        met: tells whether the subject meets it.
+        reason: why the question stays open if it is unmet, in words.
         applies: False where an unmet need means that the question does not apply to the subject; True where
             it applies and is not answered, so that the subject cannot be called healthy. Default: True.
     """
@@ -139,7 +140,7 @@ class Need(Generic[T]):
 
 
 class UnansweredError(Exception):
-    """Raised by a detector that cannot tell, with the reason in words."""
+    """Raised by a detector that cannot decide, with the reason in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,12 +148,12 @@ class Detector(Generic[T]):
     """One question about one kind of subject: is this problem there?
 
     Attributes:
-        problem: what it looks for.
+        problem: the problem that it looks for.
         look: finds it in a subject, or returns None.
-        signal: what it looks at, with its threshold: the first paragraph of the function's docstring.
-        reason: why the threshold lies there; empty where the signal says it.
-        severity: of its detections, where it is lower than the problem's.
-        needs: the conditions under which it can tell.
+        signal: the sign of the problem, with its threshold: the first paragraph of the function's docstring.
+        reason: why the threshold has this value; empty if the signal says it.
+        severity: of its detections, if it is lower than the problem's.
+        needs: the conditions under which it can decide.
         key: unique among all doors: the room and the function, e.g. "checks.inputs_constant".
     """
 
@@ -184,13 +185,13 @@ def detects(
     """Makes a function the detector of a problem; its docstring is the signal.
 
     Args:
-        problem: what the function looks for.
-        reason: why its threshold lies where it does.
-        severity: of its detections, where it is lower than the problem's. Default: the problem's.
-        needs: the conditions under which it can tell.
+        problem: the problem that the function looks for.
+        reason: why its threshold has this value.
+        severity: of its detections, if it is lower than the problem's. Default: the problem's.
+        needs: the conditions under which it can decide.
     """
 
-    def made(look: Callable[[T], Detection | None]) -> Detector[T]:
+    def detector(look: Callable[[T], Detection | None]) -> Detector[T]:
         room = look.__module__.split(".")[1]
         words = " ".join((look.__doc__ or "").split("\n\n")[0].split())
         return Detector(
@@ -203,7 +204,7 @@ def detects(
             key=f"{room}.{look.__name__}",
         )
 
-    return made
+    return detector
 
 
 def detectors_in(*modules: ModuleType) -> tuple[Detector[T], ...]:

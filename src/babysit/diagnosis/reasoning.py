@@ -1,4 +1,4 @@
-"""The reasoning from findings to a report: symptoms are put under their causes, and causes are ranked."""
+"""The reasoning from findings to a report: symptoms are assigned to their causes, and causes are ranked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from dataclasses import replace
 from babysit.diagnosis.catalogue import CATALOGUE, PLACES
 from babysit.diagnosis.problem import Problem
 from babysit.diagnosis.report import Report
-from babysit.diagnosis.tells import told_apart
+from babysit.diagnosis.tie_breakers import with_tie_breakers
 from babysit.verdicts import Answer, Cause, Finding, Question, Severity
+
+FindingKey = tuple[str, str]
+"""A problem's name, and the place of one that may occur at several."""
 
 
 def diagnose(
@@ -21,22 +24,22 @@ def diagnose(
     steps: int = 0,
     facts: tuple[str, ...] = (),
 ) -> Report:
-    """Makes a report of what was found.
+    """Builds the report of some findings.
 
-    1. Of several findings of one problem the most severe stays, then the surest.
+    1. Of several findings of one problem the most severe is kept, then the one of highest confidence.
     2. An info finding becomes a warning where it explains a warning that nothing else explains.
     3. A finding becomes the symptom of one whose problem explains it: by an effect, or by name. Where two
-       explain each other the earlier one is the cause, then the one that the catalogue has first.
+       explain each other the earlier one is the cause, then the one that comes first in the catalogue.
     4. Causes are ranked by the most severe of themselves and their symptoms, then by confidence.
-    5. Of two close causes the first gets the sentence that would tell them apart.
+    5. Of two close causes the first gets a test that distinguishes them.
 
     Args:
         findings: of one or several doors; each names a problem of the catalogue.
-        questions: what was asked; several of one problem become one.
-        name: what was looked at.
-        when: what was seen of it, in words.
-        steps: how many steps were seen.
-        facts: what was measured, in words.
+        questions: those of the doors; several of one problem become one.
+        name: the name of the program, run or log.
+        when: the observed part, in words.
+        steps: the number of observed steps.
+        facts: the measurements in words.
 
     Example:
         >>> exploded = Finding("loss_exploded", Severity.ERROR, "loss", 9, "it grew", (), "", "", "step", 0.9)
@@ -45,7 +48,13 @@ def diagnose(
         >>> report.causes[0].rule, report.causes[0].symptoms[0].rule
         ('learning_rate_too_high', 'loss_exploded')
     """
-    found = _escalated(_surest(findings))
+    kept: dict[FindingKey, Finding] = {}
+    for finding in findings:
+        key = finding.rule, finding.where if CATALOGUE[finding.rule].of_place else ""
+        if key not in kept or _order(finding) < _order(kept[key]):
+            kept[key] = finding
+
+    found = _escalated(kept)
     roots = {key: _root(key, found) for key in found}
     causes = [
         Cause(
@@ -55,20 +64,7 @@ def diagnose(
         for key, finding in found.items()
         if roots[key] == key
     ]
-    return Report(told_apart(sorted(causes, key=_rank)), _merged(questions), facts, steps, when, name)
-
-
-Key = tuple[str, str]
-"""A problem's name, and the place of one that may stand at several."""
-
-
-def _surest(findings: Iterable[Finding]) -> dict[Key, Finding]:
-    found: dict[Key, Finding] = {}
-    for finding in findings:
-        key = finding.rule, finding.where if CATALOGUE[finding.rule].of_place else ""
-        if key not in found or _order(finding) < _order(found[key]):
-            found[key] = finding
-    return found
+    return Report(with_tie_breakers(sorted(causes, key=_rank)), _merged(questions), facts, steps, when, name)
 
 
 def _order(finding: Finding) -> tuple[int, float, int]:
@@ -81,24 +77,24 @@ def _rank(cause: Cause) -> tuple[int, float, int]:
     return worst, -cause.confidence, PLACES[cause.rule]
 
 
-def _brings(problem: Problem, other: Problem) -> bool:
+def _produces(problem: Problem, other: Problem) -> bool:
     return other.effect in problem.produces or other.name in problem.explains
 
 
 def explains(one: Finding, other: Finding) -> bool:
-    """Tells whether one finding is the reason of another.
+    """Tells whether one finding explains another.
 
     Args:
         one, other: findings of two problems of the catalogue.
     """
     mine, its = CATALOGUE[one.rule], CATALOGUE[other.rule]
-    if one.severity is Severity.INFO is not other.severity or not _brings(mine, its):
+    if one.severity is Severity.INFO is not other.severity or not _produces(mine, its):
         return False
-    mutual = _brings(its, mine) and not (other.severity is Severity.INFO is not one.severity)
+    mutual = _produces(its, mine) and not (other.severity is Severity.INFO is not one.severity)
     return not mutual or (one.since, PLACES[one.rule]) < (other.since, PLACES[other.rule])
 
 
-def _escalated(found: Mapping[Key, Finding]) -> dict[Key, Finding]:
+def _escalated(found: Mapping[FindingKey, Finding]) -> dict[FindingKey, Finding]:
     serious = [finding for finding in found.values() if finding.severity is not Severity.INFO]
     unexplained = [
         CATALOGUE[finding.rule]
@@ -107,16 +103,16 @@ def _escalated(found: Mapping[Key, Finding]) -> dict[Key, Finding]:
         and not any(explains(other, finding) for other in serious if other is not finding)
     ]
 
-    def judged(finding: Finding) -> Finding:
+    def escalated(finding: Finding) -> Finding:
         mine = CATALOGUE[finding.rule]
-        if finding.severity is Severity.INFO and any(_brings(mine, other) for other in unexplained):
+        if finding.severity is Severity.INFO and any(_produces(mine, other) for other in unexplained):
             return replace(finding, severity=Severity.WARNING)
         return finding
 
-    return {key: judged(finding) for key, finding in found.items()}
+    return {key: escalated(finding) for key, finding in found.items()}
 
 
-def _root(key: Key, found: Mapping[Key, Finding]) -> Key:
+def _root(key: FindingKey, found: Mapping[FindingKey, Finding]) -> FindingKey:
     """Follows the explanations of a finding to the one that nothing explains."""
     above = {
         each: [other for other in found if other != each and explains(found[other], found[each])]
@@ -133,7 +129,7 @@ def _root(key: Key, found: Mapping[Key, Finding]) -> Key:
 
 
 def _merged(questions: Iterable[Question]) -> tuple[Question, ...]:
-    """Makes one question a problem: answered where any door answered it."""
+    """Merges the questions of each problem into one, answered if any door answered it."""
     order = (Answer.ANSWERED, Answer.NOT_ANSWERED, Answer.DOES_NOT_APPLY)
     found: dict[str, Question] = {}
     for question in questions:
@@ -144,10 +140,10 @@ def _merged(questions: Iterable[Question]) -> tuple[Question, ...]:
 
 
 def together(first: Report, *others: Report) -> Report:
-    """Reasons over the findings of several reports on one thing, under the first one's name.
+    """Builds one report from the findings of several reports on one subject, under the first one's name.
 
     Args:
-        first, others: what was found.
+        first, others: the reports.
 
     Example:
         >>> together(Report(facts=("fast",), name="mine"), Report(facts=("small",))).facts

@@ -9,7 +9,7 @@ from typing import Any
 
 from babysit.diagnosis import html, sarif
 from babysit.diagnosis.wording import cause_lines, headline, open_lines, remark_text, verdict_of
-from babysit.verdicts import Cause, Health, Verdict
+from babysit.verdicts import Health, Verdict
 
 _WIDTH = 100
 
@@ -18,18 +18,18 @@ _WIDTH = 100
 class Report(Verdict):
     """A verdict with a name: the most severe cause first, each with its evidence as data.
 
-    Printed it reads in ten seconds. It is false when unhealthy, so a test says ``assert report, report``.
+    A report is false when unhealthy, so a test says ``assert report, report``.
 
     Attributes:
         causes: findings that no other explains, with their symptoms, the most severe first.
-        questions: what was asked, and what was not answered, with the reason.
-        facts: what was measured, in words, one line each.
-        steps: how many steps were watched.
-        when: what was seen of it, in words: "before training", "in this log"; default the steps.
-        name: what was looked at.
+        questions: one per problem, those not answered with the reason.
+        facts: the measurements in words, one line each.
+        steps: the number of watched steps.
+        when: the observed part, in words: "before training", "in this log". Default: the steps.
+        name: the name of the program, run, log or recipe.
 
     Example:
-        >>> from babysit.records import Question
+        >>> from babysit.verdicts import Question
         >>> Report(name="mnist", steps=500, questions=(Question("plateau"),))
         mnist: healthy after 500 steps: nothing wrong in 1 question
         >>> Report(name="mnist").health.value
@@ -79,17 +79,19 @@ class Report(Verdict):
         return json.dumps(self.as_data(), indent=2, allow_nan=False)
 
     def as_sarif(self, file: str = "") -> str:
-        """Returns the report in the form that code hosts and editors read: SARIF 2.1.0, as JSON.
+        """Returns the report as SARIF 2.1.0 in JSON, which code hosts and editors read.
 
         Args:
-            file: the recipe, script or log that the findings are shown at; none by default.
+            file: the recipe, script or log that the findings are shown at. Default: none.
         """
         return json.dumps(sarif.document(self, self.name, file), indent=2, allow_nan=False)
 
     def __str__(self) -> str:
-        lines = [
-            line for number, cause in enumerate(self.serious, 1) for line in _wrapped_cause(number, cause)
-        ]
+        lines: list[str] = []
+        for number, cause in enumerate(self.serious, 1):
+            lines.append(_wrapped(f"{number}. {verdict_of(cause.finding)}", ""))
+            lines += [_wrapped(detail, "   ") for detail in cause_lines(cause)]
+            lines.append(_wrapped(f"-> {cause.finding.advice}", "   "))
         lines += [_wrapped(remark_text(each), "") for each in self.quiet]
         lines += [_wrapped(line, "  ") for line in (*open_lines(self), *self.facts)]
         return "\n".join([self.headline, *lines])
@@ -100,12 +102,6 @@ class Report(Verdict):
     def _repr_html_(self) -> str:
         """Returns the report as HTML for a notebook, with its evidence folded."""
         return html.fragment(self, self.headline)
-
-
-def _wrapped_cause(number: int, cause: Cause) -> list[str]:
-    lines = [_wrapped(f"{number}. {verdict_of(cause.finding)}", "")]
-    lines += [_wrapped(detail, "   ") for detail in cause_lines(cause)]
-    return [*lines, _wrapped(f"-> {cause.finding.advice}", "   ")]
 
 
 def _wrapped(text: str, indent: str) -> str:

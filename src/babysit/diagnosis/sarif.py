@@ -20,11 +20,11 @@ LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "
 
 
 def document(verdict: Verdict, name: str = "", file: str = "") -> dict[str, Any]:
-    """Builds a whole SARIF log with one run; its results stand in the order of the report's causes.
+    """Builds a SARIF log with one run; its results have the order of the report's causes.
 
     Args:
         verdict: causes with their symptoms, and the questions behind them.
-        name: what was looked at.
+        name: the name of the program, run or log.
         file: the file that the findings are shown at; empty for none.
 
     Example:
@@ -39,15 +39,7 @@ def document(verdict: Verdict, name: str = "", file: str = "") -> dict[str, Any]
     run: dict[str, Any] = {
         "tool": {"driver": {**_driver(), "rules": [_rule(each) for each in rules.values()]}},
         "columnKind": "utf16CodeUnits",
-        "results": [
-            {
-                **_result(finding, places[finding.rule]),
-                **({"rank": round(100 * finding.confidence, 1)} if finding is cause.finding else {}),
-                "locations": [_location(finding, file)],
-                "properties": _properties(finding, cause),
-            }
-            for finding, cause in found
-        ],
+        "results": [_result(finding, cause, places[finding.rule], file) for finding, cause in found],
         "properties": {
             "verdict": str(verdict.health),
             "notAnswered": [each.as_data() for each in verdict.unanswered],
@@ -68,7 +60,7 @@ def _driver() -> dict[str, Any]:
 
 
 def _unknown(finding: Finding) -> Problem:
-    """Makes a problem of one that only a newer babysit knows, as its store names it."""
+    """Builds the problem of a finding that only a newer babysit knows."""
     return Problem(
         name=finding.rule,
         summary=finding.message,
@@ -91,37 +83,37 @@ def _rule(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, index: int) -> dict[str, Any]:
-    where = f"{finding.rule} {finding.where}"
-    return {
-        "ruleId": finding.rule,
-        "ruleIndex": index,
-        "level": LEVELS[finding.severity],
-        "message": {"text": f"{finding.message}. What to do: {finding.advice}"},
-        # The same in the next run of the same program, though the numbers in its message differ.
-        "partialFingerprints": {"ruleAndPlace/v1": hashlib.sha256(where.encode()).hexdigest()[:16]},
-    }
-
-
-def _location(finding: Finding, file: str) -> dict[str, Any]:
-    place: dict[str, Any] = {"logicalLocations": [{"name": finding.where, "kind": "member"}]}
+def _result(finding: Finding, cause: Cause, rule_index: int, file: str) -> dict[str, Any]:
+    key = f"{finding.rule} {finding.where}"
+    location: dict[str, Any] = {"logicalLocations": [{"name": finding.where, "kind": "member"}]}
     if file:
         # Code hosts show nothing without a line; the first one stands for the file.
         artifact = {"uri": _uri(file), "index": 0}
-        place["physicalLocation"] = {"artifactLocation": artifact, "region": {"startLine": 1}}
-    return place
+        location["physicalLocation"] = {"artifactLocation": artifact, "region": {"startLine": 1}}
+
+    data = finding.as_data()
+    properties = {name: data[name] for name in ("where", "since", "unit", "evidence", "advice", "source")}
+    if finding is cause.finding:
+        properties |= {
+            "role": "remark" if finding.severity is Severity.INFO else "cause",
+            "confidence": finding.confidence,
+            "symptoms": [symptom.rule for symptom in cause.symptoms],
+        }
+    else:
+        properties |= {"role": "symptom", "explainedBy": cause.rule}
+    return {
+        "ruleId": finding.rule,
+        "ruleIndex": rule_index,
+        "level": LEVELS[finding.severity],
+        "message": {"text": f"{finding.message}. What to do: {finding.advice}"},
+        # Equal in the next run of the same program, though the numbers in its message differ.
+        "partialFingerprints": {"ruleAndPlace/v1": hashlib.sha256(key.encode()).hexdigest()[:16]},
+        **({"rank": round(100 * finding.confidence, 1)} if finding is cause.finding else {}),
+        "locations": [location],
+        "properties": properties,
+    }
 
 
 def _uri(file: str) -> str:
     path = Path(file)
     return path.as_uri() if path.is_absolute() else quote(path.as_posix())
-
-
-def _properties(finding: Finding, cause: Cause) -> dict[str, Any]:
-    data = finding.as_data()
-    kept = {name: data[name] for name in ("where", "since", "unit", "evidence", "advice", "source")}
-    if finding is not cause.finding:
-        return {**kept, "role": "symptom", "explainedBy": cause.rule}
-    role = "remark" if finding.severity is Severity.INFO else "cause"
-    symptoms = [symptom.rule for symptom in cause.symptoms]
-    return {**kept, "role": role, "confidence": finding.confidence, "symptoms": symptoms}

@@ -1,4 +1,4 @@
-"""The words of a verdict: the same in a printed report, on the command line and on a page."""
+"""The wording of a verdict, the same in a printed report, on the command line and on a page."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _FEW = 3
 
 
 def headline(verdict: Verdict, name: str = "") -> str:
-    """Says a verdict in one line: healthy, undecided or not healthy, how much was found, what was asked.
+    """Words a verdict in one line: its health, the number of findings, the open questions.
 
     Args:
         verdict: the verdict.
-        name: what was looked at; may be empty.
+        name: the name of the program, run or log; may be empty.
 
     Example:
         >>> asked = Question("plateau"), Question("learned_nothing", Answer.NOT_ANSWERED, "only 3 steps")
@@ -28,17 +28,20 @@ def headline(verdict: Verdict, name: str = "") -> str:
     word = "not healthy" if verdict.health is Health.UNHEALTHY else str(verdict.health)
     parts = [found_text(verdict)]
     if verdict.unanswered:
-        reasons = "" if verdict.health is Health.UNHEALTHY else f": {_reasons(verdict.unanswered)}"
-        parts.append(f"{len(verdict.unanswered)} not answered{reasons}")
+        reasons = list(dict.fromkeys(each.reason for each in verdict.unanswered))
+        rest = len(reasons) - _FEW
+        listed = ", ".join(reasons[:_FEW]) + (f" and {_plural(rest, 'more reason')}" if rest > 0 else "")
+        why = "" if verdict.health is Health.UNHEALTHY else f": {listed}"
+        parts.append(f"{len(verdict.unanswered)} not answered{why}")
     start = f"{name}: " if name else ""
     moment = f" {when}" if when else ""
     return f"{start}{word}{moment}: {'; '.join(parts)}"
 
 
 def found_text(verdict: Verdict) -> str:
-    """Says how many errors, warnings and remarks there are, or in how many questions nothing is wrong."""
-    loud = [each for each in verdict.findings if each.severity is not Severity.INFO]
-    counts = counts_text([*loud, *verdict.quiet])
+    """Counts errors, warnings and remarks in words; without any, the questions in which nothing is wrong."""
+    serious = [each for each in verdict.findings if each.severity is not Severity.INFO]
+    counts = counts_text([*serious, *verdict.quiet])
     asked = sum(each.answer is Answer.ANSWERED for each in verdict.questions)
     if verdict.serious:
         return counts
@@ -49,7 +52,7 @@ def found_text(verdict: Verdict) -> str:
 
 
 def counts_text(findings: Sequence[Finding]) -> str:
-    """Says how many errors, warnings and remarks there are; empty without any."""
+    """Counts errors, warnings and remarks in words; empty without any."""
     names = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "remark"}
     counts = {severity: sum(each.severity is severity for each in findings) for severity in names}
     return ", ".join(_plural(count, names[severity]) for severity, count in counts.items() if count)
@@ -59,14 +62,8 @@ def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _reasons(questions: Sequence[Question]) -> str:
-    reasons = list(dict.fromkeys(each.reason for each in questions))
-    rest = len(reasons) - _FEW
-    return ", ".join(reasons[:_FEW]) + (f" and {_plural(rest, 'more reason')}" if rest > 0 else "")
-
-
 def open_lines(verdict: Verdict) -> list[str]:
-    """Names the questions that were not answered or do not apply, one line a reason.
+    """Lists the questions that were not answered or do not apply, one line per reason.
 
     Example:
         >>> open_lines(Verdict(questions=(Question("dead_units", Answer.NOT_ANSWERED, "only 3 steps"),)))
@@ -86,12 +83,12 @@ def _reason(question: Question) -> str:
 
 
 def verdict_of(finding: Finding) -> str:
-    """Says a finding's severity and message."""
+    """Returns a finding's severity and message."""
     return f"{finding.severity}: {finding.message}"
 
 
 def cause_lines(cause: Cause) -> list[str]:
-    """Says where, since when and how sure, then the evidence, the symptoms and what would tell it apart."""
+    """Lists the place and confidence of a cause, its evidence, its symptoms, and its tie-breaker."""
     finding = cause.finding
     lines = [
         place_text(finding),
@@ -103,7 +100,7 @@ def cause_lines(cause: Cause) -> list[str]:
 
 
 def place_text(finding: Finding) -> str:
-    """Says where, since when, which problem, how sure.
+    """Words the place, the moment, the problem and the confidence of a finding.
 
     Example:
         >>> place_text(Finding("plateau", Severity.INFO, "cost", 7, "", (), "", "", confidence=0.5))
@@ -114,7 +111,7 @@ def place_text(finding: Finding) -> str:
 
 
 def evidence_text(evidence: Evidence) -> str:
-    """Says one measured value beside what was expected, and why.
+    """Words one measured value beside the expected one, and why it is expected.
 
     Example:
         >>> evidence_text(Evidence("update ratio", 2e-7, "about 1e-3", "actual change of W over W"))
@@ -131,16 +128,16 @@ def explains_text(cause: Cause) -> str:
 
 
 def remark_text(finding: Finding) -> str:
-    """Says an info finding in one line."""
+    """Words an info finding in one line."""
     return f"{finding.severity}: {finding.message} ({finding.advice})"
 
 
 def named(names: Iterable[str], most: int = 3) -> str:
-    """Lists a few names, and says how many more there are.
+    """Lists a few names, and counts the rest.
 
     Args:
         names: of layers, parameters or problems.
-        most: how many to list.
+        most: the number of names to list.
 
     Example:
         >>> named(["a", "b", "c", "d"])

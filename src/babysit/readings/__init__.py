@@ -1,1 +1,1 @@
-"""Door 3: numbers that a training printed or recorded, diagnosed without the model."""
+"""Door 3: the diagnosis of numbers that a training printed or recorded, without the model."""

@@ -1,4 +1,4 @@
-"""The subject of the readings' detectors: one run's readings, and what is known beside them."""
+"""The subject of the readings' detectors: one run's readings, and the facts known beside them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from babysit.records import Run, Value
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Facts beside a run's readings.
+    """The facts known beside a run's readings.
 
     Attributes:
         chance_loss: the data loss of a network that knows nothing, e.g. ln C.
         chance_accuracy: 1 / C; NaN for regression.
         hyperparameters: the run's own.
-        unit: what a reading's ``epoch`` counts; a log may print steps or bare lines.
+        unit: the unit of a reading's ``epoch``; a log may count steps or lines.
     """
 
     chance_loss: float
@@ -31,6 +31,11 @@ class Context:
         """Returns a hyperparameter as a number; NaN when the run has none of that name."""
         value = self.hyperparameters.get(name, math.nan)
         return math.nan if isinstance(value, str) else float(value)
+
+    def rate_text(self, times: float, *, prefix: str = "a learning rate of ") -> str:
+        """Words a multiple of the learning rate, also where the rate in use is unknown."""
+        rate = self.rate("learning_rate")
+        return f"{times:g} times the learning rate" if math.isnan(rate) else f"{prefix}{times * rate:.2g}"
 
 
 class Readings(NamedTuple):
@@ -47,11 +52,11 @@ class Readings(NamedTuple):
 
 LEAST_EPOCHS = 5
 LEAST_STEPS = 50
-"""A few full-batch steps prove nothing: the lecture's 20 examples lose under 1e-3 in their first five."""
+"""The fewest steps to judge: the lecture's 20 examples lose under 1e-3 in their first five full batches."""
 
 
 def is_early(run: Run) -> bool:
-    """Tells whether there are too few readings, or too few steps, to judge what a run has not done yet."""
+    """Tells whether a run has too few readings or steps to judge what it has not achieved yet."""
     last = run.last
     if last is None or min(len(run.readings), last.epoch) < LEAST_EPOCHS:
         return True
@@ -61,7 +66,7 @@ def is_early(run: Run) -> bool:
 def learns(run: Run, context: Context) -> bool:
     """Tells whether a run does so well that odd layers, or a short record, are no alarm.
 
-    The cost halved, or a quarter of the way from chance to all right is done.
+    Its cost has halved, or it is a quarter of the way from chance to perfect.
 
     Args:
         run: the run.
@@ -84,7 +89,7 @@ def learns(run: Run, context: Context) -> bool:
 
 
 LEARNED = 0.25
-"""The share of the way from chance to all right from which a run counts as learning."""
+"""The share of the way from chance to perfect from which a run counts as learning."""
 
 
 def _has(name: str) -> Need[Readings]:
@@ -124,10 +129,10 @@ REGULARIZED = Need[Readings](
 
 
 def long(least: int) -> Need[Readings]:
-    """Needs so many readings, or three of a run that learns.
+    """Needs a number of readings, or three of a run that learns.
 
     Args:
-        least: how many.
+        least: the number.
     """
 
     def met(given: Readings) -> bool:
@@ -138,4 +143,4 @@ def long(least: int) -> Need[Readings]:
 
 
 _FEWEST = 3
-"""One or two readings are no course, whatever they say."""
+"""The fewest readings that show a course."""

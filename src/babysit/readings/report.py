@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from babysit.diagnosis.asking import ask
+from babysit.diagnosis.detection import run_detectors
 from babysit.diagnosis.reasoning import diagnose
 from babysit.diagnosis.report import Report
 from babysit.readings.context import Context, Readings
@@ -27,5 +27,5 @@ def report_on(run: Run, context: Context, name: str = "", when: str = "") -> Rep
         >>> report.headline, report.causes[0].rule
         ('slow: not healthy: 1 warning', 'learning_rate_too_low')
     """
-    asked = ask(DETECTORS, Readings(run, context), unit=context.unit)
+    asked = run_detectors(DETECTORS, Readings(run, context), unit=context.unit)
     return diagnose(*asked, name=name, when=when)

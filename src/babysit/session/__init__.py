@@ -1,1 +1,1 @@
-"""The one room that wires all others: a job becomes checks, a training or a search, kept in a store."""
+"""The room that wires all others: jobs, commands, models, exchange and the public functions."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from babysit.errors import InputError
 from babysit.recipe.recipe import Recipe
@@ -19,8 +19,8 @@ from babysit.store.addresses import USUAL_FOLDER, shown, store_in
 
 if TYPE_CHECKING:
     from babysit.recipe.building import Prepared
+    from babysit.recipe.space import Range, Space
     from babysit.session.jobs.job import Job
-    from babysit.session.jobs.search import Hooks
 
 
 def search(
@@ -28,47 +28,81 @@ def search(
     *,
     stages: str = "",
     trials: int = 0,
+    folds: int = 0,
+    seeds: int = 1,
+    onnx: bool = False,
+    sampler: str = "random",
+    round_size: int = 0,
+    pruner: str = "none",
+    patience: int = 0,
+    until_stable: int = 0,
+    boxes: Mapping[str, Space] | None = None,
+    observe: bool = True,
+    details: bool = False,
+    engine: str = "local",
+    address: str = "",
+    workers: int = 0,
+    population: int = 0,
+    timeout: float = 0.0,
+    settings: Mapping[str, Value | Range] | None = None,
+    enqueue: Sequence[Mapping[str, Value]] = (),
     seed: int = 0,
     store: str = "",
     folder: str | Path = USUAL_FOLDER,
-    workers: int = 1,
-    resume: bool = False,
-    settings: Mapping[str, Value] | None = None,
-    enqueue: Sequence[Mapping[str, Value]] = (),
     name: str = "",
+    precision: str = "float32",
+    device: str = "cpu",
+    way: str | None = None,
+    resume: bool = False,
     checks: bool = False,
     progress: bool = False,
-    **options: Any,
 ) -> Study:
     """Searches a recipe coarse to fine, retrains the best and scores the test split once.
 
-    The trials are those of ``babysit search`` with the same seed. Nothing is printed unless asked for.
+    The trials are those of ``babysit search`` with the same seed. Only ``progress`` prints something.
 
     Args:
         recipe: a recipe, a built-in one's name, or a file. A recipe object trains in this process, or with
             ``engine="ray"`` on a cluster.
-        stages: the budget, ``"coarse:100x5,fine:50x10,final:1x30"``; default the recipe's own.
-        trials: how many in all the last stage before the final one has; default as the stages say.
-        seed: the one seed, default 0.
-        store: a path or URL; default a SQLite file in ``folder``.
-        folder: where weights go, default ``babysit-runs``.
-        workers: processes that train, default 1: this one. More need a recipe that has a name or a file, or
-            ``engine="ray"``, where 0 takes as many as the cluster has room for.
-        resume: go on with the earlier search of the same call, or extend it.
-        settings: hyperparameters to fix, name -> value.
+        stages: the budget, ``"coarse:100x5,fine:50x10,final:1x30"``. Default: the recipe's own.
+        trials: number in all of the last stage before the final one. Default: as in the stages.
+        folds: K; scores every trial on K folds of training and validation rows. Default: 0, on validation.
+        seeds: trainings of each of the best, from initial weights of their own. Default: 1.
+        onnx: also write the chosen network as ONNX. Default: False.
+        sampler: random, grid, qmc, tpe, gp or cmaes. Default: random.
+        round_size: trials drawn and pruned at once. Default: 0, 16 where the sampler learns, else all.
+        pruner: none, median or asha. Default: none.
+        patience: epochs without a better validation score that end a trial. Default: 0, no such end.
+        until_stable: most repetitions of the last stage, made while an edge alarm remains or the best
+            improves. Default: 0.
+        boxes: ranges of later stages, stage -> name -> range. Default: from the results before.
+        observe: sample layers and updates. Default: True.
+        details: keep histograms and first-layer weights of the retrained trials. Default: False.
+        engine: local or ray. Default: local.
+        address: the Ray cluster. Default: a new one on this machine.
+        workers: processes that train; more than one need a recipe that has a name or a file, or Ray. Default:
+            0, this process; with Ray, as many as the cluster has room for.
+        population: trials that train together. Default: 0, measured.
+        timeout: seconds after which no epoch starts; the last fifth is for the final stage. Default: 0, none.
+        settings: hyperparameters to fix or to search in another range, name -> value or range.
         enqueue: points to try first, e.g. ``[{"learning_rate": 1e-3}]``.
-        name: what to call the study; default the recipe's name.
-        checks: ask the checks first and keep their answers; default no.
-        progress: print how far it is; default no.
-        options: further ones of a search (population, boxes, observe, details, engine, address) and of a
-            job (precision, device, way).
+        seed: the one seed. Default: 0.
+        store: a path or URL. Default: a SQLite file in ``folder``.
+        folder: for weights. Default: ``babysit-runs``.
+        name: of the study. Default: the recipe's name.
+        precision: float32, medium, bfloat16 or auto. Default: float32.
+        device: cpu, cuda, cuda:N or auto. Default: cpu.
+        way: fused, vmap or serial. Default: the first that is possible.
+        resume: continue the earlier search of the same call, or extend it. Default: False.
+        checks: run the checks first and keep their results. Default: False.
+        progress: print the progress. Default: False.
 
     Returns:
         The study, as the store holds it.
 
     Raises:
-        InputError: for whatever cannot be used: recipe, data, stages, store, an option that does not exist.
-        KeyboardInterrupt: after Ctrl-C, once the running epoch is saved; ``resume=True`` goes on.
+        InputError: for a recipe, data, stages, store or option that cannot be used.
+        KeyboardInterrupt: after Ctrl-C, once the running epoch is saved; ``resume=True`` continues.
 
     Example:
         >>> import tempfile
@@ -77,27 +111,44 @@ def search(
         ...     len(study.rows()), study.state.value, sorted(study.best.hyperparameters)[:2]
         (4, 'complete', ['batch_size', 'hidden'])
     """
-    from babysit.session.jobs import job as jobs
-    from babysit.session.jobs.search import run_search
-    from babysit.session.jobs.search_ask import Ask
+    arguments = locals()  # before any other name: by their names they become the fields of the settings
+    from babysit.session.jobs.job import Job, check
+    from babysit.session.jobs.search import Hooks, run_search
     from babysit.tuning.engines.registry import LOCAL
+    from babysit.tuning.settings import OPTIONS, SearchSettings
 
-    for_job, for_ask = _options(options, ("precision", "device", "way"), Ask)
-    points = tuple(",".join(f"{key}={value}" for key, value in point.items()) for point in enqueue)
-    job = _job(recipe, settings, seed, store, folder, name, {**for_job, "enqueue": points})
+    wanted = SearchSettings(**{option: arguments[option] for option in OPTIONS})
+    job = Job(
+        _text(recipe),
+        settings or {},
+        seed=seed,
+        store=store,
+        folder=Path(folder),
+        name=name,
+        precision=precision,
+        device=device,
+        way=way,
+        enqueue=enqueue,
+        identity=identity_of(recipe),
+    )
     prepared = _prepared(recipe, job)
-    ask = Ask(stages, workers=workers, resume=resume, trials=trials, identity=identity_of(recipe))
-    ask = replace(ask, **for_ask)
-    if isinstance(recipe, Recipe) and workers > 1 and ask.engine == LOCAL:
+    if isinstance(recipe, Recipe) and workers > 1 and engine == LOCAL:
         warnings.warn(
             "a recipe object cannot be sent to worker processes: it trains in this process, with threads; "
             "put it in a file and give its path to use workers, or use engine='ray'",
             stacklevel=2,
         )
-        ask = replace(ask, workers=1)
-    answers = list(jobs.check(prepared)) if checks and not resume else []
-    with _progress(progress) as hooks:
-        found = run_search(job, prepared, ask, checks=answers, hooks=hooks)
+        wanted = replace(wanted, workers=0)
+    results = list(check(prepared)) if checks and not resume else []
+    with contextlib.ExitStack() as shown_meanwhile:
+        hooks = None
+        if progress:
+            from rich.console import Console
+
+            from babysit.views.terminal.progress import SearchProgress
+
+            hooks = Hooks(shown_meanwhile.enter_context(SearchProgress(Console())).update)
+        found = run_search(job, prepared, wanted, resume=resume, checks=results, hooks=hooks)
     return Study(job.store_url, found.study)
 
 
@@ -113,14 +164,14 @@ def train(
     way: str | None = None,
     **settings: Value,
 ) -> Study:
-    """Trains one run of a recipe; what is not set takes the middle of its range.
+    """Trains one run of a recipe; a hyperparameter that is not set takes the middle of its range.
 
     Args:
         recipe: a recipe, a built-in one's name, or a file.
-        seed: the one seed, default 0.
-        store: a path or URL; default a SQLite file in ``folder``.
-        folder: where weights go, default ``babysit-runs``.
-        name: what to call it; default the recipe's name.
+        seed: the one seed. Default: 0.
+        store: a path or URL. Default: a SQLite file in ``folder``.
+        folder: for weights. Default: ``babysit-runs``.
+        name: of the study. Default: the recipe's name.
         precision, device, way: as for ``babysit train``.
         settings: hyperparameters and ``epochs``, by name.
 
@@ -128,7 +179,7 @@ def train(
         A study of one trial.
 
     Raises:
-        InputError: for whatever cannot be used.
+        InputError: for a recipe, data, store or setting that cannot be used.
 
     Example:
         >>> import tempfile
@@ -137,10 +188,20 @@ def train(
         >>> len(run.best.readings), run.best.hyperparameters["learning_rate"]
         (2, 0.01)
     """
+    from babysit.session.jobs.job import Job
     from babysit.session.jobs.train import train as train_one
 
-    chosen = {"precision": precision, "device": device, "way": way}
-    job = _job(recipe, settings, seed, store, folder, name, chosen)
+    job = Job(
+        _text(recipe),
+        settings,
+        seed=seed,
+        store=store,
+        folder=Path(folder),
+        name=name,
+        precision=precision,
+        device=device,
+        way=way,
+    )
     trained = train_one(job, _prepared(recipe, job))
     return Study(job.store_url, trained.study)
 
@@ -149,8 +210,8 @@ def open(store: str | Path = "", study: int | str | None = None) -> Study:
     """Opens a study that exists.
 
     Args:
-        store: a path or URL; default the one in ``babysit-runs``.
-        study: its number or name; default the newest.
+        store: a path or URL. Default: the one in ``babysit-runs``.
+        study: its number or name. Default: the newest.
 
     Raises:
         InputError: there is no such store or study.
@@ -168,10 +229,10 @@ def open(store: str | Path = "", study: int | str | None = None) -> Study:
 
 
 def identity_of(recipe: Recipe | str | Path) -> str:
-    """What tells a recipe object from others of its name; empty for one that a name or a file finds.
+    """Returns a hash that distinguishes a recipe object from others of its name; empty for a name or a file.
 
-    It is the source of the two functions, or their code where there is no source; what they call, and what
-    they close over, is not part of it.
+    It is made of the source of the two functions, or of their code where there is no source. Functions that
+    they call, and values that they close over, are not part of it.
     """
     if not isinstance(recipe, Recipe):
         return ""
@@ -187,20 +248,8 @@ def _source(function: Callable[..., object]) -> str:
         return repr(function) if code is None else f"{code.co_code!r} {code.co_consts!r} {code.co_names!r}"
 
 
-def _job(
-    recipe: Recipe | str | Path,
-    settings: Mapping[str, Value] | None,
-    seed: int,
-    store: str,
-    folder: str | Path,
-    name: str,
-    options: Mapping[str, Any],
-) -> Job:
-    from babysit.session.jobs.job import Job
-
-    words = tuple(f"{key}={value}" for key, value in (settings or {}).items())
-    text = (recipe.name or "recipe") if isinstance(recipe, Recipe) else str(recipe)
-    return Job(text, words, seed, store, Path(folder), name, **options)
+def _text(recipe: Recipe | str | Path) -> str:
+    return (recipe.name or "recipe") if isinstance(recipe, Recipe) else str(recipe)
 
 
 def _prepared(recipe: Recipe | str | Path, job: Job) -> Prepared:
@@ -217,33 +266,3 @@ def _prepared(recipe: Recipe | str | Path, job: Job) -> Prepared:
         device=job.device,
         way=job.way,
     )
-
-
-def _options(
-    options: Mapping[str, Any], of_job: Sequence[str], ask: type
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options by whom they are for; one that nobody knows is refused."""
-    from babysit.session.references import near
-
-    of_ask = {one.name for one in fields(ask)} - {"identity"}
-    for name in options:
-        if name not in of_ask and name not in of_job:
-            raise InputError(f"a search has no option {name!r}", fix=near(name, sorted({*of_ask, *of_job})))
-    return (
-        {name: value for name, value in options.items() if name in of_job},
-        {name: value for name, value in options.items() if name in of_ask},
-    )
-
-
-@contextmanager
-def _progress(wanted: bool) -> Iterator[Hooks | None]:
-    if not wanted:
-        yield None
-        return
-    from rich.console import Console
-
-    from babysit.session.jobs.search import Hooks
-    from babysit.views.terminal.progress import SearchProgress
-
-    with SearchProgress(Console()) as shown:
-        yield Hooks(shown.update)

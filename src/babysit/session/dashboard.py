@@ -1,4 +1,4 @@
-"""Starting the dashboard: in the foreground, or beside a run in a process of its own that cannot slow it."""
+"""Starts the dashboard, in the foreground or in a separate process beside a run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING
 
 from babysit.errors import InputError
@@ -17,22 +18,22 @@ if TYPE_CHECKING:  # the web packages are an extra
     from babysit.views.dashboard.server import Server
 
 ANNOUNCED = "dashboard: "
-"""How the line begins on which a dashboard says its address."""
+"""The beginning of the line on which a dashboard prints its address."""
 
 _NICENESS = 10
 _ENDING_SECONDS = 3.0
 
 
 def make_server(url: str, host: str = "127.0.0.1", port: int = 0) -> Server:
-    """A dashboard of a store that listens, and answers once it is run.
+    """Makes the dashboard of a store; it listens at once and replies when it is run.
 
     Args:
         url: the store's path or URL; it need not exist yet.
         host: the address to listen on; one beyond this machine demands a login.
-        port: 0 takes the usual port or the next free one.
+        port: the port. Default: the usual one, or the next free one.
 
     Raises:
-        InputError: the packages are not installed, or it cannot listen there.
+        InputError: the packages are not installed, or the address is not available.
     """
     try:
         from babysit.views.dashboard.server import Server, rules_for
@@ -49,15 +50,15 @@ def make_server(url: str, host: str = "127.0.0.1", port: int = 0) -> Server:
 
 
 @contextlib.contextmanager
-def dashboard_beside(url: str, tell: Callable[[str], None], *, wanted: bool = True) -> Iterator[None]:
-    """A dashboard while something runs: another process, of low priority, that ends with this block.
+def dashboard_beside(url: str, show: Callable[[str], None], *, wanted: bool = True) -> Iterator[None]:
+    """Runs a dashboard in a process of low priority until the block ends.
 
-    Whatever becomes of it, the run does not notice: nobody waits for it. Its pipe closes even if the run is
-    killed, upon which it ends.
+    The run never waits for the dashboard, and no failure of the dashboard reaches it. If the run is killed,
+    the pipe between them closes and the dashboard ends.
 
     Args:
         url: the store's path or URL.
-        tell: called with its address, in a thread, once it listens.
+        show: called with the dashboard's address, in a thread, once it listens.
         wanted: do nothing if False.
 
     Raises:
@@ -66,75 +67,58 @@ def dashboard_beside(url: str, tell: Callable[[str], None], *, wanted: bool = Tr
     if not wanted:
         yield
         return
-    _require_packages()
-    process = _start(url)
-    teller = threading.Thread(target=_tell_address, args=(process, tell), daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        _end(process)
-        teller.join(timeout=1)
-
-
-def _require_packages() -> None:
-    from importlib.util import find_spec
-
     for name in ("starlette", "uvicorn"):
         if find_spec(name) is None:
             raise InputError(
                 f"the dashboard needs a package that is not installed ({name})",
                 fix="pip install 'babysit[dashboard]', or leave --dashboard out",
             )
-
-
-def _start(url: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "babysit.session.dashboard"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        # Ctrl-C at the terminal is meant for the run, which ends this when it has ended itself.
-        start_new_session=True,
+        start_new_session=True,  # Ctrl-C at the terminal reaches only the run, which then ends this process
     )
     assert process.stdin is not None
-    with contextlib.suppress(OSError):  # it has ended already, which the run does not notice
-        print(url, file=process.stdin, flush=True)  # every user of a machine may read its command lines
-    return process
-
-
-def _tell_address(process: subprocess.Popen[str], tell: Callable[[str], None]) -> None:
-    assert process.stdout is not None
-    with process.stdout as said:
-        for line in said:
-            if line.startswith(ANNOUNCED):
-                tell(line.strip())
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(OSError):
-        if process.stdin is not None:
-            process.stdin.close()
+    with contextlib.suppress(OSError):  # the process has ended already, which does not concern the run
+        print(url, file=process.stdin, flush=True)  # a command line would show it to all users of the machine
+    reader = threading.Thread(target=_show_address, args=(process, show), daemon=True)
+    reader.start()
     try:
-        process.wait(timeout=_ENDING_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        try:
+            process.wait(timeout=_ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        reader.join(timeout=1)
 
 
-def _serve_until_closed(url: str, lifeline: IO[str]) -> None:
-    """Serves until nobody holds the other end of the lifeline any more."""
+def _show_address(process: subprocess.Popen[str], show: Callable[[str], None]) -> None:
+    assert process.stdout is not None
+    with process.stdout as printed:
+        for line in printed:
+            if line.startswith(ANNOUNCED):
+                show(line.strip())
+
+
+def _serve_until_closed(url: str, pipe: IO[str]) -> None:
+    """Serves until the other end of the pipe is closed."""
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     server = make_server(url)
     print(f"{ANNOUNCED}{server.url}", flush=True)
 
-    def watch() -> None:
-        lifeline.read()
+    def stop_when_closed() -> None:
+        pipe.read()
         server.stop()
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=stop_when_closed, daemon=True).start()
     server.run()
 
 

@@ -1,4 +1,4 @@
-"""The laboratory of a dashboard: the catalogue's experiments, kept in the user's cache folder."""
+"""Laboratory of a dashboard: the lab's experiments, with results in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def laboratory() -> Laboratory:
-    """Every experiment of the lecture, to be done on request; answers of this version are kept.
+    """Builds the dashboard's laboratory of all experiments; results of this version are kept.
 
     Example:
         >>> laboratory().card("zigzag").slides
         "'Activation Functions'"
     """
-    from babysit.views.dashboard.lab_runner import Card, Laboratory  # only where there is a dashboard
+    from babysit.views.dashboard.lab_runner import ExperimentCard, Laboratory  # needs the extra dashboard
 
-    cards = [Card(each.name, each.title, each.about, each.slides) for each in EXPERIMENTS.values()]
+    cards = [ExperimentCard(each.name, each.title, each.about, each.slides) for each in EXPERIMENTS.values()]
     return Laboratory(cards, Path(user_cache_dir("babysit")) / "lab" / version("babysit"))

@@ -1,4 +1,4 @@
-"""Which study or trial is meant: ``3``, ``3/0/12``, ``3/fine/7``, ``3/best``, or a study's name."""
+"""References to a study or trial: ``3``, ``3/0/12``, ``3/fine/7``, ``3/best``, or a study's name."""
 
 from __future__ import annotations
 
@@ -7,69 +7,63 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from babysit.errors import InputError
-from babysit.records import Result, Stage, Study
+from babysit.records import Stage, Study, TrialKey
 from babysit.store import queries
-from babysit.store.queries import Key
 from babysit.store.reader import Reader
-from babysit.tuning.ranking import as_tried
+from babysit.tuning import ranking
 
 BEST = "best"
 _MOST = 5
 
 
 class Reference(NamedTuple):
-    """What was meant: a study, or one trial of it."""
+    """A study, or one trial of it."""
 
     study: Study
-    key: Key | None
+    key: TrialKey | None
 
 
 def resolve(reader: Reader, text: str) -> Reference:
-    """The study or trial that a text names.
+    """Finds the study or trial that a text names.
 
     Args:
         reader: the store.
         text: a study's number or name (the newest of that name); after a slash a trial: "best",
-            STAGE/NUMBER with the stage's index or name, or NUMBER alone where there is one stage.
+            STAGE/NUMBER with the stage's index or name, or NUMBER alone if there is one stage.
 
     Raises:
-        InputError: the store has none such; the message names the nearest.
+        InputError: the store has no such study or trial; the fix names the nearest.
     """
-    study_text, _, trial_text = text.strip().partition("/")
-    study = _study(reader, study_text)
-    return Reference(study, _trial(reader, study, text, trial_text) if trial_text else None)
-
-
-def _study(reader: Reader, text: str) -> Study:
+    text = text.strip()
+    name, _, trial = text.partition("/")
     known = queries.studies(reader)
-    found = [study for study in known if str(study.id) == text or study.name == text]
+    found = [study for study in known if str(study.id) == name or study.name == name]
     if not found:
-        fix = near(text, [str(study.id) for study in known] + [study.name for study in known])
-        raise InputError(f"there is no study {text!r} in the store", fix=fix or "`babysit runs` lists them")
-    return next((study for study in found if str(study.id) == text), found[0])
+        fix = near(name, [str(study.id) for study in known] + [study.name for study in known])
+        raise InputError(f"there is no study {name!r} in the store", fix=fix or "`babysit runs` lists them")
+    study = next((study for study in found if str(study.id) == name), found[0])
+    return Reference(study, _trial(reader, study, text, trial) if trial else None)
 
 
-def _trial(reader: Reader, study: Study, text: str, trial: str) -> Key:
+def _trial(reader: Reader, study: Study, text: str, trial: str) -> TrialKey:
     results, stages = queries.results(reader, study.id), queries.stages(reader, study.id)
     known = [result.trial.key for result in results]
-    key = _best(study, results) if trial == BEST else _key(trial, stages, known)
+    if trial == BEST:
+        best = ranking.best(results)
+        if best is None:
+            raise InputError(
+                f"study {study.id} has no trial with a score", fix="name one by its stage and number"
+            )
+        return best.trial.key
+    key = _key(trial, stages, known)
     if key not in known:
         fix = near(text, nearest(study.id, key, known))
         raise InputError(f"study {study.id} has no trial {trial!r}", fix=fix or "it has no trials yet")
     return key
 
 
-def _best(study: Study, results: Sequence[Result]) -> Key:
-    scored = [result for result in results if result.score > float("-inf")]
-    if not scored:
-        raise InputError(
-            f"study {study.id} has no trial with a score", fix="name one by its stage and number"
-        )
-    return max(as_tried(scored) or scored, key=lambda result: result.score).trial.key
-
-
-def _key(trial: str, stages: Sequence[Stage], known: Iterable[Key]) -> Key | None:
-    """Reads a trial's stage and number; a watched loop has a trial and no stages."""
+def _key(trial: str, stages: Sequence[Stage], known: Iterable[TrialKey]) -> TrialKey | None:
+    """Parses a trial's stage and number; a watched loop has a trial and no stages."""
     stage, slash, number = trial.rpartition("/")
     places = {stage.index for stage in stages} | {key[0] for key in known}
     indices = {stage.name: stage.index for stage in stages} | {str(place): place for place in places}
@@ -78,8 +72,8 @@ def _key(trial: str, stages: Sequence[Stage], known: Iterable[Key]) -> Key | Non
     return (index, int(number)) if index is not None and number.isdecimal() else None
 
 
-def nearest(study: int, key: Key | None, known: Iterable[Key]) -> list[str]:
-    """The trials of a study nearest to one that is not there, as they are typed.
+def nearest(study: int, key: TrialKey | None, known: Iterable[TrialKey]) -> list[str]:
+    """Lists the trials of a study nearest to a missing one, as a user types them.
 
     Example:
         >>> nearest(3, (0, 9), [(0, number) for number in range(8)] + [(1, 0)])[:2]
@@ -91,7 +85,7 @@ def nearest(study: int, key: Key | None, known: Iterable[Key]) -> list[str]:
 
 
 def near(text: str, known: Sequence[str]) -> str:
-    """Which of the known names may have been meant; the first of them where none is like it.
+    """Suggests a similar name; the first of the known names if none is similar.
 
     Example:
         >>> near("digist", ["1", "digits"]), near("9", ["1", "2"])

@@ -1,4 +1,4 @@
-"""A study as Python and a notebook see it: its best, its trials as a frame, its figures."""
+"""``babysit.Study``: a study in Python and in a notebook, with its best trial, its table and its figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from babysit.errors import InputError
 from babysit.records import Edge, Reading, Result, State, Trial, Value
 from babysit.verdicts import Verdict
 
-if TYPE_CHECKING:  # the store and the views are loaded once a study is there
+if TYPE_CHECKING:  # the store and the views are loaded with the first study
     from babysit.recipe.recipe import Recipe
     from babysit.session.models.export import LoadedModel
     from babysit.views.data.study import StudyView
@@ -23,16 +23,16 @@ _Data = TypeVar("_Data")
 
 
 @dataclass(frozen=True)
-class Best:
-    """A trial with what came of it.
+class TrialSummary:
+    """A trial with its outcome.
 
     Attributes:
         stage: its stage's name.
         number: its number in the stage.
-        hyperparameters: its choice.
+        hyperparameters: its values by name.
         score: the best validation accuracy; for regression minus the lowest validation loss.
-        readings: what was measured at the end of each epoch.
-        verdict: what was found in it.
+        readings: the measurements at the end of each epoch.
+        verdict: the causes found in it.
     """
 
     stage: str
@@ -46,12 +46,12 @@ class Best:
 class Study:
     """One study of a store: a search, a single training, or an imported one.
 
-    It is a snapshot of the moment it was opened; :meth:`refresh` reads the store anew. Made by
+    A snapshot of the moment it was opened; :meth:`refresh` reads the store anew. Returned by
     ``babysit.search``, ``babysit.train`` and ``babysit.open``.
 
     Args:
         url: the store's path or URL.
-        number: the study's number in it.
+        number: the study's number in the store.
 
     Raises:
         StoreError: the store cannot be read, or has no such study.
@@ -67,7 +67,7 @@ class Study:
         return load_study_view(self.url, self.number)
 
     def refresh(self) -> None:
-        """Reads the store anew, as for a study that is still running."""
+        """Reads the store anew, to follow a study that is still running."""
         self._view = self._load()
 
     def __repr__(self) -> str:
@@ -82,41 +82,40 @@ class Study:
 
     @property
     def name(self) -> str:
-        """What the user called it."""
+        """The name that the user gave it."""
         return self._view.study.name
 
     @property
     def state(self) -> State:
-        """Where it stands."""
+        """Running, complete, stopped or failed."""
         return self._view.study.state
 
     @property
     def outcome(self) -> Mapping[str, Any]:
-        """What came of it, as plain data; empty until the end."""
+        """The outcome as plain data; empty until the study ends."""
         return self._view.study.outcome
 
     @property
-    def best(self) -> Best | None:
-        """The trial with the best validation score; None when no trial has one."""
-        return None if self._view.best is None else self._told(self._view.best)
+    def best(self) -> TrialSummary | None:
+        """The trial with the best validation score; None if no trial has a score."""
+        return None if self._view.best is None else self._summary(self._view.best)
 
     @property
     def edges(self) -> list[Edge]:
-        """The alarms: hyperparameters whose best value sits at the edge of what was searched."""
-        return [Edge(**edge) for edge in self.outcome.get("edges") or ()]
+        """The alarms: hyperparameters whose best value lies at the edge of the searched range."""
+        return list(self._view.standing.edges)
 
     @property
-    def ties(self) -> list[Best]:
-        """The trials within one standard error of the best, the best first: a set, not a winner."""
-        by_key = {result.trial.key: result for result in self._view.results}
-        return [self._told(by_key[stage, number]) for stage, number in self.outcome.get("ties") or ()]
+    def ties(self) -> list[TrialSummary]:
+        """The trials within one standard error of the best, in the order of their scores."""
+        return [self._summary(result) for result in self._view.standing.ties]
 
     @property
     def trials(self) -> Any:
-        """Every trial as a row of a pandas frame.
+        """A pandas frame with a row for every trial.
 
         Raises:
-            InputError: pandas is not installed; :meth:`rows` needs no pandas.
+            InputError: pandas is not installed; :meth:`rows` does not need it.
         """
         try:
             pandas = importlib.import_module("pandas")
@@ -128,20 +127,20 @@ class Study:
         return pandas.DataFrame(self.rows())
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every trial as a dictionary: what was measured at its best epoch, then its hyperparameters."""
+        """Returns every trial as a dictionary: measurements at its best epoch, then hyperparameters."""
         from babysit.views.data.trial_rows import trial_rows
 
         return trial_rows(self._view.results, self._view.stages)
 
     def load(self, recipe: str | Recipe | None = None) -> LoadedModel:
-        """The model that the search exported, as ``babysit.load`` gives it.
+        """Loads the model that the search exported, as ``babysit.load`` does.
 
         Args:
-            recipe: the recipe, where it was made in memory or has moved; default the one it was trained with.
+            recipe: the recipe, if it was made in memory or has moved. Default: the one it was trained with.
 
         Raises:
-            InputError: nothing was exported.
-            CheckpointError: a file of it is missing or damaged.
+            InputError: no model was exported.
+            CheckpointError: a file of the model is missing or damaged.
             RecipeError: the recipe has changed or cannot be found.
         """
         from babysit.session.models.export import load
@@ -150,12 +149,12 @@ class Study:
         if not weights:
             raise InputError(
                 f"study {self.number} has exported no model",
-                fix="finish the search: the best trial is retrained and kept at its end",
+                fix="finish the search: at its end the best trial is retrained and exported",
             )
         return load(weights, recipe)
 
     def report(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the study's report: one HTML file that needs nothing else.
+        """Writes the study's report as one self-contained HTML file.
 
         Raises:
             InputError: the file cannot be written.
@@ -165,13 +164,13 @@ class Study:
         return write_report(self._view, path)
 
     def plot_scatter(self, x: str = "", y: str = "") -> Drawing:
-        """The trials in the plane of two hyperparameters, shaded by their score.
+        """Draws the trials in the plane of two hyperparameters, shaded by their score.
 
         Args:
-            x, y: their names; default learning rate and l2, or those that were searched.
+            x, y: their names. Default: learning rate and l2, or those that were searched.
 
         Raises:
-            InputError: no trial has such a hyperparameter, or none is a number.
+            InputError: no trial has such a hyperparameter, or none of its values is a number.
         """
         from babysit.views.data.scatter import scatter, scatter_names
         from babysit.views.svg.figures import scatter_svg
@@ -186,7 +185,7 @@ class Study:
         return self._drawn(scatter(self._view, names), scatter_svg, f"trials by {' and '.join(names)}")
 
     def plot_losses(self) -> Drawing:
-        """The costs of all trials over each other, the best on top.
+        """Draws the costs of all trials in one plot, the best on top.
 
         Raises:
             InputError: no step was recorded.
@@ -197,7 +196,7 @@ class Study:
         return self._drawn(loss_curves(self._view), loss_curves_svg, "cost by step")
 
     def plot_progress(self) -> Drawing:
-        """The best validation score against the work: update steps of all trials together.
+        """Draws the best validation score against the work: the update steps of all trials together.
 
         Raises:
             InputError: no trial has a score.
@@ -207,10 +206,10 @@ class Study:
         return self._drawn(best_so_far(self._view), best_so_far_svg, "best score by work")
 
     def plot_importance(self) -> Drawing:
-        """How far the score follows each hyperparameter, stage by stage; what chance explains is grey.
+        """Draws the importance of each hyperparameter, stage by stage; grey where chance explains it.
 
         Raises:
-            InputError: too few trials completed to say.
+            InputError: too few trials completed.
         """
         from babysit.tuning.importance import FEWEST
         from babysit.views.svg.importance import importance_svg
@@ -218,20 +217,20 @@ class Study:
         known = self.outcome.get("importance")
         if not known:
             raise InputError(
-                f"study {self.number} has too few trials to say which hyperparameter mattered",
+                f"study {self.number} has too few trials for the importance of its hyperparameters",
                 fix=f"search at least {FEWEST} that complete in one stage",
             )
-        return self._drawn(known, importance_svg, "what mattered")
+        return self._drawn(known, importance_svg, "importance of each hyperparameter")
 
     def plot_layers(self, figure: str = "updates") -> Drawing:
-        """What the layers of the best trial, or of the retrained model, showed step by step.
+        """Draws a statistic of the layers of the best trial, or of the retrained model, step by step.
 
         Args:
-            figure: "updates" (the ratios, with the band round 1e-3), "gradients", "dead", "saturation",
-                "spread", "means" or "rates".
+            figure: "updates" (the update ratios, with the band around 1e-3), "gradients", "dead",
+                "saturation", "spread", "means" or "rates".
 
         Raises:
-            InputError: nobody looked at that, or there is no such figure.
+            InputError: there is no such figure, or its statistic was not recorded.
         """
         from babysit.views.svg.line_figures import lines_svg
         from babysit.views.svg.run_figures import RunFigures
@@ -246,10 +245,10 @@ class Study:
         return self._drawn(data, lambda lines: lines_svg(lines, heading), heading.lower())
 
     def plot_histograms(self, name: str = "") -> Drawing:
-        """How the outputs of a layer, or the gradient of a parameter, were spread over the steps.
+        """Draws the distribution of a layer's outputs, or of a parameter's gradient, step by step.
 
         Args:
-            name: "activations/LAYER" or "gradients/PARAMETER"; default the first.
+            name: "activations/LAYER" or "gradients/PARAMETER". Default: the first.
 
         Raises:
             InputError: no such histograms were recorded.
@@ -261,8 +260,9 @@ class Study:
         kept = look.histograms if look else {}
         chosen = name or next(iter(kept), "")
         if look is None or chosen not in kept:
-            told = ", ".join(kept) or "none"
-            raise InputError(f"study {self.number} has no histograms {chosen!r}", fix=f"it has {told}")
+            raise InputError(
+                f"study {self.number} has no histograms {chosen!r}", fix=f"it has {', '.join(kept) or 'none'}"
+            )
         data = heatmap(kept[chosen], RunFigures(look).x)
         return self._drawn(data, lambda found: heatmap_svg(found, chosen), chosen)
 
@@ -271,14 +271,14 @@ class Study:
 
         if data is None:
             raise InputError(
-                f"study {self.number} has nothing to draw for {title!r}", fix="see what study.rows() holds"
+                f"study {self.number} has nothing to draw for {title!r}", fix="print study.rows()"
             )
         return Drawing(draw(data), f"{self.name}: {title}")
 
-    def _told(self, result: Result) -> Best:
+    def _summary(self, result: Result) -> TrialSummary:
         trial: Trial = result.trial
         names = {stage.index: stage.name for stage in self._view.stages}
-        return Best(
+        return TrialSummary(
             names.get(trial.stage, str(trial.stage)),
             trial.number,
             dict(trial.hyperparameters),

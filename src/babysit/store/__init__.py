@@ -1,1 +1,1 @@
-"""Where studies are kept: one writer appends what was measured, many readers turn rows into records."""
+"""The database of studies: one writer, many readers, rows to records and back."""

@@ -1,4 +1,4 @@
-"""Runs that are being written: what is known of them, what is not committed yet, and the rows for it."""
+"""Runs that are being written: their uncommitted readings and points, and the rows for these."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from sqlalchemy import Connection, bindparam, select, update
 
 from babysit.records import Details, Histogram, Reading, Result, Run, Snapshot, State
-from babysit.store.details import MOST_HISTOGRAMS, MOST_SNAPSHOTS, Thinned, save_pictures
-from babysit.store.points import CHUNK_POINTS, Chunk, Spark, to_chunks, to_single
+from babysit.store.pictures import MOST_HISTOGRAMS, MOST_SNAPSHOTS, Thinned, save_pictures
+from babysit.store.points import CHUNK_POINTS, Chunk, SparkBuckets, to_chunks, to_single
 from babysit.store.rows import Values, reading_values, summary_values
 from babysit.store.schema import (
     findings,
@@ -59,12 +59,12 @@ class _Series:
         return steps, np.concatenate([np.empty(0, dtype=np.float32), *self._values])
 
     def chunks(self) -> list[Chunk]:
-        """The chunks that are new or have grown since the last commit."""
+        """Returns the chunks that are new or have grown since the last commit."""
         new = to_chunks(*self._points()) if self.has_news else []
         return [chunk._replace(position=chunk.position + self._committed_chunks) for chunk in new]
 
     def mark_committed(self) -> None:
-        """All points are on disk; full chunks never change again, and are let go."""
+        """Marks all points as committed; full chunks never change again, and are dropped."""
         steps, values = self._points()
         full = len(steps) // CHUNK_POINTS
         self._committed_chunks += full
@@ -86,7 +86,7 @@ class ActiveRun:
         self.committed_readings = 0
         self.first_cost = np.nan
         self._series: dict[str, _Series] = {COST: _Series()}
-        self._spark = Spark()
+        self._spark = SparkBuckets()
         self._histograms: Thinned[Histogram] = Thinned(MOST_HISTOGRAMS)
         self._snapshots: Thinned[Snapshot] = Thinned(MOST_SNAPSHOTS)
 
@@ -96,14 +96,14 @@ class ActiveRun:
         self.add_costs(steps, costs)
 
     def add_costs(self, steps: ArrayLike, costs: ArrayLike) -> None:
-        """Appends costs that no reading belongs to: those of an epoch that is not, or never, done."""
+        """Appends costs without a reading: those of an epoch that is not finished."""
         if math.isnan(self.first_cost) and len(np.asarray(costs)):
             self.first_cost = float(np.asarray(costs)[0])
         self._series[COST].add(steps, costs)
         self._spark.add(costs)
 
     def add_details(self, details: Details) -> None:
-        """Appends what the layers showed."""
+        """Appends measurements of the layers."""
         for name, (steps, values) in details.series.items():
             self._series.setdefault(name, _Series()).add(steps, values)
         for histogram in details.histograms:
@@ -113,12 +113,12 @@ class ActiveRun:
 
     @property
     def has_new_costs(self) -> bool:
-        """Whether costs are not committed."""
+        """True if some costs are not committed."""
         return self._series[COST].has_news
 
     @property
     def has_news(self) -> bool:
-        """Whether anything is not committed."""
+        """True if anything is not committed."""
         pictures = self._histograms.pending or self._snapshots.pending
         return bool(self.pending) or pictures or any(one.has_news for one in self._series.values())
 
@@ -134,12 +134,12 @@ class ActiveRun:
 
     @property
     def run(self) -> Run:
-        """The run as far as it is known."""
+        """The run so far."""
         steps = max(self.readings[-1].step if self.readings else 0, self._series[COST].last_step)
         return Run(State.RUNNING, tuple(self.readings), first_cost=self.first_cost, steps=steps)
 
     def chunk_values(self) -> list[Values]:
-        """The rows of the chunks that are new or have grown since the last commit."""
+        """Returns the rows of the chunks that are new or have grown since the last commit."""
         return [
             {"trial": self.trial, "name": name, **dict(zip(_CHUNK_COLUMNS, chunk, strict=True))}
             for name, points in self._series.items()
@@ -151,7 +151,7 @@ class ActiveRun:
         save_pictures(connection, self.trial, self._histograms, self._snapshots)
 
     def mark_committed(self) -> None:
-        """Everything added so far is on disk."""
+        """Marks everything added so far as committed."""
         self.committed_readings = len(self.readings)
         for one in self._series.values():
             one.mark_committed()
@@ -160,11 +160,11 @@ class ActiveRun:
 
 
 def save_progress(connection: Connection, runs: Sequence[ActiveRun]) -> None:
-    """Writes what is pending of unfinished runs."""
+    """Writes the uncommitted part of unfinished runs."""
     new_readings = [row for run in runs for row in reading_values(run.trial, run.pending)]
     replace(connection, readings, ("trial", "epoch"), new_readings)
     _save_points(connection, runs)
-    # What layers show moves no summary: details may come after a run's end, which is not to be undone.
+    # Details change no summary: they may come after a run's end, which must stay.
     changed = [run for run in runs if run.pending or run.has_new_costs]
     save_summaries(connection, {run.trial: summary_values(run.run, run.spark) for run in changed})
 
@@ -189,40 +189,33 @@ def save_finished(
     append(connection, readings, rows)
     keys = {trial: result.trial.key for trial, result in results.items()}
     save_verdicts(connection, {trial: judged[key] for trial, key in keys.items() if key in judged})
-    append(connection, fold_scores, _fold_rows(results))
-    append(connection, touches, _touch_rows(results))
-    _save_points(connection, active.values())
-    summaries = {trial: summary_values(result.run, b"") for trial, result in results.items()}
-    for trial, summary in summaries.items():
-        summary["spark"] = active[trial].spark if trial in active else _stored_spark(connection, trial)
-    save_summaries(connection, summaries)
-
-
-def _fold_rows(results: Mapping[int, Result]) -> list[Values]:
-    return [
+    fold_rows = [
         {"trial": trial, "fold": fold, "score": value}
         for trial, result in results.items()
         for fold, value in enumerate(result.run.folds)
     ]
-
-
-def _touch_rows(results: Mapping[int, Result]) -> list[Values]:
-    return [
+    append(connection, fold_scores, fold_rows)
+    touch_rows = [
         {"trial": trial, "position": position, **asdict(touch), "kind": touch.kind.value}
         for trial, result in results.items()
         for position, touch in enumerate(result.run.touches)
     ]
+    append(connection, touches, touch_rows)
+    _save_points(connection, active.values())
 
-
-def _stored_spark(connection: Connection, trial: int) -> bytes:
-    stored: bytes = connection.execute(
-        select(run_summary.c.spark).where(run_summary.c.trial == trial)
-    ).scalar_one()
-    return stored
+    summaries: dict[int, Values] = {}
+    for trial, result in results.items():
+        if trial in active:
+            spark = active[trial].spark
+        else:
+            stored = select(run_summary.c.spark).where(run_summary.c.trial == trial)
+            spark = connection.execute(stored).scalar_one()
+        summaries[trial] = summary_values(result.run, spark)
+    save_summaries(connection, summaries)
 
 
 def save_summaries(connection: Connection, summaries: Mapping[int, Values]) -> None:
-    """Rewrites summary rows, giving each the next version: the cursor by which readers see what changed."""
+    """Rewrites summary rows with new versions, the cursor by which readers find changes."""
     if not summaries:
         return
     versions = next_versions(connection, len(summaries))
@@ -236,7 +229,7 @@ def save_summaries(connection: Connection, summaries: Mapping[int, Values]) -> N
 
 
 def next_versions(connection: Connection, count: int) -> Iterable[int]:
-    """The next version numbers; the row that counts them also makes writers take turns."""
+    """Returns the next version numbers; the row that counts them also makes writers take turns."""
     mine = meta.c.name == "last_version"
     connection.execute(update(meta).where(mine).values(value=meta.c.value + count))
     last: int = connection.execute(select(meta.c.value).where(mine)).scalar_one()

@@ -1,4 +1,4 @@
-"""A store's address as it may be shown, or be in a command to copy: without its password."""
+"""The address of a store without its password, to be shown or copied."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 USUAL_FOLDER = "babysit-runs"
-"""Where reports, weights and the store lie if nothing else is asked for."""
+"""The default folder of reports, weights and the store."""
 
 STARS = "***"
-"""What is shown in the place of a password, and means, where it is given as one, that there is none."""
+"""The text shown in the place of a password; given as a password, it means none."""
 
 PASSWORD_PLACE = "the password in PGPASSWORD or ~/.pgpass"
-"""Where PostgreSQL's driver looks for what an address leaves out."""
+"""The places where PostgreSQL's driver finds a password that an address leaves out."""
 
 _IN_FRONT = re.compile(r"(?<=://)([^:/@]*):([^@]*)@")
 _BEHIND = re.compile(r"([?&])((?:ssl)?password)=([^&\s]*)", re.IGNORECASE)
 
 
 def store_in(folder: str | Path) -> str:
-    """The address of a folder's own store.
+    """Returns the address of a folder's own store.
 
     Example:
         >>> store_in("babysit-runs")
@@ -30,10 +30,10 @@ def store_in(folder: str | Path) -> str:
 
 
 def shown(text: str) -> str:
-    """Every address in a text with stars in the place of its password.
+    """Replaces the password of every address in a text by stars.
 
     Args:
-        text: an address, which need not be a good one, or a text that names some.
+        text: an address, which may be malformed, or a text that contains addresses.
 
     Example:
         >>> shown("postgresql+psycopg://ann:secret@host/runs"), shown("runs.sqlite")
@@ -45,7 +45,7 @@ def shown(text: str) -> str:
 
 
 def without_password(text: str) -> str:
-    """Every address in a text with no password: the server's driver then asks PGPASSWORD and ~/.pgpass.
+    """Removes the password of every address in a text: the driver then reads PGPASSWORD and ~/.pgpass.
 
     Example:
         >>> without_password("postgresql+psycopg://ann:secret@host/runs")
@@ -57,7 +57,7 @@ def without_password(text: str) -> str:
 
 
 def without_stars(text: str) -> str:
-    """An address that was copied from where its password was hidden, without the stars.
+    """Removes stars in the place of a password, from an address that was copied from a page.
 
     Example:
         >>> without_stars("postgresql+psycopg://ann:***@host/runs")

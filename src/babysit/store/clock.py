@@ -1,7 +1,6 @@
-"""The clock by which heartbeats and requests age: the server's where there is one, else this machine's.
+"""The clock of heartbeats and requests: the server's if there is one, else this machine's.
 
-Machines that share a store need not agree on the time then; only a file's readers and writers use their own
-clock, and they are on one machine.
+So machines that share a store need not agree on the time; readers and writers of a file are on one machine.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from babysit.store.schema import Number
 
 
 def now(connection: Connection) -> ColumnElement[Any]:
-    """The time as an expression, in seconds since 1970.
+    """Returns the time as an SQL expression, in seconds since 1970.
 
     Args:
-        connection: to the database that will be asked.
+        connection: to the database that evaluates the expression.
 
     Example:
         >>> from sqlalchemy import create_engine, select
@@ -27,6 +26,6 @@ def now(connection: Connection) -> ColumnElement[Any]:
         True
     """
     if connection.dialect.name == "postgresql":
-        # Not now(), which stands still in a transaction.
+        # Not now(), which is constant in a transaction.
         return type_coerce(func.date_part("epoch", func.clock_timestamp()), Number)
     return literal(time.time(), Number)

@@ -1,28 +1,28 @@
-"""The rows of commands: how one is asked and answered within a transaction.
+"""The rows of commands: requests and answers within a transaction.
 
-Whoever changes one takes the next version first. That makes writers take turns on every database, so that
-no request slips in between a study's end and the answer to those that were still open.
+A transaction that changes a command takes the next version first. So writers take turns on every database,
+and no request arrives between the end of a study and the answer to its open requests.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, insert, select, update
 
 from babysit.errors import InputError, StoreError
-from babysit.records import Command, CommandKind, CommandState, State
+from babysit.records import Command, CommandKind, CommandState, State, TrialKey
 from babysit.store.active import next_versions
 from babysit.store.clock import now
 from babysit.store.rows import command_from
 from babysit.store.schema import commands, run_summary, studies, trials
 
 RETRAINING = "retraining"
-"""Where an unfinished study's outcome names the finished trials that train once more, as [stage, number]."""
+"""The key in an unfinished study's outcome of finished trials that train once more, as [stage, number]."""
 
-BEGUN_AGAIN = "; the run was begun again since, without it"
+RESTARTED = "; the run restarted since, without it"
 
 OPEN = [state.value for state in CommandState if state.is_open]
 
@@ -36,19 +36,30 @@ def commands_where(*conditions: ColumnElement[bool]) -> Select[Any]:
 def insert_command(
     connection: Connection,
     study: int,
-    key: tuple[int, int] | None,
+    key: TrialKey | None,
     kind: CommandKind,
     argument: float,
     by: str,
 ) -> Command:
-    """Writes a request, if there is a live run to hear it.
+    """Writes a request to a live run.
 
     Raises:
         InputError: the study or the trial has ended.
         StoreError: there is no such study or trial.
     """
     version = take_turn(connection)
-    again = _live_study(connection, study).get(RETRAINING) or ()
+    found = connection.execute(
+        select(studies.c.state, studies.c.outcome).where(studies.c.id == study)
+    ).first()
+    if found is None:
+        raise StoreError(f"there is no study {study} in the store", fix="`babysit runs` lists them")
+    if State(found.state) is not State.RUNNING:
+        raise InputError(
+            f"study {study} is {found.state}: no process receives a request to it",
+            fix="only running studies can be changed; the same command with --resume resumes a stopped "
+            "search, and with more trials extends a complete one",
+        )
+    again = found.outcome.get(RETRAINING) or ()
     row = None if key is None else _live_trial(connection, study, key, again)
     values = {
         "study": study,
@@ -68,26 +79,7 @@ def insert_command(
     return command_from(connection.execute(commands_where(commands.c.id == number)).one())
 
 
-def _live_study(connection: Connection, study: int) -> Mapping[str, Any]:
-    """What a running study's outcome says so far."""
-    found = connection.execute(
-        select(studies.c.state, studies.c.outcome).where(studies.c.id == study)
-    ).first()
-    if found is None:
-        raise StoreError(f"there is no study {study} in the store", fix="`babysit runs` lists them")
-    if State(found.state) is not State.RUNNING:
-        raise InputError(
-            f"study {study} is {found.state}: nobody is there to hear a request",
-            fix="only running studies can be touched; the same command with --resume goes on with a stopped "
-            "search, and with more trials extends a complete one",
-        )
-    outcome: Mapping[str, Any] = found.outcome
-    return outcome
-
-
-def _live_trial(
-    connection: Connection, study: int, key: tuple[int, int], again: Sequence[Sequence[int]]
-) -> int:
+def _live_trial(connection: Connection, study: int, key: TrialKey, again: Sequence[Sequence[int]]) -> int:
     mine = (trials.c.study == study) & (trials.c.stage == key[0]) & (trials.c.number == key[1])
     found = connection.execute(select(trials.c.id, run_summary.c.state).join(run_summary).where(mine)).first()
     if found is None:
@@ -96,14 +88,14 @@ def _live_trial(
         )
     if State(found.state) not in (State.RUNNING, State.WAITING) and list(key) not in again:
         raise InputError(
-            f"trial {study}/{key[0]}/{key[1]} is {found.state}: there is nothing left to touch",
+            f"trial {study}/{key[0]}/{key[1]} is {found.state}: it can no longer be changed",
             fix=f"name a running trial; `babysit show {study}` lists them",
         )
     return int(found.id)
 
 
 def take_turn(connection: Connection) -> int:
-    """The next version; every other writer waits until this transaction has ended."""
+    """Takes the next version; every other writer waits until this transaction has ended."""
     return next(iter(next_versions(connection, 1)))
 
 
@@ -115,10 +107,10 @@ def answer(
     detail: str,
     step: int | None = None,
 ) -> int:
-    """Gives the commands that fulfil a condition their next state; those that do not stay as they are.
+    """Moves the commands that fulfil a condition to their next state.
 
     Returns:
-        How many were changed.
+        The number of changed commands.
     """
     values: dict[str, Any] = {"state": state.value, "detail": detail, "version": take_turn(connection)}
     values |= {} if step is None else {"step": step}
@@ -127,15 +119,15 @@ def answer(
 
 
 def expire_open(connection: Connection, mine: ColumnElement[bool], detail: str) -> int:
-    """Expires the commands of a study or of trials that nobody will answer any more; most often none.
+    """Expires the open commands of a study or of trials that no process will answer; often none.
 
     Args:
         connection: in a transaction that has taken its turn.
-        mine: which commands.
-        detail: why nobody answers.
+        mine: the condition of the commands.
+        detail: why they are not answered.
 
     Returns:
-        How many there were.
+        The number of expired commands.
     """
     some = mine & commands.c.state.in_(OPEN)
     if connection.execute(select(commands.c.id).where(some).limit(1)).first() is None:
@@ -143,9 +135,9 @@ def expire_open(connection: Connection, mine: ColumnElement[bool], detail: str) 
     return answer(connection, some, CommandState.EXPIRED, detail=detail)
 
 
-def note_started_over(connection: Connection, rows: Sequence[int]) -> None:
-    """Says of what was applied to runs that they were begun again since, without it."""
+def note_restart(connection: Connection, rows: Sequence[int]) -> None:
+    """Notes in the applied commands of some runs that these runs restarted since."""
     mine = commands.c.trial.in_(rows) & (commands.c.state == CommandState.APPLIED.value)
-    values = {"detail": commands.c.detail + BEGUN_AGAIN, "version": take_turn(connection)}
-    once = mine & ~commands.c.detail.endswith(BEGUN_AGAIN, autoescape=True)
+    values = {"detail": commands.c.detail + RESTARTED, "version": take_turn(connection)}
+    once = mine & ~commands.c.detail.endswith(RESTARTED, autoescape=True)
     connection.execute(update(commands).where(once).values(values))

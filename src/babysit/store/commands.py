@@ -1,21 +1,21 @@
 """Requests to live runs, each with an acknowledgement: asked, seen by the run's process, then answered.
 
-A request is one row. Whoever wants something asks; the process that runs the study takes what was asked, in
-that order, and answers: applied at a step, refused with a reason, or expired. It is taken once: between asked
-and seen stands one conditional update, and nothing but a seen request is ever applied.
+A request is one row. Any process may ask. The process that runs the study takes the requests in their order,
+and answers each: applied at a step, refused with a reason, or expired. A request is taken once, by one
+conditional update from asked to seen, and only a seen request is applied.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Self
+from contextlib import contextmanager
+from typing import Self
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
 from babysit.errors import InputError
-from babysit.records import Command, CommandKind, CommandState
+from babysit.records import Command, CommandKind, CommandState, TrialKey
 from babysit.store.clock import now
 from babysit.store.command_rows import (
     OPEN,
@@ -27,27 +27,26 @@ from babysit.store.command_rows import (
 )
 from babysit.store.engine import BUSY_SECONDS, locate, open_engine
 from babysit.store.failures import store_errors
-from babysit.store.queries import Key
 from babysit.store.reader import Reader
 from babysit.store.rows import command_from
 from babysit.store.schema import commands, heartbeats, trials
 from babysit.store.tables import create_tables
 
 HEARTBEAT_SECONDS = 5.0
-"""How often the process of a running study says that it is there, in seconds."""
+"""The time between two heartbeats of a running study's process, in seconds."""
 
 SILENT_SECONDS = 30.0
-"""After so long without a heartbeat a request expires, in seconds."""
+"""The time without a heartbeat after which a request expires, in seconds."""
 
 
 class Commands:
-    """A store opened to ask, to take and to answer requests; use it as a context manager, or close it.
+    """A store opened to make, to take and to answer requests; use it as a context manager, or close it.
 
-    May be used from several threads. Every call is one short transaction, committed on return.
+    It may be used from several threads. Every call is one short transaction, committed on return.
 
     Args:
         url: a path, ``sqlite:///path``, or a database server's URL.
-        busy_seconds: how long to wait for another writer, in seconds; default 30.
+        busy_seconds: the time to wait for another writer, in seconds. Default: 30.
 
     Raises:
         StoreError: there is no such store, or it is not one.
@@ -89,7 +88,7 @@ class Commands:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the store."""
+        """Closes the store."""
         self._reader.close()
         self._engine.dispose()
 
@@ -98,24 +97,24 @@ class Commands:
         study: int,
         kind: CommandKind,
         *,
-        trial: Key | None = None,
+        trial: TrialKey | None = None,
         argument: float = math.nan,
         by: str = "",
     ) -> Command:
-        """Asks something of a running study or of one of its trials.
+        """Makes a request to a running study or to one of its trials.
 
         Args:
             study: the study's number.
-            kind: what is asked: stop and scale_learning_rate of a trial, stop_study and extend_study of all.
-            trial: (stage, number); for a study that has one trial only, (0, 0).
-            argument: the factor of the learning rate, > 0, or the trials that the last stage shall have.
-            by: who asks, in words.
+            kind: stop and scale_learning_rate for a trial, stop_study and extend_study for the study.
+            trial: (stage, number); for a study with a single trial (0, 0).
+            argument: the factor of the learning rate, > 0, or the new number of trials of the last stage.
+            by: the origin of the request, in words.
 
         Returns:
-            The request, as the store has it.
+            The stored request.
 
         Raises:
-            InputError: the request is none, or the study or the trial has ended.
+            InputError: the request is malformed, or the study or the trial has ended.
             StoreError: there is no such study or trial.
         """
         _refuse_malformed(kind, trial, argument)
@@ -123,13 +122,13 @@ class Commands:
             return insert_command(connection, study, trial, kind, argument, by)
 
     def find(self, number: int) -> Command:
-        """One request, as it stands."""
+        """Returns one request in its current state."""
         return command_from(self._reader.rows(commands_where(commands.c.id == number))[0])
 
     def take(self, study: int) -> list[Command]:
-        """Takes what was newly asked of a study, oldest first, and marks it seen; no one takes it again."""
+        """Takes the new requests to a study, oldest first, and marks them seen; each is taken once."""
         asked = and_(commands.c.study == study, commands.c.state == CommandState.ASKED.value)
-        # Most often there is nothing, and a look needs no lock.
+        # There is mostly nothing, and a read needs no lock.
         if not self._reader.rows(select(commands.c.id).where(asked).limit(1)):
             return []
         with self._transaction() as connection:
@@ -143,20 +142,20 @@ class Commands:
             return [command_from(row) for row in rows]
 
     def applied(self, number: int, *, step: int, detail: str = "") -> None:
-        """Says that a seen request took effect after a step.
+        """Answers that a seen request took effect after a step.
 
-        A request that was called expired meanwhile, because its process gave no sign for too long, becomes
-        applied as well: what happened is the truth.
+        A request that expired meanwhile, because its process left no heartbeat for too long, becomes applied
+        as well.
         """
         seen = commands.c.state.in_([CommandState.SEEN.value, CommandState.EXPIRED.value])
         self._answer(number, seen, CommandState.APPLIED, detail or f"applied at step {step}", step)
 
     def refused(self, number: int, reason: str) -> None:
-        """Says why an open request is not fulfilled."""
+        """Answers that an open request is refused, with the reason."""
         self._answer(number, commands.c.state.in_(OPEN), CommandState.REFUSED, reason, None)
 
     def expired(self, number: int, reason: str) -> None:
-        """Says that an open request came too late."""
+        """Answers that an open request came too late, with the reason."""
         self._answer(number, commands.c.state.in_(OPEN), CommandState.EXPIRED, reason, None)
 
     def _answer(
@@ -166,7 +165,7 @@ class Commands:
             answer(connection, (commands.c.id == number) & where, state, detail=detail, step=step)
 
     def beat(self, study: int) -> None:
-        """Leaves the heartbeat of a running study: somebody is there to hear a request."""
+        """Writes the heartbeat of a running study: its process receives requests."""
         with self._transaction() as connection:
             time = now(connection)
             mine = update(heartbeats).where(heartbeats.c.study == study).values(time=time)
@@ -174,16 +173,16 @@ class Commands:
                 connection.execute(insert(heartbeats).values(study=study, time=time))
 
     def silence(self, study: int) -> float:
-        """Seconds since a study's last heartbeat; NaN if there was none."""
+        """Returns the seconds since a study's last heartbeat; NaN if there was none."""
         return silence(self._reader, study)
 
-    def expire_unheard(self, study: int) -> int:
-        """Expires the open requests of a study whose process has given no sign for too long.
+    def expire_unanswered(self, study: int) -> int:
+        """Expires the open requests to a study whose process left no heartbeat for too long.
 
-        Anyone may call it who waits for an answer.
+        Any process that waits for an answer may call it.
 
         Returns:
-            How many there were.
+            The number of expired requests.
         """
         with self._reader.connect() as connection:
             if connection.execute(select(commands.c.id).where(_late(connection, study))).first() is None:
@@ -191,48 +190,35 @@ class Commands:
         with self._transaction() as connection:
             take_turn(connection)
             quiet, late = _silence(connection, study), _late(connection, study)
-            told = "no heartbeat was ever left" if math.isnan(quiet) else f"no heartbeat for {quiet:.0f} s"
-            return 0 if quiet <= SILENT_SECONDS else expire_open(connection, late, f"nobody listened: {told}")
+            if quiet <= SILENT_SECONDS:
+                return 0
+            since = "no heartbeat so far" if math.isnan(quiet) else f"no heartbeat for {quiet:.0f} s"
+            return expire_open(connection, late, f"no process answered: {since}")
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with self._errors(), self._engine.begin() as connection:
+        with store_errors(self._location.text, self._location.path), self._engine.begin() as connection:
             yield connection
 
-    def _errors(self) -> AbstractContextManager[None]:
-        return store_errors(self._location.text, self._location.path)
 
-
-def commands_of(reader: Reader, study: int, *, trial: Key | None = None) -> list[Command]:
-    """All requests of a study, or of one of its trials, oldest first.
+def commands_of(reader: Reader, study: int, *, trial: TrialKey | None = None) -> list[Command]:
+    """Lists all requests of a study, or of one of its trials, oldest first.
 
     Args:
         reader: the store.
         study: the study's number.
         trial: (stage, number); None for all of the study.
     """
+    if not reader.has(commands):
+        return []
     one = () if trial is None else (trials.c.stage == trial[0], trials.c.number == trial[1])
-    return _found(reader, commands_where(commands.c.study == study, *one))
-
-
-def changed_commands(reader: Reader, since: int) -> list[Command]:
-    """The requests, of all studies, that were made or answered after a cursor.
-
-    Args:
-        reader: the store.
-        since: a version; the cursor of :func:`babysit.store.queries.changes` counts the same versions.
-    """
-    return _found(reader, commands_where(commands.c.version > since))
-
-
-def _found(reader: Reader, statement: Select[Any]) -> list[Command]:
-    return [command_from(row) for row in reader.rows(statement)] if reader.has(commands) else []
+    return [command_from(row) for row in reader.rows(commands_where(commands.c.study == study, *one))]
 
 
 def silence(reader: Reader, study: int) -> float:
-    """Seconds since a study's last heartbeat; NaN if it never left one.
+    """Returns the seconds since a study's last heartbeat; NaN if there was none.
 
-    A running study whose silence is longer than ``SILENT_SECONDS`` hears nothing: its process is
+    A running study whose silence is longer than ``SILENT_SECONDS`` receives nothing: its process is
     gone or hangs.
     """
     if not reader.has(heartbeats):
@@ -248,16 +234,16 @@ def _silence(connection: Connection, study: int) -> float:
 
 
 def _late(connection: Connection, study: int) -> ColumnElement[bool]:
-    """The open requests that were made so long ago that somebody who listens would have answered."""
+    """Selects open requests that are so old that a live process would have answered them."""
     long_ago = commands.c.asked < now(connection) - SILENT_SECONDS
     return and_(commands.c.study == study, commands.c.state.in_(OPEN), long_ago)
 
 
-def _refuse_malformed(kind: CommandKind, trial: Key | None, argument: float) -> None:
+def _refuse_malformed(kind: CommandKind, trial: TrialKey | None, argument: float) -> None:
     if kind.is_of_trial and trial is None:
-        raise InputError(f"{kind} is asked of one trial", fix="name the trial by its stage and number")
+        raise InputError(f"{kind} is a request to one trial", fix="name the trial by its stage and number")
     if not kind.is_of_trial and trial is not None:
-        raise InputError(f"{kind} is asked of a whole study", fix="name the study alone")
+        raise InputError(f"{kind} is a request to a whole study", fix="name the study alone")
     if kind is CommandKind.SCALE_LEARNING_RATE and not 0 < argument < math.inf:
         raise InputError(
             f"a learning rate cannot be multiplied with {argument:g}",

@@ -1,11 +1,11 @@
-"""Giving back the room that a store no longer needs."""
+"""Compacts a store: deletes orphaned rows and returns unused space to the disk."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Connection, Engine, Table, delete, func, select, text
+from sqlalchemy import Engine, Table, delete, func, select, text
 
 from babysit.store.engine import locate, open_engine
 from babysit.store.failures import store_errors
@@ -14,10 +14,10 @@ from babysit.store.verifying import orphans_of, references, tables_of
 
 
 class Compacted(NamedTuple):
-    """What was given back.
+    """The result of compacting a store.
 
     Attributes:
-        orphans: rows of studies or trials that are not there, now deleted.
+        orphans: the number of deleted rows that belonged to no study or trial.
         before, after: bytes.
     """
 
@@ -27,9 +27,9 @@ class Compacted(NamedTuple):
 
 
 def compact(url: str) -> Compacted:
-    """Deletes rows that belong to nothing, and rewrites the store without its gaps.
+    """Deletes rows without an owner, and rewrites the store without its gaps.
 
-    Others may read and write meanwhile; on SQLite they wait until it is done.
+    Other processes may read and write meanwhile; on SQLite they wait.
 
     Args:
         url: a path, ``sqlite:///path``, or a database server's URL.
@@ -45,21 +45,17 @@ def compact(url: str) -> Compacted:
         with store_errors(location.text, location.path):
             before = _bytes(engine, tables)
             with engine.begin() as connection:
-                gone = _drop_orphans(connection, columns)
+                if connection.dialect.name == "sqlite":
+                    connection.execute(text("PRAGMA defer_foreign_keys = ON"))
+                # Twice: the second time for rows that belonged to an orphan.
+                orphans = sum(
+                    connection.execute(delete(column.table).where(orphans_of(column))).rowcount
+                    for column in (*columns, *columns)
+                )
             _vacuum(engine, tables)
-            return Compacted(gone, before, _bytes(engine, tables))
+            return Compacted(orphans, before, _bytes(engine, tables))
     finally:
         engine.dispose()
-
-
-def _drop_orphans(connection: Connection, columns: Sequence[Column[Any]]) -> int:
-    if connection.dialect.name == "sqlite":
-        connection.execute(text("PRAGMA defer_foreign_keys = ON"))
-    # The second time for what belonged to an orphan.
-    return sum(
-        connection.execute(delete(column.table).where(orphans_of(column))).rowcount
-        for column in (*columns, *columns)
-    )
 
 
 def _vacuum(engine: Engine, tables: Sequence[Table]) -> None:
@@ -68,7 +64,7 @@ def _vacuum(engine: Engine, tables: Sequence[Table]) -> None:
         if engine.dialect.name == "sqlite"
         else [f"VACUUM (ANALYZE) {table.name}" for table in tables]
     )
-    raw = engine.raw_connection()  # a transaction, which the engine would begin, refuses these
+    raw = engine.raw_connection()  # a transaction, which the engine would start, refuses these
     try:
         driver: Any = raw.driver_connection
         if engine.dialect.name != "sqlite":
@@ -81,14 +77,8 @@ def _vacuum(engine: Engine, tables: Sequence[Table]) -> None:
 
 def _bytes(engine: Engine, tables: Sequence[Table]) -> int:
     with engine.connect() as connection:
-        return _file_size(connection) if engine.dialect.name == "sqlite" else _table_sizes(connection, tables)
-
-
-def _file_size(connection: Connection) -> int:
-    pages, size = (connection.execute(text(f"PRAGMA page_{what}")).scalar_one() for what in ("count", "size"))
-    return int(pages * size)
-
-
-def _table_sizes(connection: Connection, tables: Sequence[Table]) -> int:
-    sizes = [func.pg_total_relation_size(table.name) for table in tables]
-    return sum(connection.execute(select(*sizes)).one())
+        if engine.dialect.name != "sqlite":
+            sizes = [func.pg_total_relation_size(table.name) for table in tables]
+            return sum(connection.execute(select(*sizes)).one())
+        pages = connection.execute(text("PRAGMA page_count")).scalar_one()
+        return int(pages * connection.execute(text("PRAGMA page_size")).scalar_one())

@@ -1,4 +1,4 @@
-"""Opening a store: where it lies, whether it can live there, and how SQLite is set up."""
+"""The engine of a store: its address, its file system, and the settings of SQLite."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from sqlalchemy import Engine, QueuePool, create_engine, event
+from sqlalchemy import Engine, QueuePool, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from babysit.errors import StoreError
 from babysit.store.addresses import shown, without_stars
+from babysit.store.locking import lock_transactions
 from babysit.store.server import server_engine
 
 BUSY_SECONDS = 30.0
-"""How long a writer waits for another writer, in seconds."""
+"""The time that a writer waits for another writer, in seconds."""
 
 MOUNTS = Path("/proc/mounts")
-"""Where Linux lists what is mounted; other systems have no such file and are trusted."""
+"""Linux's list of mounted file systems; other systems have no such file and are trusted."""
 
 READER_PRAGMAS = ("foreign_keys = ON",)
 WRITER_PRAGMAS = ("foreign_keys = ON", "journal_mode = WAL", "synchronous = NORMAL")
@@ -34,7 +35,7 @@ class Location(NamedTuple):
     """A store's address.
 
     Attributes:
-        text: as the user named it, a password replaced by stars: fit to be shown.
+        text: as the user typed it, a password replaced by stars, so that it may be shown.
         path: the absolute file of an SQLite store; None for a store on a server.
         server: the URL of a store on a server; empty for a file.
     """
@@ -63,7 +64,7 @@ def locate(url: str) -> Location:
         return _file(url, url)
     try:
         parts = make_url(url)
-    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is not a number
         raise StoreError(
             f"{shown(url)!r} is not a store's address",
             fix="give a path, or postgresql+psycopg://user@host/database",
@@ -80,12 +81,12 @@ def _file(text: str, path: str) -> Location:
 
 
 def open_engine(location: Location, *, read_only: bool, busy_seconds: float = BUSY_SECONDS) -> Engine:
-    """The engine for a store; no connection is made yet.
+    """Creates the engine for a store; no connection is made yet.
 
     Args:
         location: from :func:`locate`.
         read_only: refuse every write, and create nothing.
-        busy_seconds: how long to wait for another writer.
+        busy_seconds: the time to wait for another writer.
 
     Raises:
         StoreError: the file lies on a network filesystem, or the server's driver is missing.
@@ -93,11 +94,12 @@ def open_engine(location: Location, *, read_only: bool, busy_seconds: float = BU
     if location.path is None:
         return server_engine(location.server, location.text, read_only=read_only, busy_seconds=busy_seconds)
     refuse_network_filesystem(location.path)
-    return _configure_sqlite(location.path, read_only, busy_seconds)
-
-
-def _configure_sqlite(path: Path, read_only: bool, busy_seconds: float) -> Engine:
-    address = f"file:{quote(str(path))}?{_mode(path, read_only)}"
+    mode = "mode=rwc"
+    if read_only:
+        # Reading a write-ahead log needs a small file beside it. If none can be made, there is no writer.
+        folder, log = location.path.parent, Path(f"{location.path}-wal")
+        mode = "mode=ro" if os.access(folder, os.W_OK) or log.exists() else "mode=ro&immutable=1"
+    address = f"file:{quote(str(location.path))}?{mode}"
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -112,22 +114,12 @@ def _configure_sqlite(path: Path, read_only: bool, busy_seconds: float) -> Engin
         return connection
 
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
-    # A transaction that reads before it writes cannot wait for a lock, it fails; so writers lock at once.
-    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    lock_transactions(engine, read_only=read_only, busy_seconds=busy_seconds)
     return engine
 
 
-def _mode(path: Path, read_only: bool) -> str:
-    if not read_only:
-        return "mode=rwc"
-    # Reading a write-ahead log needs a small file beside it. Where none can be made, no one can be writing.
-    settled = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
-    return "mode=ro&immutable=1" if settled else "mode=ro"
-
-
 def refuse_network_filesystem(path: Path) -> None:
-    """Refuses a file on a filesystem that is known to be a network's.
+    """Refuses a file on a network filesystem.
 
     Raises:
         StoreError: naming the filesystem, and PostgreSQL.
@@ -141,7 +133,7 @@ def refuse_network_filesystem(path: Path) -> None:
 
 
 def network_filesystem(path: Path, mounts: str) -> str | None:
-    """The kind of network filesystem that holds a file.
+    """Returns the kind of the network filesystem that holds a file.
 
     Args:
         path: the file, which need not exist.
@@ -156,12 +148,12 @@ def network_filesystem(path: Path, mounts: str) -> str | None:
     """
     real = Path(os.path.realpath(path))
     fields = [line.split() for line in mounts.splitlines()]
-    mounted = [(Path(_unescaped(field[1])), field[2]) for field in fields if len(field) > 2]
+    mounted = [
+        (Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), field[1])), field[2])
+        for field in fields
+        if len(field) > 2
+    ]
     around = [(len(point.parts), kind) for point, kind in mounted if real.is_relative_to(point)]
     # The deepest mount point holds the file; of two on the same point, the later one hides the earlier.
     kind = max(reversed(around), key=lambda pair: pair[0], default=(0, ""))[1]
     return kind if kind in NETWORK_FILESYSTEMS else None
-
-
-def _unescaped(field: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)

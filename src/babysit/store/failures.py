@@ -1,4 +1,4 @@
-"""The one place where a database's complaint becomes a StoreError with its fix."""
+"""The translation of a database's errors into StoreErrors with a fix."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
-"""What comes of a row whose values nobody wrote: a state that does not exist, half a number, broken JSON."""
+"""The errors of a damaged row: a state that does not exist, half a number, broken JSON."""
 
 
 class OutageError(StoreError):
-    """A failure that passes: the server restarts, the network is gone for a while, two writers collided."""
+    """A temporary failure: the server restarts, the network is down for a while, two writers collided."""
 
 
-KEPT = "every trial that had finished is kept; give the same command again to go on from there"
+KEPT = "every finished trial is kept; give the same command again to resume from there"
 
 
 @contextmanager
 def store_errors(where: str, path: Path | None) -> Iterator[None]:
-    """Turns whatever the database raises inside the block into a :class:`StoreError`.
+    """Translates any error of the database inside the block into a :class:`StoreError`.
 
     Args:
-        where: the store as the user named it.
+        where: the address of the store as the user typed it.
         path: its file; None for a store on a server.
 
     Raises:
-        StoreError: with the cause in the user's words, and the fix; :class:`OutageError` if it may pass.
+        StoreError: with the cause and the fix; :class:`OutageError` if it is temporary.
     """
     try:
         yield
@@ -48,26 +48,26 @@ def store_errors(where: str, path: Path | None) -> Iterator[None]:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Turns what a damaged row raises inside the block into a :class:`StoreError`.
+    """Translates the errors of a damaged row inside the block into a :class:`StoreError`.
 
     Example:
         >>> with reading():
         ...     int("a state")
         Traceback (most recent call last):
         babysit.errors.StoreError: a row of the store cannot be read (ValueError: invalid ...)
-          fix: the file is damaged, or was changed by hand: bring it from a backup, or begin a new store
+          fix: the file is damaged, or was edited: restore it from a backup, or start a new store
     """
     try:
         yield
     except _UNREADABLE as error:
         raise StoreError(
             f"a row of the store cannot be read ({type(error).__name__}: {str(error)[:200]})",
-            fix="the file is damaged, or was changed by hand: bring it from a backup, or begin a new store",
+            fix="the file is damaged, or was edited: restore it from a backup, or start a new store",
         ) from error
 
 
 def reads(read: Callable[P, R]) -> Callable[P, R]:
-    """The same for everything that a function does: it turns rows into records."""
+    """Decorates a function that turns rows into records: its errors become :class:`StoreError` as well."""
 
     @functools.wraps(read)
     def guarded(*arguments: P.args, **options: P.kwargs) -> R:
@@ -78,7 +78,7 @@ def reads(read: Callable[P, R]) -> Callable[P, R]:
 
 
 def translated(error: Exception, where: str, path: Path | None) -> StoreError:
-    """The StoreError that says the same as a database's own error."""
+    """Translates a database's own error into a StoreError."""
     text = str(error.orig if isinstance(error, DBAPIError) else error).strip()
     if path is None and isinstance(error, DBAPIError):
         return server_failure(error, text, where)
@@ -88,8 +88,11 @@ def translated(error: Exception, where: str, path: Path | None) -> StoreError:
             fix="name another file, or move this one away and start a new store",
         )
     if "is full" in text or "disk I/O error" in text or "No space left" in text:
+        free = "free space unknown"
+        if path is not None and path.parent.is_dir():
+            free = f"{shutil.disk_usage(path.parent).free / 2**20:.1f} MiB free"
         return StoreError(
-            f"the disk of {where} is full: {_free(path)} ({text})",
+            f"the disk of {where} is full: {free} ({text})",
             fix=f"free some space, or name a store on another disk; {KEPT}",
         )
     if "is locked" in text or "busy" in text:
@@ -97,10 +100,6 @@ def translated(error: Exception, where: str, path: Path | None) -> StoreError:
             f"{where} stayed locked by another program for too long ({text})",
             fix=f"close the program that holds it open, or name another store; {KEPT}",
         )
-    return _unreachable(error, text, where) or _unknown(error, text, where)
-
-
-def _unreachable(error: Exception, text: str, where: str) -> StoreError | None:
     if "readonly" in text or "read-only" in text.lower():
         return StoreError(
             f"{where} cannot be written: the file or its folder is read-only ({text})",
@@ -111,13 +110,16 @@ def _unreachable(error: Exception, text: str, where: str) -> StoreError | None:
             f"{where} cannot be opened or created ({text})",
             fix="name a file in a folder that exists and that you may write to",
         )
-    return None
+    return StoreError(
+        f"the store {where} failed: {type(error).__name__}: {text}",
+        fix=f"check the disk and the file's permissions; {KEPT}",
+    )
 
 
-_PASSING = {"57P01", "57P02", "57P03", "53300", "40001", "40P01"}
+_TEMPORARY = {"57P01", "57P02", "57P03", "53300", "40001", "40P01"}
 """Shut down, crashed, starting up, too many connections, serialization failure, deadlock."""
 
-_SAID: dict[str, tuple[str, str]] = {
+_STATES: dict[str, tuple[str, str]] = {
     "53100": ("the disk of its server is full", "free some space there"),
     "55P03": (
         "it stayed locked by another program for too long",
@@ -127,21 +129,21 @@ _SAID: dict[str, tuple[str, str]] = {
     "42501": ("its user may not do that", "GRANT ALL ON SCHEMA public TO the user, or name another one"),
     "3F000": ("its schema does not exist", "CREATE SCHEMA first, or leave search_path out of the URL"),
 }
-"""PostgreSQL's SQLSTATE -> what it means, and the fix."""
+"""PostgreSQL's SQLSTATE -> its meaning, and the fix."""
 
 
 def server_failure(error: DBAPIError, text: str, where: str) -> StoreError:
-    """The StoreError that says the same as a server's own error."""
+    """Translates a server's own error into a StoreError."""
     state = getattr(error.orig, "sqlstate", None) or ""
-    if state in _SAID:
-        problem, fix = _SAID[state]
+    if state in _STATES:
+        problem, fix = _STATES[state]
         return StoreError(f"the store {where} failed: {problem} ({text})", fix=f"{fix}; {KEPT}")
-    # What fails before there is a connection has no state.
+    # A failure before the connection exists has no state.
     unconnected = not state and isinstance(error, OperationalError)
     if unconnected and "password" in text:
         fix = f"give the user's name in the address, and {PASSWORD_PLACE}"
         return StoreError(f"the store {where} refuses its user ({text})", fix=f"{fix}; {KEPT}")
-    if error.connection_invalidated or unconnected or state.startswith("08") or state in _PASSING:
+    if error.connection_invalidated or unconnected or state.startswith("08") or state in _TEMPORARY:
         return OutageError(
             f"the store {where} cannot be reached ({text})",
             fix="start the server, or check host, port, user and database (createdb makes one); " + KEPT,
@@ -150,16 +152,3 @@ def server_failure(error: DBAPIError, text: str, where: str) -> StoreError:
         f"the store {where} failed: {type(error).__name__}: {text}",
         fix=f"look into the server's log; {KEPT}",
     )
-
-
-def _unknown(error: Exception, text: str, where: str) -> StoreError:
-    return StoreError(
-        f"the store {where} failed: {type(error).__name__}: {text}",
-        fix=f"check the disk and the file's permissions; {KEPT}",
-    )
-
-
-def _free(path: Path | None) -> str:
-    if path is None or not path.parent.is_dir():
-        return "free space unknown"
-    return f"{shutil.disk_usage(path.parent).free / 2**20:.1f} MiB free"

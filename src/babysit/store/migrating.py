@@ -1,4 +1,4 @@
-"""Bringing an older store to today's schema."""
+"""Upgrades an older store to today's schema."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from babysit.store.tables import check_tables, upgrade
 
 
 class Migrated(NamedTuple):
-    """What a migration did.
+    """The result of a migration.
 
     Attributes:
-        before: the version that the store had.
-        after: the version that it has.
-        steps: what each step brought, in words; empty when the store was of today.
+        before: the version of the store before.
+        after: its version now.
+        steps: the changes of each step, in words; empty if the store had today's schema.
     """
 
     before: int
@@ -26,7 +26,7 @@ class Migrated(NamedTuple):
 
 
 def migrate(url: str) -> Migrated:
-    """Brings a store to today's schema; in one transaction, so that it is of the old or of the new one.
+    """Upgrades a store to today's schema, in one transaction.
 
     Args:
         url: a path, ``sqlite:///path``, or a database server's URL.
@@ -34,7 +34,7 @@ def migrate(url: str) -> Migrated:
     Raises:
         StoreError: there is no such store, or a newer babysit wrote it.
     """
-    Reader(url).close()  # says what is wrong, and makes nothing
+    Reader(url).close()  # raises if the store is missing or damaged, and creates nothing
     location = locate(url)
     engine = open_engine(location, read_only=False)
     try:

@@ -1,4 +1,4 @@
-"""The names that problems had before schema 5, frozen: today's catalogue may rename more, this stays."""
+"""The names of problems before schema 5, frozen: later renames in the catalogue do not change this table."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NEW_NAMES = {
     "vanishing_gradient": "vanishing_gradients",
     "weight_decay_too_strong": "regularization_too_strong",
 }
-"""Old name -> new name. A store held the findings of runs alone, so its "graph_cut" was the watch's."""
+"""Old name -> new name. Old stores hold findings of runs alone, so their "graph_cut" is the watch's."""
 
 OLD_CONFIDENCE = 0.5
 """The confidence of a finding that was stored without one."""
@@ -70,7 +70,7 @@ def new_name(rule: str, message: str) -> str:
     """Translates a problem's name of a store older than schema 5.
 
     Args:
-        rule: the stored name, of then or of today.
+        rule: the stored name, old or new.
         message: the finding's message.
 
     Example:
@@ -86,9 +86,9 @@ def new_name(rule: str, message: str) -> str:
 
 
 def old_unit(kind: str) -> str:
-    """Says what the moments of findings counted: steps in a watched run, else epochs.
+    """Returns the unit of findings' moments: steps in a watched run, else epochs.
 
     Args:
-        kind: of the study.
+        kind: the kind of the study.
     """
     return "step" if kind == "watch" else "epoch"

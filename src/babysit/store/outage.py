@@ -1,4 +1,4 @@
-"""A server that is away for a while: told once, waited for, and no reason to end a training."""
+"""Outages of a server: logged once, waited for, and no reason to end a training."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import time
 from babysit.store.failures import OutageError
 
 PATIENCE_SECONDS = 3600.0
-"""How long what must be written waits for its server, in seconds."""
+"""The time that data waits for its server, in seconds."""
 
 LONGEST_PAUSE = 5.0
 """The longest time between two tries, in seconds."""
 
 MOST_WAITING_POINTS = 10_000_000
-"""Per-step points that are kept for a server that is away: 80 MB. Readings are always kept."""
+"""The per-step points that are kept during an outage: 80 MB. Readings are always kept."""
 
 _log = logging.getLogger("babysit.store")
 
 
 class Outage:
-    """Whether a store can be reached, and what is told about it.
+    """The state of a store that may be unreachable, and the messages about it.
 
     Args:
-        where: the store as the user named it.
-        patience: how long what must be written waits, in seconds.
+        where: the address of the store as the user typed it.
+        patience: the time that data waits, in seconds. Default: an hour.
     """
 
     def __init__(self, where: str, patience: float = PATIENCE_SECONDS) -> None:
@@ -34,25 +34,25 @@ class Outage:
 
     @property
     def is_on(self) -> bool:
-        """Whether the store was away when it was last tried."""
+        """True if the last try to reach the store failed."""
         return self._since is not None
 
     @property
     def pause(self) -> float:
-        """How long to wait before the next try, in seconds: the longer away, the longer."""
+        """The time until the next try, in seconds; it grows with the length of the outage."""
         return 0.0 if self._since is None else min(LONGEST_PAUSE, 0.1 + (time.monotonic() - self._since) / 4)
 
     def note(self, error: OutageError) -> None:
-        """The store could not be reached; only the first time is told."""
+        """Notes a failed try; only the first one is logged."""
         if self._since is None:
             self._since = time.monotonic()
-            _log.warning("%s; training goes on, and what is measured waits for the store", error.problem)
+            _log.warning("%s; training continues, and its measurements wait for the store", error.problem)
 
     def wait(self, error: OutageError) -> None:
         """Waits before another try.
 
         Raises:
-            OutageError: the store has been away for too long.
+            OutageError: the outage is longer than the patience.
         """
         self.note(error)
         if self._since is not None and time.monotonic() - self._since > self._patience:
@@ -60,16 +60,21 @@ class Outage:
         time.sleep(self.pause)
 
     def over(self) -> None:
-        """Something was written: if the store had been away, that it is back is told."""
+        """Notes a successful write, and logs the end of an outage."""
         if self._since is None:
             return
         lost = f"; {self._dropped} points were too many to keep" if self._dropped else ""
         away = time.monotonic() - self._since
-        _log.warning("the store %s is back after %.1f s; what waited is written%s", self._where, away, lost)
+        _log.warning(
+            "the store %s is back after %.1f s; the waiting measurements are written%s",
+            self._where,
+            away,
+            lost,
+        )
         self._since, self._waiting, self._dropped = None, 0, 0
 
     def has_room(self, points: int) -> bool:
-        """Whether so many more per-step points may wait."""
+        """Tells whether more per-step points may wait, and counts them."""
         if self._since is None:
             return True
         fits = self._waiting + points <= MOST_WAITING_POINTS

@@ -1,7 +1,7 @@
-"""What a page about many trials needs, straight from the rows: no series is read, no record is built.
+"""Queries for pages of many trials, straight from the rows: no series is read, no record is built.
 
-A table of a thousand runs is asked for again and again, so these are plain statements whose rows are used as
-they come: a number is a float or None (the store's NULL for NaN), the sparkline is still bytes.
+A table of a thousand runs is read again and again, so these are plain statements whose rows are used
+unchanged: a number is a float or None (the store's NULL for NaN), the sparkline is still bytes.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import TextClause, text
 
-from babysit.records import State, Value
+from babysit.records import State, TrialKey, Value
 from babysit.store.failures import reads
-from babysit.store.queries import Key
 from babysit.store.reader import Reader
 from babysit.store.schema import from_json, touches, verdicts
 from babysit.verdicts import Severity
 
 
-class Line(NamedTuple):
-    """One trial; see :class:`babysit.store.queries.RunSummary` for what its numbers mean.
+class TrialLine(NamedTuple):
+    """One trial; :class:`babysit.store.queries.RunSummary` explains its numbers.
 
     Attributes:
         row: the trial's row, the same for as long as the store lives.
@@ -53,7 +52,7 @@ class Line(NamedTuple):
     version: int
 
     @property
-    def key(self) -> Key:
+    def key(self) -> TrialKey:
         """(stage, number): unique in a study."""
         return (self.stage, self.number)
 
@@ -65,12 +64,13 @@ _KINDS: tuple[type | tuple[type, ...], ...] = (
     *[_FLOAT] * 7,
     *(_WHOLE, _WHOLE, _FLOAT, _FLOAT, str, bytes, int),
 )
-"""What may stand in each place of a line."""
+"""The types of a line's values."""
+
 _STATES = frozenset(State)
 
 
 class StateCount(NamedTuple):
-    """The trials of one study that are in one state."""
+    """The number of trials of one study in one state, and the best of them."""
 
     study: int
     state: str
@@ -103,19 +103,19 @@ _SCALED = text(
 _CURSOR = text("select value from meta where name = 'last_version'")
 
 
-def lines(reader: Reader, study: int) -> list[Line]:
-    """Every trial of a study, in the order of stage and number."""
+def lines(reader: Reader, study: int) -> list[TrialLine]:
+    """Lists every trial of a study, in the order of stage and number."""
     return _lines(reader, _OF_STUDY, study=study)
 
 
-def newer_lines(reader: Reader, since: int) -> list[Line]:
-    """The trials, of all studies, that changed after a cursor, oldest change first."""
+def newer_lines(reader: Reader, since: int) -> list[TrialLine]:
+    """Lists the trials, of all studies, that changed after a cursor, oldest change first."""
     return _lines(reader, _NEWER, since=since)
 
 
-def _lines(reader: Reader, statement: TextClause, **values: int) -> list[Line]:
+def _lines(reader: Reader, statement: TextClause, **values: int) -> list[TrialLine]:
     with reader.connect() as connection:
-        found = [Line(*row) for row in connection.execute(statement, values)]
+        found = [TrialLine(*row) for row in connection.execute(statement, values)]
         for line in found:
             right = all(isinstance(value, kind) for value, kind in zip(line, _KINDS, strict=True))
             if not right or line.state not in _STATES or len(line.spark) % 12:
@@ -124,13 +124,13 @@ def _lines(reader: Reader, statement: TextClause, **values: int) -> list[Line]:
 
 
 def cursor(reader: Reader) -> int:
-    """The number of the store's last change."""
+    """Returns the number of the store's last change."""
     with reader.connect() as connection:
         return int(connection.execute(_CURSOR).scalar_one())
 
 
 def state_counts(reader: Reader) -> list[StateCount]:
-    """How many trials of each study are in which state, and the best among them."""
+    """Counts the trials of each study by state, with the best of each."""
     with reader.connect() as connection:
         found = [StateCount(*row) for row in connection.execute(_COUNTS)]
         for one in found:
@@ -141,7 +141,7 @@ def state_counts(reader: Reader) -> list[StateCount]:
 
 
 def cause_counts(reader: Reader, study: int) -> dict[int, dict[str, int]]:
-    """Counts causes: the row of a trial -> severity -> how many, for every trial of a study that has any."""
+    """Counts the causes of every trial of a study that has any: row of the trial -> severity -> number."""
     return _counted(reader, _FINDINGS, study=study)
 
 
@@ -150,8 +150,8 @@ def newer_cause_counts(reader: Reader, since: int) -> dict[int, dict[str, int]]:
     return _counted(reader, _NEW_FINDINGS, since=since)
 
 
-def scaled_by_hand(reader: Reader, study: int) -> dict[int, float]:
-    """The row of a trial -> what its learning rate was multiplied with by hand; of most trials nothing."""
+def learning_rate_factors(reader: Reader, study: int) -> dict[int, float]:
+    """Maps rows of trials to the product of the user's learning rate factors; most trials are not in it."""
     found: dict[int, float] = {}
     if not reader.has(touches):
         return found
@@ -163,7 +163,7 @@ def scaled_by_hand(reader: Reader, study: int) -> dict[int, float]:
 
 def _counted(reader: Reader, statement: str, **values: int) -> dict[int, dict[str, int]]:
     found: dict[int, dict[str, int]] = {}
-    # In a store without verdicts every finding is a cause.
+    # In an older store, without verdicts, every finding is a cause.
     causes = "and f.cause is null" if reader.has(verdicts) else ""
     with reader.connect() as connection:
         for trial, severity, count in connection.execute(text(f"{statement} {causes} {_COUNTED}"), values):
@@ -172,11 +172,11 @@ def _counted(reader: Reader, statement: str, **values: int) -> dict[int, dict[st
 
 
 @reads
-def choices(found: Sequence[Line]) -> list[Mapping[str, Value]]:
-    """The hyperparameters of some trials, in their order."""
+def choices(found: Sequence[TrialLine]) -> list[Mapping[str, Value]]:
+    """Returns the hyperparameters of some trials, in their order."""
     texts = [line.hyperparameters for line in found]
     if all(isinstance(one, str) for one in texts):  # a server's driver may have read them already
         texts = json.loads(f"[{','.join(texts)}]")
     if len(texts) != len(found) or not all(isinstance(one, dict) for one in texts):
-        raise ValueError("the hyperparameters of some trial are no object")
+        raise ValueError("the hyperparameters of a trial are not an object")
     return [from_json(one) for one in texts]

@@ -19,6 +19,7 @@ SPARK_BUCKETS = 60
 
 
 _MOST_ROWS = 4096
+"""The most rows of a growing series."""
 
 
 class Chunk(NamedTuple):
@@ -38,35 +39,31 @@ class Chunk(NamedTuple):
     points: bytes
 
 
-def to_chunks(steps: NDArray[np.int32], values: NDArray[np.float32], start: int = 0) -> list[Chunk]:
+def to_chunks(steps: NDArray[np.int32], values: NDArray[np.float32]) -> list[Chunk]:
     """Cuts a series into chunks.
 
     Args:
         steps: the step of every point, ascending.
         values: the value of every point, as long as ``steps``.
-        start: the first chunk wanted, from 0: those before it are stored already and never change.
 
     Returns:
-        The chunks from ``start`` on; only the last may be short.
+        The chunks; only the last may be short.
 
     Example:
         >>> [chunk.size for chunk in to_chunks(np.arange(300, dtype="i4"), np.ones(300, dtype="f4"))]
         [256, 44]
     """
-    offsets = range(start * CHUNK_POINTS, len(steps), CHUNK_POINTS)
-    return [
-        _chunk(offset, steps[offset:][:CHUNK_POINTS], values[offset:][:CHUNK_POINTS]) for offset in offsets
-    ]
-
-
-def _chunk(offset: int, steps: NDArray[np.int32], values: NDArray[np.float32]) -> Chunk:
-    points = steps.astype("<i4").tobytes() + values.astype("<f4").tobytes()
-    return Chunk(offset // CHUNK_POINTS, int(steps[0]), int(steps[-1]), len(steps), points)
+    chunks: list[Chunk] = []
+    for offset in range(0, len(steps), CHUNK_POINTS):
+        some, measured = steps[offset:][:CHUNK_POINTS], values[offset:][:CHUNK_POINTS]
+        points = some.astype("<i4").tobytes() + measured.astype("<f4").tobytes()
+        chunks.append(Chunk(offset // CHUNK_POINTS, int(some[0]), int(some[-1]), len(some), points))
+    return chunks
 
 
 @reads
 def from_chunks(chunks: Sequence[bytes]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The series whose chunks these are.
+    """Joins chunks to a series.
 
     Args:
         chunks: the ``points`` of every chunk, in order.
@@ -75,7 +72,7 @@ def from_chunks(chunks: Sequence[bytes]) -> tuple[NDArray[np.int32], NDArray[np.
         Steps and values; both empty when there is no chunk.
     """
     if any(len(points) % 8 for points in chunks):
-        raise ValueError("a piece of a series is no pairs of a step and a value")
+        raise ValueError("a piece of a series is not made of pairs of a step and a value")
     halves = [(points[: len(points) // 2], points[len(points) // 2 :]) for points in chunks]
     steps = np.frombuffer(b"".join(first for first, _ in halves), dtype="<i4")
     values = np.frombuffer(b"".join(second for _, second in halves), dtype="<f4")
@@ -85,12 +82,11 @@ def from_chunks(chunks: Sequence[bytes]) -> tuple[NDArray[np.int32], NDArray[np.
 def buckets(values: ArrayLike, count: int = SPARK_BUCKETS) -> NDArray[np.float32]:
     """Shrinks a series to at most ``count`` buckets, each with its lowest, highest and last value.
 
-    Nothing is averaged and nothing is random: a spike of one step survives, and the same series always
-    gives the same buckets.
+    Nothing is averaged or random: a spike of one step survives, and the same series gives the same buckets.
 
     Args:
-        values: the series; NaN counts as neither low nor high, but a bucket of NaN alone stays NaN.
-        count: the most buckets wanted, default 60.
+        values: the series; NaN is ignored, but a bucket of NaN alone stays NaN.
+        count: the most buckets. Default: 60.
 
     Returns:
         Shape (buckets, 3): lowest, highest, last.
@@ -113,15 +109,15 @@ def _shrunk(
     return np.stack([np.fmin.reduceat(lows, starts), np.fmax.reduceat(highs, starts), ends], axis=1)
 
 
-class Spark:
-    """The buckets of a series that grows, in memory that does not.
+class SparkBuckets:
+    """The buckets of a growing series, in bounded memory.
 
-    Up to 4096 points are kept, so that the result is :func:`buckets` of them. Of a longer series neighbours
-    are joined, two by two, whenever it would be more; no extreme and no end is lost, and a bucket's border
-    lies at most one joined row aside.
+    The result is that of :func:`buckets` for up to 4096 points. In a longer series pairs of neighbours are
+    joined whenever there would be more rows; no extreme and no end is lost, and the border of a bucket is off
+    by at most one joined row.
 
     Example:
-        >>> spark = Spark()
+        >>> spark = SparkBuckets()
         >>> spark.add([1.0, 9.0, 2.0])
         >>> from_spark(spark.to_bytes())[:, 1].tolist()
         [1.0, 9.0, 2.0]
@@ -137,7 +133,9 @@ class Spark:
         self._rest = np.concatenate([self._rest, to_single(values)])
         while len(self._rest) >= self._width:
             if len(self._rows) == _MOST_ROWS:
-                self._rows = _joined(self._rows.reshape(_MOST_ROWS // 2, 2, 3))
+                pairs = self._rows.reshape(_MOST_ROWS // 2, 2, 3)
+                lows, highs = np.fmin.reduce(pairs[:, :, 0], 1), np.fmax.reduce(pairs[:, :, 1], 1)
+                self._rows = np.stack([lows, highs, pairs[:, -1, 2]], axis=1)
                 self._width *= 2
                 continue
             count = min(_MOST_ROWS - len(self._rows), len(self._rest) // self._width)
@@ -145,31 +143,25 @@ class Spark:
             self._rows = np.concatenate([self._rows, _rows_of(whole.reshape(count, self._width))])
 
     def to_bytes(self) -> bytes:
-        """Little-endian float32 of shape (buckets, 3)."""
+        """Encodes the buckets as little-endian float32 of shape (buckets, 3)."""
         rest = _rows_of(self._rest.reshape(1, -1)) if len(self._rest) else self._rows[:0]
         rows = np.concatenate([self._rows, rest])
         return _shrunk(rows[:, 0], rows[:, 1], rows[:, 2], SPARK_BUCKETS).astype("<f4").tobytes()
 
 
 def _rows_of(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Points of shape (rows, width) as rows of lowest, highest and last."""
+    """Reduces points of shape (rows, width) to rows of lowest, highest and last."""
     return np.stack([np.fmin.reduce(points, 1), np.fmax.reduce(points, 1), points[:, -1]], axis=1)
-
-
-def _joined(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of shape (new, old, 3), the old ones of each new one joined."""
-    lows, highs = np.fmin.reduce(rows[:, :, 0], 1), np.fmax.reduce(rows[:, :, 1], 1)
-    return np.stack([lows, highs, rows[:, -1, 2]], axis=1)
 
 
 @reads
 def from_spark(spark: bytes) -> NDArray[np.float32]:
-    """The inverse of :meth:`Spark.to_bytes`."""
+    """Decodes :meth:`SparkBuckets.to_bytes`."""
     return np.frombuffer(spark, dtype="<f4").reshape(-1, 3).astype(np.float32)
 
 
 def to_single(values: ArrayLike) -> NDArray[np.float32]:
-    """Single precision; a cost beyond its range becomes infinite, as it does in training.
+    """Converts to single precision; a cost beyond its range becomes infinite, as it does in training.
 
     Example:
         >>> to_single([1.5, 1e300]).tolist()

@@ -1,4 +1,4 @@
-"""A store opened for reading; :mod:`babysit.store.queries` and its neighbours ask it."""
+"""A store opened for reading, for :mod:`babysit.store.queries` and its neighbours."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Reader:
         self._location = locate(url)
         path = self._location.path
         with self._errors():
-            is_there = path is None or path.is_file()  # a name may be too long to be asked for
-        if not is_there:
+            exists = path is None or path.is_file()  # raises for a name that is too long
+        if not exists:
             raise StoreError(
                 f"there is no store {self._location.text}", fix="give the path of an existing store"
             )
@@ -59,11 +59,11 @@ class Reader:
             yield connection
 
     def has(self, table: Table) -> bool:
-        """Tells whether the store knows a table: one that an older babysit wrote may lack some."""
+        """Tells whether the store has a table: an older store may lack some."""
         return all(table.name not in names for version, names in ADDED.items() if version > self._version)
 
     def columns(self, table: Table) -> list[Column[Any]]:
-        """Lists the columns of a table that the store knows: one of an older babysit may lack some."""
+        """Lists the columns of a table that the store has: an older store may lack some."""
         later = [names for version, names in ADDED_COLUMNS.items() if version > self._version]
         lacking = frozenset[str]().union(*(names.get(table.name, ()) for names in later))
         return [column for column in table.columns if column.name not in lacking]

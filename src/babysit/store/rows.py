@@ -1,9 +1,9 @@
-"""Records to rows, and rows back to records, side by side."""
+"""Converts records to rows, and rows back to records."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from types import UnionType
 from typing import Any
@@ -32,15 +32,15 @@ Values = dict[str, Any]
 
 
 def must_be(kind: type | UnionType, *values: object) -> None:
-    """Raises TypeError for a value of another kind: SQLite keeps anything in any column."""
+    """Raises TypeError for a value of another type: SQLite keeps anything in any column."""
     for value in values:
         if not isinstance(value, kind):
-            raise TypeError(f"{str(value)[:80]!r} is no {getattr(kind, '__name__', kind)}")
+            raise TypeError(f"{str(value)[:80]!r} is not of type {getattr(kind, '__name__', kind)}")
 
 
 @reads
 def study_from(row: Row[Any]) -> Study:
-    """The study in a row of ``studies``."""
+    """Builds the study from a row of ``studies``."""
     must_be(dict, row.settings, row.outcome)
     must_be(str, row.name, row.recipe, row.kind, row.fingerprint)
     return Study(
@@ -58,7 +58,7 @@ def study_from(row: Row[Any]) -> Study:
 
 
 def check_values(study: int, position: int, check: CheckResult) -> Values:
-    """The row of a check."""
+    """Builds the row of a check."""
     return {
         "study": study,
         "position": position,
@@ -73,12 +73,12 @@ def check_values(study: int, position: int, check: CheckResult) -> Values:
 
 @reads
 def check_from(row: Row[Any]) -> CheckResult:
-    """The check in a row of ``checks``."""
+    """Builds the check from a row of ``checks``."""
     return CheckResult(row.name, Status(row.status), row.value, row.expected, row.advice, row.details)
 
 
 def stage_values(study: int, stage: Stage) -> Values:
-    """The row of a stage."""
+    """Builds the row of a stage."""
     return {
         "study": study,
         "position": stage.index,
@@ -92,20 +92,20 @@ def stage_values(study: int, stage: Stage) -> Values:
 
 @reads
 def stage_from(row: Row[Any]) -> Stage:
-    """The stage in a row of ``stages``."""
+    """Builds the stage from a row of ``stages``."""
     must_be(dict, row.box, *row.box.values())
     must_be(int, row.position, row.trials, row.epochs)
     return Stage(row.position, row.name, row.box, row.trials, row.epochs, row.reason)
 
 
 def reading_values(trial: int, readings: Sequence[Reading]) -> list[Values]:
-    """The rows of a run's readings."""
+    """Builds the rows of a run's readings."""
     return [{"trial": trial, **asdict(reading)} for reading in readings]
 
 
 @reads
 def trial_from(row: Row[Any]) -> Trial:
-    """The trial in a row of ``trials``."""
+    """Builds the trial from a row of ``trials``."""
     must_be(int, row.stage, row.number)
     must_be(dict, row.hyperparameters)
     must_be(bool | int | float | str, *row.hyperparameters.values())
@@ -114,7 +114,7 @@ def trial_from(row: Row[Any]) -> Trial:
 
 @reads
 def reading_from(row: Row[Any]) -> Reading:
-    """The reading in a row of ``readings``."""
+    """Builds the reading from a row of ``readings``."""
     must_be(int, row.epoch, row.step)
     return Reading(
         epoch=row.epoch,
@@ -128,11 +128,11 @@ def reading_from(row: Row[Any]) -> Reading:
 
 
 def summary_values(run: Run, spark: bytes) -> Values:
-    """The columns of ``run_summary`` that follow from a run.
+    """Builds the columns of ``run_summary`` that follow from a run.
 
-    An exploded run has no accuracies: NaN scores argmax to class 0, so what was measured says nothing.
+    An exploded run has no accuracies: the argmax of NaN scores is class 0, so they mean nothing.
     """
-    last, best = run.last, run.best
+    last, best, explosion = run.last, run.best, run.explosion
     accurate = last if run.state is not State.EXPLODED else None
     return {
         "state": run.state.value,
@@ -145,25 +145,19 @@ def summary_values(run: Run, spark: bytes) -> Values:
         "best_val_accuracy": best.val_accuracy if best else math.nan,
         "best_score": score(best) if best else -math.inf,
         "learning_rate": last.learning_rate if last else math.nan,
-        **_explosion_values(run.explosion),
+        "explosion_step": explosion.step if explosion else None,
+        "explosion_epoch": explosion.epoch if explosion else None,
+        "explosion_cost": explosion.cost if explosion else None,
+        "explosion_first_cost": explosion.first_cost if explosion else None,
         "seconds": run.seconds,
         "message": run.message,
         "spark": spark,
     }
 
 
-def _explosion_values(explosion: Explosion | None) -> Mapping[str, float | None]:
-    return {
-        "explosion_step": explosion.step if explosion else None,
-        "explosion_epoch": explosion.epoch if explosion else None,
-        "explosion_cost": explosion.cost if explosion else None,
-        "explosion_first_cost": explosion.first_cost if explosion else None,
-    }
-
-
 @reads
 def explosion_from(row: Row[Any]) -> Explosion | None:
-    """The explosion in a row of ``run_summary``, if there was one."""
+    """Builds the explosion from a row of ``run_summary``; None without one."""
     if row.explosion_step is None:
         return None
     must_be(int, row.explosion_step, row.explosion_epoch)
@@ -174,7 +168,7 @@ def explosion_from(row: Row[Any]) -> Explosion | None:
 def run_from(
     row: Row[Any], readings: Sequence[Reading], folds: Sequence[float] = (), touches: Sequence[Touch] = ()
 ) -> Run:
-    """The run in a row of ``run_summary``, with its readings, its folds' scores and what was done to it."""
+    """Builds the run from a row of ``run_summary``, its readings, fold scores and changes by the user."""
     must_be(int, row.steps)
     return Run(
         state=State(row.state),
@@ -191,14 +185,14 @@ def run_from(
 
 @reads
 def touch_from(row: Row[Any]) -> Touch:
-    """The touch in a row of ``touches``."""
+    """Builds the touch from a row of ``touches``."""
     must_be(int, row.step)
     return Touch(CommandKind(row.kind), row.step, row.argument)
 
 
 @reads
 def command_from(row: Row[Any]) -> Command:
-    """The command in a row of ``commands`` joined with its trial's stage and number."""
+    """Builds the command from a row of ``commands`` joined with its trial's stage and number."""
     must_be(int, row.id, row.study, row.step, row.version)
     return Command(
         id=row.id,

@@ -1,22 +1,22 @@
 """The tables of a store, and the two column types that keep numbers exact.
 
 meta          the schema's version, and the last version number given to a run summary
-studies       one row per question asked about a recipe
-checks        what was asked before training
+studies       one row per search or training
+checks        the checks before training
 stages        the boxes of ranges of a search
-trials        the hyperparameters that were tried
+trials        the tried hyperparameters
 run_summary   one row per trial: enough for a table of a thousand runs without touching a series
 readings      one row per trial and epoch, in full precision: a resumed search rebuilds the identical run
-series        one row per 256 points of a per-step quantity, in single precision: "cost", and, where layers
-              were looked at, "learning_rate", "layers/0.weight/update_ratio", "layers/1/dead" and others
-histograms    how activations and gradients were spread at some steps, a bounded number for each name
-snapshots     the first layer's weights at some steps, as images may be drawn of them, a bounded number
-findings      what was found in a trial: causes and their symptoms
-verdicts      the rest of a trial's verdict: what was asked, what was measured, how far it was seen
-fold_scores   the validation score of each fold, where a search had folds
-commands      what was asked of live runs, and what came of it: requests with an acknowledgement
-heartbeats    when the process of a running study was last there to hear such a request
-touches       what was done to a run by hand while it trained: "stop", "scale_learning_rate"
+series        one row per 256 points of a per-step quantity, in single precision: "cost", and, with watched
+              layers, "learning_rate", "layers/0.weight/update_ratio", "layers/1/dead" and others
+histograms    the distributions of activations and gradients at some steps, a bounded number for each name
+snapshots     the first layer's weights at some steps, drawn as images, a bounded number
+findings      the findings in a trial: causes and their symptoms
+verdicts      the rest of a trial's verdict: its questions, its measurements, its number of steps
+fold_scores   the validation score of each fold, in a search with folds
+commands      requests to live runs, and their answers
+heartbeats    the last heartbeat of the process of a running study
+touches       the changes that the user made to a run while it trained: "stop", "scale_learning_rate"
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from sqlalchemy import (
 )
 
 SCHEMA_VERSION = 5
-"""Raised by one whenever an older babysit could no longer read what a newer one writes.
+"""The version of the tables, raised whenever an older babysit cannot read the new ones.
 
 1: the first. 2: histograms and snapshots. 3: fold_scores. 4: commands, heartbeats and touches. 5: verdicts,
-and the columns of findings that go with them. A writer adds the later tables and columns to an older store, a
-reader finds nothing in them.
+and the columns of findings for them. A writer adds missing tables and columns to an older store; a
+reader treats them as empty.
 """
 
 _NOT_FINITE = "$float"
@@ -67,34 +67,34 @@ class Number(TypeDecorator[float]):
     cache_ok = True
 
     def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
-        """NaN becomes NULL."""
+        """Converts NaN to NULL."""
         return None if value is None or math.isnan(value) else float(value)
 
     def process_result_value(self, value: float | None, dialect: Dialect) -> float:
-        """NULL becomes NaN."""
+        """Converts NULL to NaN."""
         return math.nan if value is None else float(value)
 
 
 class Words(TypeDecorator[str]):
-    """Text, whatever is in it: no database keeps a lone surrogate, and PostgreSQL no NUL.
+    """Any text: no database keeps a lone surrogate, and PostgreSQL no NUL.
 
-    Both can come from outside, in a file's name or a program's message. They become ``?`` and ``\u2400``.
+    Both occur in names of files and in messages of programs. They become ``?`` and ``\u2400``.
     """
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """What the database can keep of a text."""
+        """Replaces the characters that the database cannot keep."""
         if value is None:
             return None
         kept = value.encode("utf-8", "replace").decode()
         return kept if dialect.name == "sqlite" else kept.replace("\0", "\u2400")
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        """As it was kept; SQLite keeps anything in any column, so that a damaged row may hold no text."""
+        """Refuses anything but text: SQLite keeps anything in any column, so a damaged row may hold none."""
         if value is not None and not isinstance(value, str):
-            raise ValueError(f"{str(value)[:80]!r} is no text")
+            raise ValueError(f"{str(value)[:80]!r} is not a text")
         return value
 
 
@@ -105,16 +105,16 @@ class Plain(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        """Plain data to JSON data."""
+        """Converts plain data to JSON data."""
         return to_json(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """JSON data to plain data."""
+        """Converts JSON data to plain data."""
         return from_json(value)
 
 
 def to_json(value: Any) -> Any:
-    """Data that standard JSON can hold: NumPy becomes Python, NaN and infinity become tagged text.
+    """Converts data to standard JSON: NumPy becomes Python, NaN and infinity become tagged text.
 
     Args:
         value: numbers, text, lists, mappings, dataclasses or NumPy values, nested at will; anything else
@@ -141,7 +141,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """The inverse of :func:`to_json` for plain data.
+    """Converts JSON data back to plain data, the inverse of :func:`to_json`.
 
     Example:
         >>> from_json({"rate": {"$float": "-inf"}})

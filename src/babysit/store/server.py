@@ -1,52 +1,53 @@
-"""A store on a PostgreSQL server: its engine, and how writers take turns there.
-
-SQLite lets one writer in at a time. Here an advisory lock does, held from a transaction's first statement
-until its commit is visible. So a version that was given out is seen before any later one is given out, which
-makes versions a cursor that misses no change; and writers that hold one lock, taken first, cannot deadlock.
-"""
+"""The engine of a store on a PostgreSQL server."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from babysit.errors import StoreError
+from babysit.store.locking import lock_transactions
 
 CONNECT_SECONDS = 5
-"""How long a server may take to answer before it counts as away, in seconds."""
+"""The time after which a server that does not answer counts as unreachable, in seconds."""
 
 SILENT_SECONDS = 30
-"""How long a network may swallow what was sent before the connection counts as lost, in seconds."""
-
-# Stores in other schemas of the same database have turns of their own.
-_TAKE_TURN = (
-    "SELECT set_config('lock_timeout', '{milliseconds}', true), "
-    "pg_advisory_xact_lock(20170420, hashtext(coalesce(current_schema(), '')))"
-)
+"""The time without a reply after which a connection counts as lost, in seconds."""
 
 
 def server_engine(url: str, shown: str, *, read_only: bool, busy_seconds: float) -> Engine:
-    """The engine for a store on a server; no connection is made yet.
+    """Creates the engine for a store on a server; no connection is made yet.
 
     Args:
         url: of the database; ``postgresql://`` means ``postgresql+psycopg://``.
-        shown: the same, fit to be shown.
+        shown: the URL without its password.
         read_only: refuse every write; each connection then sees one state of the store.
-        busy_seconds: how long to wait for another writer.
+        busy_seconds: the time to wait for another writer.
 
     Raises:
-        StoreError: the driver is missing, or the server is none of PostgreSQL's.
+        StoreError: the driver is missing, or the server is not PostgreSQL.
     """
     parts = make_url(url)
     if parts.drivername == "postgresql":
         parts = parts.set(drivername="postgresql+psycopg")
+    # A writer must see, once it has the lock, what was committed while it waited.
+    options: dict[str, Any] = {"isolation_level": "READ COMMITTED"}
+    if read_only:
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    arguments = {
+        "connect_timeout": CONNECT_SECONDS,
+        "tcp_user_timeout": SILENT_SECONDS * 1000,
+        "keepalives_idle": SILENT_SECONDS,
+        "application_name": "babysit",
+        "client_encoding": "utf8",
+    }
+    is_psycopg = parts.drivername.endswith("+psycopg")
+    chosen = {name: value for name, value in arguments.items() if is_psycopg and name not in parts.query}
     try:
-        engine = create_engine(
-            parts, pool_pre_ping=True, execution_options=_options(read_only), connect_args=_arguments(parts)
-        )
+        engine = create_engine(parts, pool_pre_ping=True, execution_options=options, connect_args=chosen)
     except (ImportError, ArgumentError) as error:
         raise StoreError(
             f"the store {shown} needs a driver that is not installed ({error})",
@@ -57,30 +58,8 @@ def server_engine(url: str, shown: str, *, read_only: bool, busy_seconds: float)
             f"a store cannot be kept in {engine.dialect.name}",
             fix="give a path, or a PostgreSQL database: postgresql+psycopg://user@host/database",
         )
-    if not read_only:
-        turn = _TAKE_TURN.format(milliseconds=max(1, round(busy_seconds * 1000)))
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(turn))
+    lock_transactions(engine, read_only=read_only, busy_seconds=busy_seconds)
     return engine
-
-
-def _options(read_only: bool) -> dict[str, Any]:
-    # A writer must see, after its turn has come, what was committed while it waited.
-    if not read_only:
-        return {"isolation_level": "READ COMMITTED"}
-    return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-
-
-def _arguments(parts: URL) -> dict[str, Any]:
-    if not parts.drivername.endswith("+psycopg"):
-        return {}
-    usual = {
-        "connect_timeout": CONNECT_SECONDS,
-        "tcp_user_timeout": SILENT_SECONDS * 1000,
-        "keepalives_idle": SILENT_SECONDS,
-        "application_name": "babysit",
-        "client_encoding": "utf8",
-    }
-    return {name: value for name, value in usual.items() if name not in parts.query}
 
 
 def require_unicode(connection: Connection, shown: str) -> None:

@@ -17,7 +17,7 @@ def append(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
 def replace(
     connection: Connection, table: Table, key: tuple[str, ...], rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Inserts rows, taking the place of those with the same key."""
+    """Inserts rows, and replaces those with the same key."""
     if rows:
         where = [table.c[name] == bindparam(f"_{name}") for name in key]
         keys = [{f"_{name}": row[name] for name in key} for row in rows]

@@ -1,7 +1,7 @@
-"""Making the tables of a store, checking them, and upgrading those of an older babysit, with Alembic.
+"""Creates, checks and upgrades the tables of a store, with Alembic.
 
 The version of a store is the one in its table ``meta``, which every babysit reads; Alembic's own table of
-versions would be a second truth and is not made.
+versions would duplicate it and is not created.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def create_tables(connection: Connection, location: Location) -> None:
-    """Makes a store of an empty database; upgrades an older store; refuses anything else."""
+    """Creates the tables of an empty database; upgrades an older store; refuses anything else."""
     if inspect(connection).get_table_names():
         upgrade(connection, check_tables(connection, location))
         return
@@ -41,14 +41,14 @@ def check_tables(connection: Connection, location: Location) -> int:
         The version of its schema, at most this babysit's.
 
     Raises:
-        StoreError: naming which of the two.
+        StoreError: it says which of the two.
     """
     present = set(inspect(connection).get_table_names())
     missing = set(metadata.tables) - frozenset().union(*ADDED.values()) - present
     if not present:
         raise StoreError(
             f"the store {location.text} is empty: nothing has been written to it yet",
-            fix="run `babysit demo`, or wait a moment if a search has just begun",
+            fix="run `babysit demo`, or wait a moment if a search has just started",
         )
     if missing:
         raise StoreError(
@@ -69,18 +69,18 @@ def check_tables(connection: Connection, location: Location) -> int:
 
 
 def upgrade(connection: Connection, version: int) -> list[str]:
-    """Runs the scripts that a store of some version lacks.
+    """Runs the scripts from a store's version to today's.
 
     Args:
         connection: in a transaction.
-        version: of the store.
+        version: the version of the store.
 
     Returns:
-        What each brought, in words.
+        The change of each script, in words.
     """
     if version == SCHEMA_VERSION:
         return []
-    from alembic.migration import MigrationContext  # takes long to load, and no store of today needs it
+    from alembic.migration import MigrationContext  # takes long to load, and today's stores do not need it
     from alembic.operations import Operations
 
     missing = [script for script in scripts() if int(script.revision) > version]

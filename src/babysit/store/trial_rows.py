@@ -1,13 +1,13 @@
-"""The rows of trials: found, or made when they are new, and their state."""
+"""The rows of trials and their states; rows of new trials are created."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, insert, select
 
 from babysit.errors import StoreError
-from babysit.records import CommandKind, Run, State, Trial, Value
+from babysit.records import CommandKind, Run, State, Trial, TrialKey
 from babysit.store.active import next_versions, save_summaries
 from babysit.store.rows import summary_values
 from babysit.store.schema import (
@@ -26,14 +26,11 @@ from babysit.store.schema import (
 )
 from babysit.store.statements import append, forget
 
-Key = tuple[int, int]
-"""Stage and number of a trial."""
-
 FINAL_STATES = [state.value for state in State if state.is_final]
 
 
-def ensure_trials(connection: Connection, study: int, wanted: Sequence[Trial]) -> dict[Key, int]:
-    """The rows of trials, made where there are none.
+def ensure_trials(connection: Connection, study: int, wanted: Sequence[Trial]) -> dict[TrialKey, int]:
+    """Returns the rows of trials, and makes those that are missing.
 
     Args:
         connection: in a transaction.
@@ -41,24 +38,31 @@ def ensure_trials(connection: Connection, study: int, wanted: Sequence[Trial]) -
         wanted: the trials.
 
     Returns:
-        Key -> row of ``trials``.
+        The key of a trial -> its row of ``trials``.
 
     Raises:
-        StoreError: the store knows one of them with other hyperparameters.
+        StoreError: the store has one of them with other hyperparameters.
     """
     mine = (trials.c.study == study) & trials.c.stage.in_({trial.stage for trial in wanted})
     stored = {(row.stage, row.number): row for row in connection.execute(select(trials).where(mine))}
+    known: dict[TrialKey, int] = {}
     for trial in wanted:
-        if trial.key in stored:
-            _refuse_other(trial, stored[trial.key].hyperparameters)
-    new = {trial.key: trial for trial in wanted if trial.key not in stored}
-    known = {trial.key: int(stored[trial.key].id) for trial in wanted if trial.key in stored}
-    return known | _insert_trials(connection, study, list(new.values()))
+        if trial.key not in stored:
+            continue
+        row = stored[trial.key]
+        known[trial.key] = int(row.id)
+        # Through JSON and back, so that a NumPy number equals the number it was stored as.
+        asked = from_json(to_json(trial.hyperparameters))
+        # As text, since NaN differs from itself.
+        if repr(sorted(asked.items())) != repr(sorted(row.hyperparameters.items())):
+            raise StoreError(
+                f"trial {trial.key} is in the store with {row.hyperparameters}, and was started with {asked}",
+                fix="start a new study: the recipe or its space has changed since the stored one",
+            )
 
-
-def _insert_trials(connection: Connection, study: int, new: Sequence[Trial]) -> dict[Key, int]:
+    new = list({trial.key: trial for trial in wanted if trial.key not in stored}.values())
     if not new:
-        return {}
+        return known
     rows = [
         {
             "study": study,
@@ -76,31 +80,20 @@ def _insert_trials(connection: Connection, study: int, new: Sequence[Trial]) -> 
         {"trial": row, **blank, "version": version} for row, version in zip(ids, versions, strict=True)
     ]
     append(connection, run_summary, summaries)
-    return dict(zip((trial.key for trial in new), ids, strict=True))
-
-
-def _refuse_other(trial: Trial, stored: Mapping[str, Value]) -> None:
-    # Through JSON and back, so that a NumPy number equals the number it was stored as.
-    asked = from_json(to_json(trial.hyperparameters))
-    # As text, since NaN differs from itself.
-    if repr(sorted(asked.items())) != repr(sorted(stored.items())):
-        raise StoreError(
-            f"trial {trial.key} is in the store with {stored}, and was begun with {asked}",
-            fix="start a new study: the recipe or its space has changed since the stored one",
-        )
+    return known | dict(zip((trial.key for trial in new), ids, strict=True))
 
 
 def unfinished(connection: Connection, rows: Collection[int]) -> list[int]:
-    """Those of some rows of ``trials`` whose run is not final; one that was stopped by hand is."""
-    by_hand = select(touches.c.trial).where(touches.c.kind == CommandKind.STOP.value)
-    stopped = (run_summary.c.state == State.STOPPED.value) & run_summary.c.trial.in_(by_hand)
+    """Selects the rows of ``trials`` whose run is not final; a run that the user stopped is final."""
+    by_user = select(touches.c.trial).where(touches.c.kind == CommandKind.STOP.value)
+    stopped = (run_summary.c.state == State.STOPPED.value) & run_summary.c.trial.in_(by_user)
     final = select(run_summary.c.trial).where(run_summary.c.state.in_(FINAL_STATES) | stopped)
     done = set(connection.execute(final.where(run_summary.c.trial.between(min(rows), max(rows)))).scalars())
     return [row for row in rows if row not in done]
 
 
 def start_over(connection: Connection, rows: Sequence[int], state: State) -> None:
-    """Deletes what was measured in some trials and sets their state."""
+    """Deletes the measurements of some trials and sets their state."""
     measured = (readings, series, histograms, snapshots, findings, verdicts, fold_scores, touches)
     forget(connection, rows, measured)
     save_summaries(connection, {row: summary_values(Run(state), b"") for row in rows})

@@ -1,4 +1,4 @@
-"""Verdicts to rows of ``findings`` and ``verdicts``, and rows back to verdicts."""
+"""Converts verdicts to rows of ``findings`` and ``verdicts``, and rows back to verdicts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RULES, _MINOR = "rules", "minor"
 
 
 def save_verdicts(connection: Connection, found: Mapping[int, Verdict]) -> None:
-    """Writes verdicts in the place of earlier ones.
+    """Writes verdicts, and replaces earlier ones.
 
     Args:
         connection: in a transaction.
@@ -27,11 +27,21 @@ def save_verdicts(connection: Connection, found: Mapping[int, Verdict]) -> None:
     """
     forget(connection, found, (findings, verdicts))
     append(connection, findings, [row for each in found.items() for row in finding_rows(*each)])
-    append(connection, verdicts, [_verdict_values(*each) for each in found.items()])
+    rows = [
+        {
+            "trial": trial,
+            "when": verdict.when,
+            "steps": verdict.steps,
+            "facts": list(verdict.facts),
+            "questions": questions_data(verdict.questions),
+        }
+        for trial, verdict in found.items()
+    ]
+    append(connection, verdicts, rows)
 
 
 def finding_rows(trial: int, verdict: Verdict) -> list[Values]:
-    """Makes the rows of a verdict's findings: each cause, then its symptoms."""
+    """Builds the rows of a verdict's findings: each cause, then its symptoms."""
     rows: list[Values] = []
     for cause in verdict.causes:
         place = len(rows)
@@ -60,21 +70,11 @@ def _finding_values(trial: int, position: int, finding: Finding) -> Values:
     }
 
 
-def _verdict_values(trial: int, verdict: Verdict) -> Values:
-    return {
-        "trial": trial,
-        "when": verdict.when,
-        "steps": verdict.steps,
-        "facts": list(verdict.facts),
-        "questions": questions_data(verdict.questions),
-    }
-
-
 def questions_data(questions: Sequence[Question]) -> dict[str, Any]:
-    """Packs questions: their names once, and by position those that were not answered or do not matter.
+    """Packs questions into their names, and the positions of those not answered or not important.
 
     Args:
-        questions: of a verdict.
+        questions: those of a verdict.
 
     Example:
         >>> asked = Question("plateau"), Question("dead_units", Answer.NOT_ANSWERED, "only 3 steps")
@@ -115,10 +115,10 @@ def questions_from(data: Mapping[str, Any]) -> tuple[Question, ...]:
 
 @reads
 def verdict_from(head: Row[Any] | None, rows: Sequence[Row[Any]]) -> Verdict:
-    """Makes the verdict of the rows of one trial.
+    """Builds the verdict from the rows of one trial.
 
     Args:
-        head: the row of ``verdicts``; None for a trial that was judged before schema 5.
+        head: the row of ``verdicts``; None for a verdict older than schema 5.
         rows: those of ``findings``, by position.
     """
     symptoms: dict[int, list[Finding]] = {row.position: [] for row in rows if row.cause is None}
@@ -145,11 +145,11 @@ def _finding_from(row: Row[Any]) -> Finding:
 
 @reads
 def old_verdict_from(rows: Sequence[Row[Any]], unit: str) -> Verdict:
-    """Makes the verdict of a trial in a store older than schema 5: every finding is a cause.
+    """Builds the verdict of a trial in a store older than schema 5: every finding is a cause.
 
     Args:
         rows: those of ``findings``, by position.
-        unit: what their moments count.
+        unit: the unit of their moments.
     """
     renamed = [_finding(row, new_name(row.rule, row.message), unit, OLD_CONFIDENCE) for row in rows]
     return Verdict(tuple(map(Cause, renamed)))

@@ -1,10 +1,10 @@
-"""Whether a store is whole: what a database promises, and what the store's own tables promise each other."""
+"""The checks of a store: the promises of a database, and those of the tables to each other."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 from sqlalchemy import Column, Row, Select, Table, exists, func, inspect, select, text
@@ -28,13 +28,14 @@ from babysit.store.schema import (
 from babysit.store.trial_rows import FINAL_STATES
 
 _MOST = 20
+"""The most faults of one kind that are listed."""
 
 
 def verify(reader: Reader) -> list[str]:
-    """What is wrong with a store, in words; nothing when it is whole.
+    """Lists the faults of a store in words; empty when it is whole.
 
     Args:
-        reader: the store. Nothing is written. Of one kind of fault at most 20 places are told.
+        reader: the store; nothing is written. At most 20 faults of each kind are listed.
 
     Example:
         >>> import tempfile
@@ -46,69 +47,60 @@ def verify(reader: Reader) -> list[str]:
         []
     """
     damage = list(_damage(reader))
-    if damage:  # of a damaged file nothing else can be trusted
+    if damage:  # nothing else in a damaged file can be trusted
         return damage
-    faults = list(_columns(reader))
+    faults = list(_missing_columns(reader))
     if faults:
         return faults
-    return [
-        told
-        for look in (_orphans, _versions, _states, _summaries, _series, _symptoms)
-        for told in _at_most(look(reader))
-    ]
+    for find in (_orphans, _versions, _states, _summaries, _series, _symptoms):
+        found = list(islice(find(reader), _MOST + 1))
+        faults += found[:_MOST] + (["... and more of the same kind"] if len(found) > _MOST else [])
+    return faults
 
 
 def counts(reader: Reader) -> dict[str, int]:
-    """How many studies, trials, readings and per-step points a store holds."""
+    """Counts the studies, trials, readings and per-step points of a store."""
     points = select(func.coalesce(func.sum(series.c.count), 0))
     counted = {table.name: select(func.count()).select_from(table) for table in (studies, trials, readings)}
     return {name: int(reader.rows(one)[0][0]) for name, one in {**counted, "points": points}.items()}
 
 
-def _at_most(found: Iterator[str]) -> Iterator[str]:
-    for position, told in enumerate(found):
-        if position == _MOST:
-            yield "... and more of the same kind"
-            return
-        yield told
-
-
 def _damage(reader: Reader) -> Iterator[str]:
-    """What SQLite says of its own file; a server keeps watch over its own."""
+    """Yields the faults that SQLite finds in its own file; a server checks its own."""
     with reader.connect() as connection:
         if connection.dialect.name == "sqlite":
-            for (told,) in connection.execute(text(f"PRAGMA integrity_check({_MOST})")):
-                if told != "ok":
-                    yield f"the file is damaged: {told}"
+            for (message,) in connection.execute(text(f"PRAGMA integrity_check({_MOST})")):
+                if message != "ok":
+                    yield f"the file is damaged: {message}"
 
 
 def tables_of(reader: Reader) -> list[Table]:
-    """The tables that a store of its version has."""
+    """Lists the tables that a store of its version has."""
     return [table for table in metadata.sorted_tables if reader.has(table)]
 
 
-def _columns(reader: Reader) -> Iterator[str]:
+def _missing_columns(reader: Reader) -> Iterator[str]:
     with reader.connect() as connection:
-        looked = inspect(connection)
-        there = set(looked.get_table_names())
+        inspected = inspect(connection)
+        names = set(inspected.get_table_names())
         for table in tables_of(reader):
-            if table.name not in there:
+            if table.name not in names:
                 yield f"the table {table.name} is missing"
                 continue
-            present = {column["name"] for column in looked.get_columns(table.name)}
+            present = {column["name"] for column in inspected.get_columns(table.name)}
             for column in reader.columns(table):
                 if column.name not in present:
                     yield f"the table {table.name} has no column {column.name}"
 
 
 def orphans_of(column: Column[Any]) -> Any:
-    """The condition that a row's reference leads nowhere."""
+    """Builds the condition that a row's reference leads nowhere."""
     (key,) = column.foreign_keys
     return column.is_not(None) & ~exists().where(key.column == column)
 
 
 def references(reader: Reader) -> Iterator[Column[Any]]:
-    """Every column of a store that refers to another table."""
+    """Yields every column of a store that refers to another table."""
     for table in tables_of(reader):
         yield from (column for column in table.columns if column.foreign_keys)
 
@@ -131,9 +123,13 @@ def _name(row: Row[Any]) -> str:
 
 
 def _versions(reader: Reader) -> Iterator[str]:
-    """A version that was never given out would be given again, and readers would miss a change."""
-    # The largest ones first: a search that is going on gives out more between two looks.
-    largest = {table.name: _largest_version(reader, table) for table in (run_summary, commands)}
+    """Finds versions that were not given out yet: if given again, readers would miss a change."""
+    # The largest ones first: a running search gives out more between two queries.
+    largest: dict[str, int] = {}
+    for table in (run_summary, commands):
+        if reader.has(table):
+            (row,) = reader.rows(select(func.max(table.c.version)))
+            largest[table.name] = int(row[0] or 0)
     counted = select(meta.c.value).where(meta.c.name == "last_version")
     last = max((row.value for row in reader.rows(counted)), default=None)
     if last is None:
@@ -145,13 +141,6 @@ def _versions(reader: Reader) -> Iterator[str]:
     twice = select(run_summary.c.version).group_by(run_summary.c.version).having(func.count() > 1)
     for row in reader.rows(twice):
         yield f"version {row.version} was given to more than one summary"
-
-
-def _largest_version(reader: Reader, table: Table) -> int:
-    if not reader.has(table):
-        return 0
-    (row,) = reader.rows(select(func.max(table.c.version)))
-    return int(row[0] or 0)
 
 
 def _states(reader: Reader) -> Iterator[str]:
@@ -170,18 +159,18 @@ def _summaries_where(condition: Any) -> Select[Any]:
 
 
 def _summaries(reader: Reader) -> Iterator[str]:
-    """A finished run's summary says what its readings say."""
+    """Finds finished runs whose summary contradicts their readings."""
     finished = {
         row.trial: row for row in reader.rows(_summaries_where(run_summary.c.state.in_(FINAL_STATES)))
     }
-    told: set[int] = set()
+    compared: set[int] = set()
     ordered = select(readings).order_by(readings.c.trial, readings.c.epoch)
     for trial, rows in groupby(_streamed(reader, ordered), lambda row: int(row.trial)):
         mine = [reading_from(row) for row in rows]
         if trial in finished:
-            told.add(trial)
+            compared.add(trial)
             yield from _contradiction(finished[trial], mine[-1].epoch, max(map(score, mine)))
-    for trial in finished.keys() - told:
+    for trial in finished.keys() - compared:
         yield from _contradiction(finished[trial], 0, -math.inf)
 
 
@@ -193,18 +182,18 @@ def _contradiction(row: Row[Any], epochs: int, best: float) -> Iterator[str]:
 
 
 def _series(reader: Reader) -> Iterator[str]:
-    """A series is chunks 0, 1, 2, ..., all but the last full, their steps ascending."""
+    """Finds series that are not chunks 0, 1, 2, ..., all but the last full, their steps ascending."""
     size = series.c.count.label("size")  # a row has a method count
     places = select(trials.c.study, trials.c.stage, trials.c.number, series, size).join(series)
     ordered = places.order_by(series.c.trial, series.c.name, series.c.chunk)
     for (_, name), chunks in groupby(_streamed(reader, ordered), lambda row: (row.trial, row.name)):
         found = list(chunks)
-        if told := _broken(found):
-            yield f"the series {name} of trial {_name(found[0])} is broken: {told}"
+        if fault := _broken(found):
+            yield f"the series {name} of trial {_name(found[0])} is broken: {fault}"
 
 
 def _symptoms(reader: Reader) -> Iterator[str]:
-    """A symptom names a cause of its own trial."""
+    """Finds symptoms without a cause in their own trial."""
     if not reader.has(verdicts):
         return
     causes = findings.alias()
@@ -216,12 +205,13 @@ def _symptoms(reader: Reader) -> Iterator[str]:
 
 
 def _streamed(reader: Reader, statement: Select[Any]) -> Iterator[Row[Any]]:
-    """The rows of a table that may be larger than memory."""
+    """Streams the rows of a table that may be larger than memory."""
     with reader.connect() as connection:
         yield from connection.execute(statement.execution_options(yield_per=500))
 
 
 def _broken(chunks: list[Row[Any]]) -> str:
+    """Describes the first fault of a series; empty without one."""
     if [chunk.chunk for chunk in chunks] != list(range(len(chunks))):
         return "a piece of it is missing"
     before = -1

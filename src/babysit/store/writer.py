@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike
 from sqlalchemy import Connection, delete, insert, select, update
 
 from babysit.errors import StoreError
-from babysit.records import Details, Reading, Result, Stage, State, Trial
+from babysit.records import Details, Reading, Result, Stage, State, Trial, TrialKey
 from babysit.store.active import ActiveRun, save_finished, save_progress
-from babysit.store.command_rows import expire_open, note_started_over, take_turn
+from babysit.store.command_rows import expire_open, note_restart, take_turn
 from babysit.store.engine import BUSY_SECONDS, locate, open_engine
 from babysit.store.failures import OutageError, store_errors
 from babysit.store.outage import PATIENCE_SECONDS, Outage
@@ -24,40 +24,40 @@ from babysit.store.rows import Values, check_values, stage_values
 from babysit.store.schema import checks, commands, stages, studies, trials
 from babysit.store.statements import append, replace
 from babysit.store.tables import create_tables
-from babysit.store.trial_rows import Key, ensure_trials, start_over, unfinished
+from babysit.store.trial_rows import ensure_trials, start_over, unfinished
 from babysit.store.verdict_rows import save_verdicts
 from babysit.verdicts import CheckResult, Verdict
 
 FLUSH_SECONDS = 0.5
-"""The longest that a buffered epoch waits for its commit."""
+"""The longest time that a buffered epoch waits for its commit."""
 
 FLUSH_READINGS = 500
 """The most epochs that are buffered."""
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
-_NO_VERDICTS: Mapping[Key, Verdict] = MappingProxyType({})
-_NO_COSTS: Mapping[Key, tuple[ArrayLike, ArrayLike]] = MappingProxyType({})
+_NO_VERDICTS: Mapping[TrialKey, Verdict] = MappingProxyType({})
+_NO_COSTS: Mapping[TrialKey, tuple[ArrayLike, ArrayLike]] = MappingProxyType({})
 
 
 class Writer:
     """Writes studies into one store; use it as a context manager, or close it.
 
     Everything is committed when a method returns, except for :meth:`epoch`: epochs are buffered and
-    committed together at most half a second later, by a thread of the writer's own. :meth:`finish_trials`
+    committed together at most half a second later, by a thread of the writer. :meth:`finish_trials`
     writes a run whole, so a finished trial never depends on that buffer.
 
     One writer may be used from several threads; several writers, in several processes, take turns.
-    A server that goes away in mid-run ends nothing: buffered epochs wait, and what must be committed is tried
-    until the server is back or patience ends.
+    An outage of the server during a run ends nothing: buffered epochs wait, and other commits are repeated
+    until the server is back or the patience ends.
 
     Args:
-        url: a path, ``sqlite:///path``, or a database server's URL. The file and its folder are made.
-        busy_seconds: how long to wait for another writer, in seconds; default 30.
-        patience_seconds: how long to wait for a server that has gone away, in seconds; default an hour.
+        url: a path, ``sqlite:///path``, or a database server's URL. The file and its folder are created.
+        busy_seconds: the time to wait for another writer, in seconds. Default: 30.
+        patience_seconds: the time to wait for a server during an outage, in seconds. Default: an hour.
 
     Raises:
-        StoreError: the store cannot be made or opened, or is not a babysit store.
+        StoreError: the store cannot be created or opened, or is not a babysit store.
 
     Example:
         >>> import tempfile
@@ -77,7 +77,7 @@ class Writer:
     ) -> None:
         self._location = locate(url)
         self._lock = threading.RLock()
-        self._ids: dict[tuple[int, Key], int] = {}
+        self._ids: dict[tuple[int, TrialKey], int] = {}
         self._active: dict[int, ActiveRun] = {}
         self._failure: StoreError | None = None
         self._outage = Outage(self._location.text, patience_seconds)
@@ -101,7 +101,7 @@ class Writer:
         self.close()
 
     def close(self) -> None:
-        """Commits what is buffered and lets go of the store; a second call does nothing."""
+        """Commits everything buffered and closes the store; a second call does nothing."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -113,7 +113,7 @@ class Writer:
             self._engine.dispose()
 
     def flush(self) -> None:
-        """Commits what is buffered, now."""
+        """Commits everything buffered."""
         with self._lock:
             self._ready()
             self._commit_progress(self._write)
@@ -124,12 +124,12 @@ class Writer:
         """Starts a study; it is committed on return.
 
         Args:
-            name: what the user calls it.
+            name: its name for the user.
             recipe: the recipe's name or path.
             kind: "search", "train" or "watch".
             seed: the one seed that everything is derived from.
             fingerprint: equal for the same command, so that an interrupted study can be found again.
-            settings: everything else that was asked, as plain data.
+            settings: all other settings, as plain data.
 
         Returns:
             The study's number in this store.
@@ -145,7 +145,7 @@ class Writer:
             "created": time.time(),
             "outcome": {},
         }
-        # Should the server go away while it commits, the second try finds what the first had written.
+        # If the server fails during the commit, the second try finds the row of the first.
         mine = (studies.c.fingerprint == fingerprint) & (studies.c.created == values["created"])
 
         def write(connection: Connection) -> int:
@@ -158,7 +158,7 @@ class Writer:
         return self._write(write)
 
     def note_study(self, study: int, outcome: Mapping[str, Any]) -> None:
-        """Writes what is known of a study that is under way; its end takes the place of it.
+        """Writes the outcome so far of a running study; its end replaces it.
 
         Raises:
             StoreError: the store has no such study.
@@ -166,11 +166,11 @@ class Writer:
         self._write(lambda connection: self._set_study(connection, study, {"outcome": outcome}))
 
     def reopen_study(self, study: int) -> None:
-        """Sets an interrupted study running again.
+        """Resumes an interrupted study.
 
-        Finished trials stay, and those that were stopped by hand. Trials left half-way lose their readings,
-        series and verdicts and go back to waiting, since they will start again from their first step. What
-        was asked and never answered expires: it was meant for the process that is gone.
+        Finished trials and those that the user stopped are kept. Other trials lose their readings, series and
+        verdicts and wait, since they will restart from their first step. Unanswered requests expire: they
+        were meant for the process that is gone.
 
         Raises:
             StoreError: the store has no such study.
@@ -181,22 +181,20 @@ class Writer:
             self._set_study(connection, study, {"state": State.RUNNING.value, "outcome": {}})
             mine = list(connection.execute(select(trials.c.id).where(trials.c.study == study)).scalars())
             left = unfinished(connection, mine) if mine else []
-            expire_open(
-                connection, commands.c.study == study, "the process that should have heard it had ended"
-            )
-            note_started_over(connection, left)
+            expire_open(connection, commands.c.study == study, "its process had ended")
+            note_restart(connection, left)
             start_over(connection, left, State.WAITING)
             self._drop(left)
 
         self._write(write)
 
     def extend_study(self, study: int, fingerprint: str, settings: Mapping[str, Any]) -> None:
-        """Writes that a study goes on with more than was first asked of it.
+        """Writes that a study continues with extended settings.
 
         Args:
             study: the study's number.
-            fingerprint: of the command that asks for more.
-            settings: everything that is now asked, as plain data.
+            fingerprint: that of the extended command.
+            settings: the extended settings, as plain data.
 
         Raises:
             StoreError: the store has no such study.
@@ -205,7 +203,7 @@ class Writer:
         self._write(lambda connection: self._set_study(connection, study, values))
 
     def checks(self, study: int, results: Sequence[CheckResult]) -> None:
-        """Writes the answers of the checks, in the place of earlier ones."""
+        """Writes the results of the checks, and replaces earlier ones."""
         rows = [check_values(study, position, result) for position, result in enumerate(results)]
 
         def write(connection: Connection) -> None:
@@ -215,15 +213,15 @@ class Writer:
         self._write(write)
 
     def begin_stage(self, study: int, stage: Stage) -> None:
-        """Writes a stage; once more with the same index takes the place of the first."""
+        """Writes a stage, and replaces an earlier one of the same index."""
         rows = [stage_values(study, stage)]
         self._write(lambda connection: replace(connection, stages, ("study", "position"), rows))
 
     def begin_trials(self, study: int, trials: Sequence[Trial]) -> None:
-        """Sets trials running, from their first step; trials that have finished are left alone.
+        """Starts trials from their first step; finished trials are unchanged.
 
         Raises:
-            StoreError: the store knows one of them with other hyperparameters.
+            StoreError: the store has one of them with other hyperparameters.
         """
         if not trials:
             return
@@ -249,13 +247,13 @@ class Writer:
 
         Args:
             study: the study's number.
-            trial: the trial; it is begun if it has not been.
-            reading: what was measured at the end of the epoch.
+            trial: the trial; it is started if necessary.
+            reading: the measurements at the end of the epoch.
             steps: the epoch's step numbers, from 1, ascending.
             costs: the cost at each of them.
 
         Raises:
-            StoreError: an earlier epoch could not be committed; it is still buffered, and is tried again.
+            StoreError: an earlier epoch could not be committed; it stays buffered, and is tried again.
         """
         with self._lock:
             self._ready()
@@ -267,16 +265,16 @@ class Writer:
                 self._commit_progress(self._attempt)
 
     def costs(self, study: int, trial: Trial, steps: ArrayLike, costs: ArrayLike) -> None:
-        """Buffers costs that belong to no epoch yet; they are committed within half a second.
+        """Buffers costs of an unfinished epoch; they are committed within half a second.
 
         Args:
             study: the study's number.
-            trial: the trial; it is begun if it has not been.
+            trial: the trial; it is started if necessary.
             steps: step numbers, from 1, ascending from call to call.
             costs: the cost at each of them.
 
         Raises:
-            StoreError: something earlier could not be committed; it is still buffered, and is tried again.
+            StoreError: earlier data could not be committed; it is still buffered, and will be tried again.
         """
         with self._lock:
             self._ready()
@@ -285,17 +283,17 @@ class Writer:
                 run.add_costs(steps, costs)
 
     def details(self, study: int, trial: Trial, details: Details) -> None:
-        """Buffers what the layers of one run showed; it is committed within half a second.
+        """Buffers measurements of a run's layers; they are committed within half a second.
 
         Of histograms and snapshots of one name a bounded number is kept, spread evenly over the run.
 
         Args:
             study: the study's number.
-            trial: the trial; it is begun if it has not been.
-            details: what is new since the last call; steps ascend from call to call.
+            trial: the trial; it is started if necessary.
+            details: the new ones since the last call; steps ascend from call to call.
 
         Raises:
-            StoreError: something earlier could not be committed; it is still buffered, and is tried again.
+            StoreError: earlier data could not be committed; it is still buffered, and will be tried again.
         """
         with self._lock:
             self._ready()
@@ -310,13 +308,13 @@ class Writer:
         return self._active.setdefault(row, ActiveRun(row))
 
     def verdict(self, study: int, trial: Trial, verdict: Verdict) -> None:
-        """Writes the verdict on an unfinished run, in the place of an earlier one.
+        """Writes the verdict on an unfinished run, and replaces an earlier one.
 
         Args:
             study: the study's number.
             trial: the trial.
-            verdict: with its causes, the most severe first. While the server is away it is dropped: the next
-                one is newer.
+            verdict: with its causes, the most severe first. During an outage it is dropped: the next one is
+                newer.
         """
 
         def write(connection: Connection) -> None:
@@ -334,19 +332,19 @@ class Writer:
         self,
         study: int,
         results: Sequence[Result],
-        verdicts: Mapping[Key, Verdict] = _NO_VERDICTS,
-        costs: Mapping[Key, tuple[ArrayLike, ArrayLike]] = _NO_COSTS,
+        verdicts: Mapping[TrialKey, Verdict] = _NO_VERDICTS,
+        costs: Mapping[TrialKey, tuple[ArrayLike, ArrayLike]] = _NO_COSTS,
     ) -> None:
         """Writes finished runs, whole and in one transaction; they are committed on return.
 
         Args:
             study: the study's number.
-            results: the trials and the runs they had.
+            results: the trials and their runs.
             verdicts: the key of a trial -> the verdict on its run. Default: none.
-            costs: the key of a trial -> steps and costs since its last full epoch; default none.
+            costs: the key of a trial -> steps and costs since its last full epoch. Default: none.
         """
-        # One lock round the commit and the forgetting: in between, the flushing thread would still see the
-        # run as active, and write it back as running.
+        # One lock for the commit and the removal: in between, the flushing thread would still see the run as
+        # active, and write it back as running.
         with self._lock:
             rows = {self._row(study, result.trial, results): result for result in results}
             for key, tail in costs.items():
@@ -362,12 +360,12 @@ class Writer:
             self._drop(list(rows))
 
     def finish_study(self, study: int, state: State, outcome: Mapping[str, Any]) -> None:
-        """Writes how a study ended, and everything still buffered; it is committed on return.
+        """Writes the end of a study, and everything still buffered; it is committed on return.
 
         Args:
             study: the study's number.
             state: complete, stopped or failed.
-            outcome: what came of it, as plain data.
+            outcome: its outcome as plain data.
 
         Raises:
             StoreError: the store has no such study.
@@ -375,20 +373,20 @@ class Writer:
         self.flush()
 
         def write(connection: Connection) -> None:
-            take_turn(connection)  # whoever asks something waits, and finds the study ended
+            take_turn(connection)  # a process that makes a request waits, and finds the study ended
             expire_open(connection, commands.c.study == study, "the study had ended")
             self._set_study(connection, study, {"state": state.value, "outcome": outcome})
 
         self._write(write)
 
     def _row(self, study: int, trial: Trial, together: Sequence[Result]) -> int:
-        """The row of a trial; one that is not known yet is looked up, or made, with its neighbours."""
+        """Returns the row of a trial; unknown trials are looked up, or made, together."""
         if (study, trial.key) not in self._ids:
             wanted = [result.trial for result in together]
             self._remember(study, self._write(lambda connection: ensure_trials(connection, study, wanted)))
         return self._ids[study, trial.key]
 
-    def _remember(self, study: int, rows: Mapping[Key, int]) -> None:
+    def _remember(self, study: int, rows: Mapping[TrialKey, int]) -> None:
         self._ids.update({(study, key): row for key, row in rows.items()})
 
     def _set_study(self, connection: Connection, study: int, values: Values) -> None:
@@ -403,7 +401,7 @@ class Writer:
             self._active.pop(row, None)
 
     def _commit_progress(self, write: Callable[[Callable[[Connection], None]], None]) -> None:
-        """Writes what is buffered, with patience or as an attempt; an outage ends no attempt in an error."""
+        """Writes everything buffered; an outage raises no error if ``write`` is one attempt."""
         waiting = [run for run in self._active.values() if run.has_news]
         if not waiting:
             return
@@ -418,7 +416,7 @@ class Writer:
     def _flush_regularly(self) -> None:
         while not self._closing.wait(max(FLUSH_SECONDS, self._outage.pause)):
             if self._outage.is_on and not self._is_reachable():
-                continue  # found out without the lock, so that no epoch waits for the answer
+                continue  # tested without the lock, so that no epoch waits for the server
             with self._lock:
                 try:
                     self._commit_progress(self._attempt)
@@ -439,16 +437,16 @@ class Writer:
         if self._closing.is_set():
             raise StoreError(f"{self._location.text} is closed", fix="open a new Writer")
 
-    def _attempt(self, body: Callable[[Connection], Answer]) -> Answer:
-        """One transaction, once."""
+    def _attempt(self, body: Callable[[Connection], T]) -> T:
+        """Runs one transaction, once."""
         with self._lock:
             with self._errors(), self._engine.begin() as connection:
                 answer = body(connection)
             self._outage.over()
             return answer
 
-    def _write(self, body: Callable[[Connection], Answer]) -> Answer:
-        """One transaction; should the server be away, it is tried until the server is back."""
+    def _write(self, body: Callable[[Connection], T]) -> T:
+        """Runs one transaction; during an outage it is repeated until the server is back."""
         with self._lock:
             while True:
                 try:

@@ -1,0 +1,1 @@
+"""Hyperparameter search: stages, samplers, pruning, engines, and the judgement of results."""

@@ -1,7 +1,7 @@
-"""Samplers that learn from results: Optuna's, asked for a round of trials and told what came of them.
+"""Samplers that learn from results: those of Optuna, which draw the trials of a round before its results.
 
-The study that Optuna is given lives in memory; the store is the only truth. A search that goes on after a
-kill asks the same questions again and tells the results that the store kept.
+The study that Optuna is given lives in memory; the store is the only truth. A search that resumes after a
+kill draws the same trials again and reports the results that the store kept.
 """
 
 from __future__ import annotations
@@ -15,16 +15,7 @@ from babysit.errors import InputError
 from babysit.recipe.space import Choice, Fixed, Plain, Space, When, existing, plain
 from babysit.records import Result, State, Trial, Value, score
 from babysit.seeding import derive
-from babysit.tuning.ranking import as_tried
-
-
-def _tpe(samplers: Any, seed: int, size: int) -> Any:
-    # Grouped: names under different conditions are modelled apart, the others together.
-    return samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-
-
-def _gp(samplers: Any, seed: int, size: int) -> Any:
-    return samplers.GPSampler(seed=seed)
+from babysit.tuning.ranking import unchanged
 
 
 def _cmaes(samplers: Any, seed: int, size: int) -> Any:
@@ -32,24 +23,32 @@ def _cmaes(samplers: Any, seed: int, size: int) -> Any:
     return samplers.CmaEsSampler(seed=seed, popsize=generation, warn_independent_sampling=False)
 
 
-ADAPTIVE: Mapping[str, Callable[[Any, int, int], Any]] = {"tpe": _tpe, "gp": _gp, "cmaes": _cmaes}
-"""Name -> what makes Optuna's sampler from its module, a seed and the size of a round."""
+ADAPTIVE: Mapping[str, Callable[[Any, int, int], Any]] = {
+    # Grouped: names under different conditions are modelled apart, the others together.
+    "tpe": lambda samplers, seed, _: samplers.TPESampler(
+        seed=seed, multivariate=True, group=True, constant_liar=True
+    ),
+    "gp": lambda samplers, seed, _: samplers.GPSampler(seed=seed),
+    "cmaes": _cmaes,
+}
+"""Name -> a function that makes Optuna's sampler from its module, a seed and the size of a round."""
 
 
 class Adaptive:
     """One of Optuna's samplers for the trials of one stage.
 
-    A complete trial is told with its score, a pruned one with its scores up to then. An exploded one counts
-    as a little worse than all so far, so that its neighbourhood is left; failed and stopped ones say nothing.
+    A complete trial is reported with its score, a pruned one with its scores up to then. An exploded one
+    counts as a little worse than all so far, so that its neighbourhood is left. Failed and stopped trials are
+    reported without a score.
 
     Args:
         name: one of ``ADAPTIVE``.
         space: the stage's box.
-        enqueued: trials that are given first.
+        enqueued: trials that come first.
         stage: its index.
-        count: how many trials it gets.
+        count: the number of its trials.
         seed: the one seed.
-        size: how many are asked for before anything is told.
+        size: trials that are drawn before their results are known.
 
     Raises:
         InputError: when Optuna is not installed.
@@ -77,20 +76,36 @@ class Adaptive:
         self._scores: list[float] = []
 
     def ask(self, first: int, count: int) -> list[Trial]:
-        """So many trials, from number ``first`` on."""
+        """Draws trials, from number ``first`` on."""
         with _quiet(self._optuna):
-            return [self._ask(number) for number in range(first, first + count)]
+            return [self._draw(number) for number in range(first, first + count)]
 
     def tell(self, results: Sequence[Result]) -> None:
-        """What came of all trials that were asked for last, in their order."""
-        own = [result.score for result in as_tried(results) if result.run.state is State.COMPLETE]
+        """Reports the results of all trials that were drawn last, in their order."""
+        own = [result.score for result in unchanged(results) if result.run.state is State.COMPLETE]
         self._scores += own
+        states = self._optuna.trial.TrialState
         with _quiet(self._optuna):
             for asked, result in zip(self._asked, results, strict=True):
-                self._tell(asked, result)
+                state = result.run.state
+                if result.run.is_touched:  # its score is not that of the values that were drawn
+                    self._study.tell(asked, state=states.FAIL)
+                elif state is State.COMPLETE:
+                    self._study.tell(asked, result.score)
+                elif state is State.PRUNED:
+                    for reading in result.run.readings:
+                        asked.report(score(reading), reading.epoch)
+                    self._study.tell(asked, state=states.PRUNED)
+                elif state is State.EXPLODED and self._scores:
+                    # A little below the worst: a value far below is all that a Gaussian process would see.
+                    worst, best = min(self._scores), max(self._scores)
+                    value = worst - max(0.1 * (best - worst), 1e-3 * abs(worst), 1e-6)
+                    self._study.tell(asked, value)
+                else:
+                    self._study.tell(asked, state=states.FAIL)
         self._asked = []
 
-    def _ask(self, number: int) -> Trial:
+    def _draw(self, number: int) -> Trial:
         given = self._enqueued[number].hyperparameters if number < len(self._enqueued) else {}
         if given:
             self._study.enqueue_trial({name: given[name] for name in self._order if name in given})
@@ -104,45 +119,20 @@ class Adaptive:
         ordered = {name: values[name] for name in self._space if name in values}
         return Trial(self._stage, number, existing(self._space, ordered | dict(given)))
 
-    def _tell(self, asked: Any, result: Result) -> None:
-        states, state = self._optuna.trial.TrialState, result.run.state
-        if result.run.is_touched:  # its score is not that of the values that were asked for
-            self._study.tell(asked, state=states.FAIL)
-        elif state is State.COMPLETE:
-            self._study.tell(asked, result.score)
-        elif state is State.PRUNED:
-            for reading in result.run.readings:
-                asked.report(score(reading), reading.epoch)
-            self._study.tell(asked, state=states.PRUNED)
-        elif state is State.EXPLODED and self._scores:
-            self._study.tell(asked, _worse_than_all(self._scores))
-        else:
-            self._study.tell(asked, state=states.FAIL)
-
-
-def _worse_than_all(scores: Sequence[float]) -> float:
-    """A little below the worst score: a value far below would be all that a Gaussian process sees."""
-    worst, best = min(scores), max(scores)
-    return worst - max(0.1 * (best - worst), 1e-3 * abs(worst), 1e-6)
-
 
 def _parents_first(space: Space) -> list[str]:
-    """The names in the order of spelling, those that depend on another after it."""
+    """Returns the names in the order of spelling, each that depends on another after it."""
     ordered: list[str] = []
+    parents = {name: found.parent for name, found in space.items() if isinstance(found, When)}
     while len(ordered) < len(space):
-        free = [name for name in sorted(space) if name not in ordered and _is_free(space, name, ordered)]
-        # A condition on itself, or on nothing in the space, never holds: where it stands does not matter.
-        ordered += free or [name for name in sorted(space) if name not in ordered]
+        left = [name for name in sorted(space) if name not in ordered]
+        # A condition on itself, or on nothing in the space, never holds: its place does not matter.
+        ordered += [name for name in left if parents.get(name) in (None, *ordered)] or left
     return ordered
 
 
-def _is_free(space: Space, name: str, ordered: Sequence[str]) -> bool:
-    found = space[name]
-    return not isinstance(found, When) or found.parent in ordered
-
-
 def _suggested(asked: Any, name: str, found: Plain) -> Value:
-    """A value of the range, as Optuna suggests it; a step in a log scale, which Optuna has not, is ours."""
+    """Returns a value of the range as Optuna suggests it; adds a step in a log scale, which Optuna lacks."""
     if isinstance(found, Fixed):
         return found.value
     if isinstance(found, Choice):
@@ -158,7 +148,7 @@ def _suggested(asked: Any, name: str, found: Plain) -> Value:
 
 
 def check_installed(sampler: str) -> None:
-    """Refuses a sampler without the packages that it needs; Optuna itself would say so some trials later.
+    """Refuses a sampler whose packages are not installed; Optuna itself would fail some trials later.
 
     Raises:
         InputError: with the fix.
@@ -188,7 +178,7 @@ def _missing(sampler: str, package: str) -> InputError:
 
 @contextlib.contextmanager
 def _quiet(optuna: Any) -> Iterator[None]:
-    """Optuna announces studies and warns of experimental options, which is nothing that a user asked for."""
+    """Silences Optuna, which announces studies and warns of experimental options."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

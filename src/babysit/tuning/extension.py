@@ -1,4 +1,4 @@
-"""The last stage of a search may grow while the stages run: an extension begun early."""
+"""The extension of a search while it runs: its last stage gets more trials."""
 
 from __future__ import annotations
 
@@ -6,64 +6,64 @@ import threading
 from collections.abc import Callable
 
 
-class Growth:
-    """How many trials the last stage shall have; one thread asks for more, another trains.
+class Extension:
+    """The number of trials of the last stage; one thread requests more, another trains.
 
-    Trials of a stage are functions of the seed, the stage and their number, so a stage that grows holds the
-    trials that it would have held from the start. Once its trials are done, and something else was begun with
-    what came of them, it does not grow any more.
+    Trials of a stage are functions of the seed, the stage and their number. A stage that is extended
+    therefore holds the trials that it would have held from the start. It can no longer be extended once its
+    trials are done, since what follows rests on their results.
 
     Args:
-        last: the index of the stage that may grow.
-        trials: how many it has.
+        last: the index of the stage that may be extended.
+        trials: its number of trials.
 
     Example:
-        >>> growth = Growth(1, 20)
-        >>> growth.ask(30, lambda: None)
+        >>> extension = Extension(1, 20)
+        >>> extension.request(30, lambda: None)
         ''
-        >>> growth.begun(0, 40), growth.begun(1, 20)
+        >>> extension.started(0, 40), extension.started(1, 20)
         (40, 30)
-        >>> growth.ended(1, 30)
+        >>> extension.ended(1, 30)
         0
-        >>> growth.ask(50, lambda: None)
-        'its trials are done, and what follows has begun'
+        >>> extension.request(50, lambda: None)
+        'its trials are done, and what follows has started'
     """
 
     def __init__(self, last: int, trials: int) -> None:
         self._last, self._trials, self._is_over = last, trials, False
         self._lock = threading.Lock()
 
-    def ask(self, trials: int, write_down: Callable[[], None]) -> str:
-        """Asks for more.
+    def request(self, trials: int, record: Callable[[], None]) -> str:
+        """Requests more trials.
 
         Args:
-            trials: how many in all.
-            write_down: called if it can be, before the stage grows.
+            trials: their number in all.
+            record: called before the stage is extended, if it can be.
 
         Returns:
-            Why it cannot be; empty if it can.
+            The reason why it cannot be; empty if it can.
         """
         with self._lock:
             if self._is_over:
-                return "its trials are done, and what follows has begun"
+                return "its trials are done, and what follows has started"
             if trials <= self._trials:
                 return f"it has {self._trials} trials already"
-            write_down()
+            record()
             self._trials = trials
             return ""
 
-    def begun(self, stage: int, trials: int) -> int:
-        """How many trials a stage that begins shall have."""
+    def started(self, stage: int, trials: int) -> int:
+        """Returns the number of trials of a stage that starts, instead of a planned one."""
         with self._lock:
             return self._trials if stage == self._last else trials
 
     def ended(self, stage: int, trials: int, *, in_time: bool = True) -> int:
-        """How many trials a stage shall have that has done so many; 0 if these are all.
+        """Returns the number of trials to which a stage is extended; 0 if it is complete.
 
         Args:
             stage: its index.
-            trials: how many it has done.
-            in_time: whether there is time for more.
+            trials: the number of its trials that are done.
+            in_time: there is time for more.
         """
         with self._lock:
             if stage != self._last:
@@ -74,6 +74,6 @@ class Growth:
             return 0
 
 
-def fixed() -> Growth:
-    """A search of which nobody asks for more."""
-    return Growth(-1, 0)
+def no_extension() -> Extension:
+    """Returns the extension of a search that takes no requests."""
+    return Extension(-1, 0)

@@ -1,8 +1,8 @@
-"""Which hyperparameter mattered: how far the order of the scores follows it.
+"""The importance of hyperparameters: how far the order of the scores follows each of them.
 
-Three answers, each with its limits. A rank correlation sees a trend, in any scale alike, but no optimum in
-the middle. The correlation ratio sees differences between the options of a choice. Functional ANOVA, which
-Optuna computes where it is installed, sees any shape, and knobs that act together.
+Three measures, each with its limits. A rank correlation finds a trend in any scale, but no optimum in the
+middle. The correlation ratio finds differences between the options of a choice. Functional ANOVA, which
+Optuna computes where it is installed, finds any shape, and hyperparameters that act together.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from babysit.training.agreement import rank_correlation as spearman
 from babysit.tuning.ranking import Round, ranked
 
 FEWEST = 8
-"""Fewer complete trials than this say nothing of importance."""
+"""The least number of complete trials for a statement about importance."""
 
 WITHOUT_OPTUNA = "functional ANOVA is left out: Optuna is not installed (pip install 'babysit[optuna]')"
 
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """How much one hyperparameter mattered within one box.
+    """The importance of one hyperparameter within one box.
 
     Attributes:
         name: the hyperparameter.
-        strength: 0 to 1; the size of a number's rank correlation, of a choice the correlation ratio.
-        correlation: the rank correlation with its sign; None of a choice.
+        strength: 0 to 1; the absolute rank correlation of a number, the correlation ratio of a choice.
+        correlation: the rank correlation with its sign; None for a choice.
         chance: the strength that chance alone exceeds in one search of twenty.
         fanova: its share of the scores' variance; None where it was not computed.
     """
@@ -46,25 +46,25 @@ class Importance:
 
     @property
     def matters(self) -> bool:
-        """True for more than chance explains."""
+        """True where it is stronger than chance explains."""
         return self.strength > self.chance
 
 
 def importances(stage: Round, *, fanova: bool = True) -> list[Importance]:
-    """The importance of every hyperparameter that a stage searched, the greatest first.
+    """Computes the importance of every hyperparameter that a stage searched, the greatest first.
 
-    Only complete trials count: an explosion has no score. A conditional name is judged in the trials that
-    have it, and by functional ANOVA not at all.
+    Only complete trials count: an explosion has no score. A conditional hyperparameter is judged in the
+    trials that have it, and not by functional ANOVA.
 
     Args:
         stage: its box and its results.
-        fanova: ask Optuna too, where it is installed.
+        fanova: use Optuna too, where it is installed.
 
     Returns:
         One entry a hyperparameter with 8 complete trials or more, and values and scores that differ.
     """
     order = ranked(stage.results)
-    # Of many, every k-th in the order of the scores: all levels stay, in their proportion.
+    # Of many, every k-th in the order of the scores: the levels keep their proportion.
     sample = order[:: math.ceil(len(order) / _MOST) or 1]
     shares = _fanova(stage.box, sample) if fanova and has_optuna() else {}
     found = [_importance(name, plain(box), order, shares.get(name)) for name, box in stage.box.items()]
@@ -91,7 +91,7 @@ def _importance(name: str, box: Range, order: Sequence[Result], share: float | N
 
 
 def rank_correlation(values: Sequence[float], scores: Sequence[float]) -> float:
-    """Spearman's: how far the order of the scores follows that of the values; NaN of fewer than three.
+    """Computes Spearman's rank correlation of values and scores; NaN for fewer than three.
 
     Example:
         >>> rank_correlation([1e-4, 1e-3, 1e-2], [0.2, 0.3, 0.9])
@@ -103,7 +103,7 @@ def rank_correlation(values: Sequence[float], scores: Sequence[float]) -> float:
 
 
 def correlation_ratio(groups: Sequence[Value], scores: Sequence[float]) -> float:
-    """The root of the share of the scores' variance that lies between groups; NaN where nothing differs.
+    """Computes the root of the share of the variance between groups; NaN where no score or group differs.
 
     Example:
         >>> correlation_ratio(["relu", "relu", "tanh", "tanh"], [0.5, 0.5, 0.3, 0.3])
@@ -119,7 +119,7 @@ def correlation_ratio(groups: Sequence[Value], scores: Sequence[float]) -> float
 
 
 def _chance_of_groups(groups: int, count: int) -> float:
-    """The correlation ratio that random groups exceed in about one of twenty.
+    """Returns the correlation ratio that random groups exceed in about one of twenty searches.
 
     Its square times n is nearly chi-squared with one degree of freedom less than there are groups, whose
     upper twentieth Wilson and Hilferty's cube gives.
@@ -131,53 +131,56 @@ def _chance_of_groups(groups: int, count: int) -> float:
 
 _TREES = 32
 _MOST = 200
-"""Trials that functional ANOVA looks at: its price grows faster than their number."""
+"""The most trials that functional ANOVA reads: its cost grows faster than their number."""
 
 
 def has_optuna() -> bool:
-    """True where Optuna is installed."""
+    """Returns True where Optuna is installed."""
     return importlib.util.find_spec("optuna") is not None
 
 
 def _fanova(box: Space, order: Sequence[Result]) -> dict[str, float]:
-    """Each unconditional name's share of the variance, by Optuna's random forest with a fixed seed."""
+    """Computes each unconditional hyperparameter's share of the variance by Optuna's seeded random forest."""
     choices = [result.trial.hyperparameters for result in order]
-    names = [name for name, found in box.items() if _is_open(found, choices, name)]
+    names = [
+        name
+        for name, found in box.items()
+        if not isinstance(plain(found), Fixed)
+        and all(name in choice for choice in choices)
+        and len({repr(choice[name]) for choice in choices}) > 1
+    ]
     if len(order) < FEWEST or not names or len({result.score for result in order}) < 2:
         return {}
-    import optuna  # here, because it takes a second, and not everybody has it
+    import optuna  # here, because it is optional and takes a second
 
     distributions = {
         name: _distribution(optuna, plain(box[name]), [c[name] for c in choices]) for name in names
     }
+    trials = [
+        optuna.trial.create_trial(
+            params={name: result.trial.hyperparameters[name] for name in names},
+            distributions=distributions,
+            value=result.score,
+        )
+        for result in order
+    ]
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
-        study.add_trials([_told(optuna, distributions, result) for result in order])
+        study.add_trials(trials)
         evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=_TREES, seed=0)
         return {name: float(share) for name, share in evaluator.evaluate(study, params=names).items()}
-    except RuntimeError:  # its forest found no variance to share out
+    except RuntimeError:  # the forest found no variance
         return {}
     finally:
         optuna.logging.set_verbosity(level)
 
 
-def _is_open(found: Range, choices: Sequence[Any], name: str) -> bool:
-    if isinstance(plain(found), Fixed):
-        return False
-    return all(name in choice for choice in choices) and len({repr(choice[name]) for choice in choices}) > 1
-
-
-def _told(optuna: Any, distributions: dict[str, Any], result: Result) -> Any:
-    params = {name: result.trial.hyperparameters[name] for name in distributions}
-    return optuna.trial.create_trial(params=params, distributions=distributions, value=result.score)
-
-
 def _distribution(optuna: Any, found: Range, values: Sequence[Any]) -> Any:
-    """The part of a range in which trials completed, in Optuna's words.
+    """Returns the part of a range in which trials completed, as Optuna's distribution.
 
-    Shares are means over the whole range; where everything explodes there is no score to take a mean of.
+    Shares are means over the whole range; where every trial explodes there is no score for a mean.
     """
     if isinstance(found, Choice):
         return optuna.distributions.CategoricalDistribution(found.options)

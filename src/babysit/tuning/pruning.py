@@ -1,9 +1,9 @@
-"""Who is given up early: trials of a stage judged at rungs, all that came to one beside one another.
+"""Pruning: the trials of a stage are compared at fixed epochs (rungs), and the worst end there.
 
 The rules are Optuna's median pruner and successive halving (Jamieson and Talwalkar, 2016), the rule of ASHA
-(Li et al., 2018). Those judge a trial when it reports, against whoever reported before, so that a verdict
-depends on who was faster. Here every trial waits at a rung until the slowest has come to it; what is decided
-depends on the trials alone, not on workers, populations or a kill in between.
+(Li et al., 2018). Those judge a trial when it reports, against the trials that reported before, so that the
+decision depends on timing. Here every trial waits at a rung for the slowest. A decision depends on the trials
+alone, not on workers, populations or a kill in between.
 """
 
 from __future__ import annotations
@@ -17,35 +17,34 @@ from typing import Protocol
 
 from babysit.errors import InputError
 from babysit.recipe.space import closest, number
-from babysit.records import Reading, Result, State, score
-from babysit.tuning.engines.early_stop import Key
+from babysit.records import Reading, Result, State, TrialKey, score
 
 NONE = "none"
 ETA = 3
-"""Of the trials that come to a rung of successive halving, one in so many goes on."""
+"""Successive halving keeps one of this many trials at a rung."""
 FEWEST = 5
-"""The median of fewer trials than this prunes nobody."""
+"""The median of fewer trials than this prunes none."""
 
 
-class Rule(Protocol):
-    """A way to prune."""
+class PruningRule(Protocol):
+    """A rule that prunes trials."""
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
-        """The epochs at whose end trials of so many epochs are judged."""
+        """Returns the rungs of trials of this many epochs."""
         ...
 
-    def reasons(self, scores: Mapping[Key, float], left: Sequence[float]) -> dict[Key, str]:
-        """Which of the trials that came to a rung are pruned, and why.
+    def reasons(self, scores: Mapping[TrialKey, float], left: Sequence[float]) -> dict[TrialKey, str]:
+        """Returns the trials at a rung that are pruned, each with the reason.
 
         Args:
             scores: the best score so far of each trial that came to the rung.
-            left: those of the trials that were pruned, or complete, before.
+            left: the best scores of the trials that were pruned, or complete, before it.
         """
         ...
 
 
 class Median:
-    """Prunes after every epoch what is below the median; those that left count with what they had.
+    """Prunes after every epoch the trials below the median; trials that ended before count with their score.
 
     Example:
         >>> scores = {(0, number): number / 10 for number in range(5)}
@@ -56,24 +55,24 @@ class Median:
     """
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
-        """Every epoch but the last."""
+        """Returns every epoch but the last."""
         return tuple(range(1, epochs))
 
-    def reasons(self, scores: Mapping[Key, float], left: Sequence[float]) -> dict[Key, str]:
-        """Trials below the median, where there are enough for one."""
+    def reasons(self, scores: Mapping[TrialKey, float], left: Sequence[float]) -> dict[TrialKey, str]:
+        """Returns the trials below the median, where there are enough for one."""
         known = [*scores.values(), *left]
         if len(known) < FEWEST:
             return {}
         middle = median(known)
         return {
-            key: f"{_told(value)} is worse than the median of {len(known)} trials, {number(abs(middle))}"
+            key: f"{_text(value)} is worse than the median of {len(known)} trials, {number(abs(middle))}"
             for key, value in scores.items()
             if value < middle
         }
 
 
 class Halving:
-    """Prunes after epochs 1, 3, 9, ... all but the best third of those that came so far; equals stay.
+    """Prunes after epochs 1, 3, 9, ... all but the best third of the trials that came to them; equals stay.
 
     Example:
         >>> Halving().rungs(10)
@@ -83,34 +82,34 @@ class Halving:
     """
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
-        """Powers of ``ETA`` less than the number of epochs."""
+        """Returns the powers of ``ETA`` below the number of epochs."""
         found, rung = [], 1
         while rung < epochs:
             found.append(rung)
             rung *= ETA
         return tuple(found)
 
-    def reasons(self, scores: Mapping[Key, float], left: Sequence[float]) -> dict[Key, str]:
-        """Trials that are not among the best third."""
+    def reasons(self, scores: Mapping[TrialKey, float], left: Sequence[float]) -> dict[TrialKey, str]:
+        """Returns the trials that are not among the best third."""
         if not scores:
             return {}
         kept = max(len(scores) // ETA, 1)
         last = sorted(scores.values(), reverse=True)[kept - 1]
         return {
-            key: f"{_told(value)} is not among the best {kept} of {len(scores)} trials ({number(abs(last))})"
+            key: f"{_text(value)} is not among the best {kept} of {len(scores)} trials ({number(abs(last))})"
             for key, value in scores.items()
             if value < last
         }
 
 
-RULES: Mapping[str, Rule] = {"median": Median(), "asha": Halving()}
+RULES: Mapping[str, PruningRule] = {"median": Median(), "asha": Halving()}
 PRUNERS = (NONE, *RULES)
-"""What ``--pruner`` may be."""
+"""Accepted by ``--pruner``."""
 
 
 @dataclass(slots=True)
-class _Course:
-    """One trial on its way."""
+class _Scores:
+    """The scores of one trial so far."""
 
     scores: list[float] = field(default_factory=list)
     state: State = State.RUNNING
@@ -120,8 +119,8 @@ class _Course:
         return max(self.scores[:epoch])
 
 
-class Judge:
-    """Prunes the trials of one stage, of which it must be told everything.
+class StagePruner:
+    """Prunes the trials of one stage, from the epochs and ends that are reported to it.
 
     Args:
         pruner: one of ``PRUNERS``.
@@ -131,9 +130,9 @@ class Judge:
         InputError: for another name.
 
     Example:
-        >>> Judge("asha", 5).rungs
+        >>> StagePruner("asha", 5).rungs
         (1, 3)
-        >>> Judge("none", 5).rungs
+        >>> StagePruner("none", 5).rungs
         ()
     """
 
@@ -141,44 +140,44 @@ class Judge:
         check_pruner(pruner)
         self._rule = RULES.get(pruner)
         self.rungs: tuple[int, ...] = () if self._rule is None else self._rule.rungs(epochs)
-        self._courses: dict[Key, _Course] = {}
+        self._trials: dict[TrialKey, _Scores] = {}
 
-    def saw(self, key: Key, reading: Reading, *, is_touched: bool = False) -> None:
-        """A trial finished an epoch; one that was touched by hand is neither judged nor compared with."""
-        course = self._courses.setdefault(key, _Course())
-        course.scores.append(score(reading))
-        course.is_touched = is_touched
+    def epoch_done(self, key: TrialKey, reading: Reading, *, is_touched: bool = False) -> None:
+        """Records an epoch of a trial; one that the user changed is neither pruned nor compared with."""
+        trial = self._trials.setdefault(key, _Scores())
+        trial.scores.append(score(reading))
+        trial.is_touched = is_touched
 
-    def began_again(self, key: Key) -> None:
-        """A trial begins once more: what was seen of it is to be seen again."""
-        self._courses.pop(key, None)
+    def restarted(self, key: TrialKey) -> None:
+        """Forgets a trial that restarts."""
+        self._trials.pop(key, None)
 
     def ended(self, result: Result) -> None:
-        """A trial will not change any more; it may be one of an earlier session, never seen before."""
-        course = self._courses.setdefault(result.trial.key, _Course())
-        course.scores = course.scores or [score(reading) for reading in result.run.readings]
-        course.state = result.run.state
-        course.is_touched = result.run.is_touched
+        """Records the end of a trial, which may be one of an earlier session."""
+        trial = self._trials.setdefault(result.trial.key, _Scores())
+        trial.scores = trial.scores or [score(reading) for reading in result.run.readings]
+        trial.state = result.run.state
+        trial.is_touched = result.run.is_touched
 
-    def __call__(self, rung: int) -> dict[Key, str]:
-        """Which of the trials at the rung are pruned, with the reasons.
+    def __call__(self, rung: int) -> dict[TrialKey, str]:
+        """Returns the trials at the rung that are pruned, each with the reason.
 
-        All trials of the stage that finished the rung's epoch are compared at it, whatever became of them
-        later. An explosion before it is no score; other trials that left before it have the score they had.
+        All trials of the stage that finished the rung's epoch are compared, whatever their state is now. One
+        that exploded before it has no score; others that ended before it have the score they had.
         """
         if self._rule is None:
             return {}
-        courses = {key: course for key, course in self._courses.items() if not course.is_touched}
-        there = {key: course.best(rung) for key, course in courses.items() if len(course.scores) >= rung}
+        trials = {key: trial for key, trial in self._trials.items() if not trial.is_touched}
+        there = {key: trial.best(rung) for key, trial in trials.items() if len(trial.scores) >= rung}
         left = [
-            max(course.scores)
-            for course in courses.values()
-            if 0 < len(course.scores) < rung and course.state in (State.PRUNED, State.COMPLETE)
+            max(trial.scores)
+            for trial in trials.values()
+            if 0 < len(trial.scores) < rung and trial.state in (State.PRUNED, State.COMPLETE)
         ]
         return {
             key: f"pruned after epoch {rung}: {reason}"
             for key, reason in self._rule.reasons(there, left).items()
-            if self._courses[key].state is State.RUNNING
+            if self._trials[key].state is State.RUNNING
         }
 
 
@@ -201,7 +200,7 @@ def parse_seconds(text: str) -> float:
     """Reads a time: seconds, or hours, minutes and seconds with their units.
 
     Raises:
-        InputError: when it cannot be read, or is no time at all.
+        InputError: when it cannot be read, or is not a positive time.
 
     Example:
         >>> [parse_seconds(text) for text in ("3600", "20m", "1h30m", "1.5h")]
@@ -220,6 +219,6 @@ def parse_seconds(text: str) -> float:
     return seconds
 
 
-def _told(value: float) -> str:
-    """A score in words: accuracies are positive, losses are kept as minus losses."""
+def _text(value: float) -> str:
+    """Describes a score: accuracies are positive, losses are kept as minus losses."""
     return f"validation {'accuracy' if value >= 0 else 'loss'} {number(abs(value))}"

@@ -1,9 +1,9 @@
-"""Which results are best, and which of them cannot be told apart."""
+"""The order of the results of a search: the best one, and those that tie with it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,21 +12,21 @@ from babysit.records import Result, State
 
 
 class Round(NamedTuple):
-    """One stage that was run: its box and what came of its trials."""
+    """One stage that was run: its box and the results of its trials."""
 
     box: Space
     results: Sequence[Result]
 
 
 def grouped(rounds: Sequence[Round], given: int = 0) -> list[Round]:
-    """The stages, the last given one and all its repetitions taken as one: they have the same budget.
+    """Merges the repetitions of the last requested stage with it, since they have the same budget.
 
-    Judged by itself, every repetition would see only its own small box: it would narrow down on the first
-    good place, and creep along where the best lies outside.
+    Judged alone, a repetition would see only its own small box. It would narrow down on the first good
+    place, or move in small steps where the best lies outside.
 
     Args:
         rounds: the stages that were run, in their order.
-        given: how many of them were asked for; 0 is all.
+        given: the number of stages that were requested; 0 is all.
     """
     if not given or len(rounds) <= given:
         return list(rounds)
@@ -36,7 +36,7 @@ def grouped(rounds: Sequence[Round], given: int = 0) -> list[Round]:
 
 
 def _hull(ranges: Sequence[Range]) -> Range:
-    """The smallest range that holds some narrowings and widenings of one range."""
+    """Returns the smallest range that contains some narrowings and widenings of one range."""
     bare = [plain(found) for found in ranges]
     numeric = [found for found in bare if isinstance(found, Numeric)]
     whole: Plain = bare[-1]
@@ -44,33 +44,81 @@ def _hull(ranges: Sequence[Range]) -> Range:
         low, high = min(found.low for found in numeric), max(found.high for found in numeric)
         whole = replace(numeric[0], low=low, high=high)
     elif isinstance(bare[0], Choice):
-        whole = bare[0]  # options only ever go
+        whole = bare[0]  # a later stage only removes options
     return replace(ranges[0], range=whole) if isinstance(ranges[0], When) else whole
 
 
-def as_tried(results: Sequence[Result]) -> list[Result]:
-    """The results of trials that trained with their own hyperparameters from end to end.
+def unchanged(results: Sequence[Result]) -> list[Result]:
+    """Returns the results of trials whose learning rate the user did not change while they trained.
 
-    One whose learning rate was changed by hand says nothing of the rate it was drawn with, so no box, no
-    alarm and no importance may rest on it.
+    A changed trial says nothing about the learning rate that was drawn for it. No box, alarm or importance
+    may rest on it.
     """
     return [result for result in results if not result.run.is_touched]
 
 
-def ranked(results: Sequence[Result]) -> list[Result]:
-    """The complete results, best first; equal scores in the order they were drawn.
+def is_conclusive(result: Result) -> bool:
+    """Returns True for a complete trial that trained with the hyperparameters that were drawn for it."""
+    return result.run.state is State.COMPLETE and not result.run.is_touched
 
-    Trials that were touched are left out, unless there are no others. Where none is complete because the
-    time was up, those that were stopped half-way.
+
+def state_class(state: State) -> int:
+    """Returns the class of a trial by its state: one of a lower class is better, whatever its score."""
+    return {State.COMPLETE: 0, State.RUNNING: 0, State.STOPPED: 1, State.PRUNED: 1}.get(state, 2)
+
+
+def best(results: Iterable[Result]) -> Result | None:
+    """Returns the best trial: the one with the highest score, of equal ones the first drawn.
+
+    Complete and running trials with unchanged hyperparameters come first. Only if none of them has a score
+    is it a trial that the user changed, then one that was stopped or pruned, then one that failed.
+
+    Returns:
+        None where no trial has a score.
+
+    Example:
+        >>> from babysit.records import Reading, Run, Trial
+        >>> def result(number, state, score):
+        ...     return Result(Trial(0, number, {}), Run(state, (Reading(1, 9, 1.0, score, score, 0.1),)))
+        >>> results = [result(0, State.STOPPED, 0.9), result(1, State.COMPLETE, 0.5)]
+        >>> best(results).trial.key, best(results[:1]).trial.key
+        ((0, 1), (0, 0))
     """
-    complete = [result for result in results if result.run.state is State.COMPLETE]
-    complete = as_tried(complete) or complete
-    complete = complete or [r for r in results if r.run.state is State.STOPPED and r.run.best is not None]
-    return sorted(complete, key=lambda result: (-result.score, result.trial.key))
+
+    def place(result: Result) -> tuple[int, bool, float, tuple[int, int]]:
+        run = result.run
+        return state_class(run.state), run.is_touched, -result.score, result.trial.key
+
+    return min((result for result in results if math.isfinite(result.score)), key=place, default=None)
+
+
+def best_first(results: Sequence[Result]) -> list[Result]:
+    """Returns results in the order of a table: the best trial, then the others by falling score.
+
+    Trials that the user changed come after the unchanged ones, those without a score last.
+    """
+    first = best(results)
+
+    def place(result: Result) -> tuple[bool, int, float, tuple[int, int]]:
+        order = int(result.run.is_touched) if math.isfinite(result.score) else 2
+        return result is not first, order, -result.score, result.trial.key
+
+    return sorted(results, key=place)
+
+
+def ranked(results: Sequence[Result]) -> list[Result]:
+    """Returns the complete results, best first; equal scores in the order in which they were drawn.
+
+    Trials that the user changed are left out, unless there are no others. Where no trial is complete because
+    the time was up, the stopped ones are returned.
+    """
+    chosen = [result for result in results if result.run.state is State.COMPLETE]
+    chosen = chosen or [r for r in results if r.run.state is State.STOPPED and r.run.best is not None]
+    return sorted(unchanged(chosen) or chosen, key=lambda result: (-result.score, result.trial.key))
 
 
 def standard_error(score: float, examples: int) -> float:
-    """The standard error of an accuracy measured on so many examples, sqrt(p (1 - p) / n).
+    """Returns the standard error of an accuracy over n examples, sqrt(p (1 - p) / n).
 
     Example:
         >>> round(standard_error(0.531, 1000), 4)
@@ -80,7 +128,7 @@ def standard_error(score: float, examples: int) -> float:
 
 
 def error_of(result: Result, examples: int) -> float:
-    """The standard error of a result's score: over its folds, else of an accuracy on so many examples.
+    """Returns the standard error of a result's score: over its folds, or else of its accuracy.
 
     Args:
         result: the result.
@@ -93,7 +141,7 @@ _SHARE_OF_LOSS = 0.01
 
 
 def noise(score: float, examples: int) -> float:
-    """What a score must rise by to be better: one standard error, or a hundredth of a loss.
+    """Returns the smallest rise that counts as better: one standard error, or a hundredth of a loss.
 
     Example:
         >>> round(noise(0.531, 1000), 4), noise(-4.0, 1000)
@@ -103,7 +151,7 @@ def noise(score: float, examples: int) -> float:
 
 
 def noise_text(score: float, examples: int) -> str:
-    """The same in words.
+    """Describes the smallest rise that counts as better.
 
     Example:
         >>> noise_text(0.531, 1000), noise_text(-4.0, 1000)
@@ -113,7 +161,7 @@ def noise_text(score: float, examples: int) -> str:
 
 
 def ties(results: Sequence[Result], examples: int) -> list[Result]:
-    """The best result and all within one standard error of it: a set, not a winner.
+    """Returns the best result and all within one standard error of it.
 
     Source: CS231n lecture 6, 'Hyperparameter Optimization: now run finer search':
     0.531 beside 0.530 on 1,000 images is a tie.
@@ -130,8 +178,8 @@ _FEWEST = 3
 
 
 def top_set(results: Sequence[Result], examples: int) -> list[Result]:
-    """The ties for the best, but at least 5 trials: a quarter of the complete ones, never under 3, of few."""
+    """Returns the ties for the best, but at least 5 trials; of fewer than 20 a quarter, but at least 3."""
     order = ranked(results)
-    # Five of a hundred are the best; five of eleven would bring the mediocre in.
+    # Five of a hundred trials are all good; five of eleven would include mediocre ones.
     least = min(_LEAST_TOP, max(_FEWEST, len(order) // 4))
     return order[: max(least, len(ties(results, examples)))]

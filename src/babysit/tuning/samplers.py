@@ -1,14 +1,14 @@
-"""Where the trials of a stage come from: drawn at random, from a grid, quasi-random, or learnt from results.
+"""Samplers of the trials of a stage: random, from a grid, quasi-random, or learning from results.
 
 Random, grid and quasi-random trials are known before anything trains: trial n is a function of the seed, the
-stage and n (of the grid, of the stage's budget too). Optuna's samplers learn (``search.adaptive``): they are
-asked in rounds, and told a round's results before the next.
+stage and n (of the grid, of the stage's budget too). Optuna's samplers learn (``tuning.adaptive``): they draw
+a round of trials, and get its results before the next.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,37 +19,35 @@ from babysit.recipe.space import Choice, Fixed, Numeric, Plain, Space, closest, 
 from babysit.records import Result, Trial, Value
 from babysit.seeding import derive, numpy_generator
 from babysit.tuning.adaptive import ADAPTIVE, Adaptive, check_installed
+from babysit.tuning.settings import RANDOM, SAMPLERS
 from babysit.tuning.stages import draw_trials
 
-RANDOM = "random"
-SAMPLERS = (RANDOM, "grid", "qmc", *ADAPTIVE)
-"""What ``--sampler`` may be."""
 ROUND = 16
-"""Trials that a learning sampler is asked for at once."""
+"""Trials that a learning sampler draws at once."""
 
 Point = dict[str, Value]
 Points = Sequence[Mapping[str, Value]]
 
 
 class Sampler(Protocol):
-    """Gives the trials of one stage, in their order."""
+    """A source of the trials of one stage, in their order."""
 
     @property
     def count(self) -> int:
-        """How many trials the stage gets."""
+        """The number of trials of the stage."""
         ...
 
     @property
     def round(self) -> int:
-        """How many may be asked for at once."""
+        """The number of trials that can be drawn at once."""
         ...
 
     def ask(self, first: int, count: int) -> list[Trial]:
-        """So many trials, from number ``first`` on."""
+        """Draws trials, from number ``first`` on."""
         ...
 
     def tell(self, results: Sequence[Result]) -> None:
-        """What came of all trials that were asked for last, in their order."""
+        """Reports the results of all trials that were drawn last, in their order."""
         ...
 
 
@@ -61,35 +59,35 @@ class Known:
 
     @property
     def count(self) -> int:
-        """How many trials there are."""
+        """The number of trials."""
         return len(self.trials)
 
     @property
     def round(self) -> int:
-        """All at once."""
+        """The number of trials: all can be drawn at once."""
         return len(self.trials)
 
     def ask(self, first: int, count: int) -> list[Trial]:
-        """So many trials, from number ``first`` on."""
+        """Draws trials, from number ``first`` on."""
         return list(self.trials[first : first + count])
 
     def tell(self, results: Sequence[Result]) -> None:
-        """Nothing is learnt."""
+        """Ignores the results."""
 
 
 def sampler_of(
     name: str, space: Space, *, stage: int, count: int, seed: int, enqueue: Points = (), round_size: int = 0
 ) -> Sampler:
-    """The sampler of that name for one stage.
+    """Makes the sampler of that name for one stage.
 
     Args:
         name: one of ``SAMPLERS``.
         space: the stage's box.
         stage: its index.
-        count: how many trials at most; a grid may have fewer.
+        count: most trials; a grid may have fewer.
         seed: the one seed.
         enqueue: points that the first trials take; what a point leaves out is drawn at random.
-        round_size: trials that a learning sampler is asked for at once; 0 for ``ROUND``.
+        round_size: trials that a learning sampler draws at once; 0 for ``ROUND``.
 
     Raises:
         InputError: for another name, or without Optuna where it is needed.
@@ -132,12 +130,12 @@ def check_sampler(name: str) -> None:
 
 
 def quasi_random(space: Space, count: int, *, stage: int, seed: int) -> list[Point]:
-    """Points of a scrambled Sobol sequence: more even than random ones, in every few dimensions at once.
+    """Returns points of a scrambled Sobol sequence: more even than random ones in every few dimensions.
 
     Args:
         space: the box; conditional names take their coordinate whether they exist or not.
-        count: how many; the points of a smaller count are the first of a larger one.
-        stage, seed: what the scrambling follows from.
+        count: number of points; those of a smaller number are the first of a larger one.
+        stage, seed: the scrambling is a function of them.
 
     Source: Owen, "Scrambling Sobol' and Niederreiter-Xing points", 1998.
     """
@@ -148,23 +146,24 @@ def quasi_random(space: Space, count: int, *, stage: int, seed: int) -> list[Poi
     engine = torch.quasirandom.SobolEngine(len(names), scramble=True, seed=scramble)  # type: ignore[no-untyped-call]
     points = []
     for row in engine.draw(count, dtype=torch.float64).tolist():
-        shares = dict(zip(names, row, strict=True))
-        values = {name: _at(plain(found), shares.get(name, 0.0)) for name, found in space.items()}
+        shares = {
+            name: min(share, 1 - 2**-53) for name, share in zip(names, row, strict=True)
+        }  # 1 by rounding
+        values: dict[str, Value] = {}
+        for name, found in space.items():
+            bare, share = plain(found), shares.get(name, 0.0)
+            if isinstance(bare, Numeric):
+                values[name] = bare.quantile(share)
+            else:
+                values[name] = (
+                    bare.options[int(share * len(bare.options))] if isinstance(bare, Choice) else bare.value
+                )
         points.append(existing(space, values))
     return points
 
 
-def _at(found: Plain, share: float) -> Value:
-    share = min(share, 1 - 2**-53)  # scrambling may round up to 1
-    if isinstance(found, Numeric):
-        return found.quantile(share)
-    if isinstance(found, Choice):
-        return found.options[int(share * len(found.options))]
-    return found.value
-
-
 def grid(space: Space, budget: int, *, stage: int, seed: int) -> list[Point]:
-    """The finest full grid of at most so many points, in an order drawn from the seed.
+    """Returns the finest full grid within a budget, in an order drawn from the seed.
 
     Every option of every choice, and of every numeric range as many values as the budget allows, evenly in
     its scale, both bounds among them (its middle where there is one only); the ranges get a further value in
@@ -172,8 +171,8 @@ def grid(space: Space, budget: int, *, stage: int, seed: int) -> list[Point]:
 
     Args:
         space: the box.
-        budget: how many points at most.
-        stage, seed: what the order follows from.
+        budget: most points.
+        stage, seed: the order is a function of them.
 
     Raises:
         SpaceError: when the choices alone make more points.
@@ -198,7 +197,7 @@ def grid(space: Space, budget: int, *, stage: int, seed: int) -> list[Point]:
 
 
 def _grid(space: Space, counts: Mapping[str, int], most: int) -> list[Point] | None:
-    """The grid with so many values of each numeric range; None where it has too many points."""
+    """Returns the grid with a number of values of each numeric range; None if it has too many points."""
     found: dict[tuple[tuple[str, Value], ...], Point] = {}
     for values in itertools.product(
         *(_spread(plain(each), counts.get(name, 1)) for name, each in space.items())
@@ -215,9 +214,4 @@ def _spread(found: Plain, count: int) -> list[Value]:
         return list(found.options)
     if not isinstance(found, Numeric) or count == 1:
         return [found.middle()]
-    return list(dict.fromkeys(_evenly(found, count)))
-
-
-def _evenly(found: Numeric, count: int) -> Iterator[Value]:
-    for index in range(count):
-        yield found.at(index / (count - 1))
+    return list(dict.fromkeys(found.at(index / (count - 1)) for index in range(count)))

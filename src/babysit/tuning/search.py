@@ -1,4 +1,4 @@
-"""The staged search: draws trials, has an engine train them, tells a recorder, narrows the box, repeats."""
+"""The staged search: draws trials, trains them in an engine, records them, narrows the box, repeats."""
 
 from __future__ import annotations
 
@@ -6,66 +6,66 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from babysit.recipe.space import Space, as_data
-from babysit.records import Edge, Reading, Result, Stage, State, Trial, Value
+from babysit.records import Edge, Reading, Result, Stage, State, Trial, TrialKey, Value
+from babysit.tuning import ranking
 from babysit.tuning.edges import alarms_of
-from babysit.tuning.engines.early_stop import Ending
-from babysit.tuning.engines.events import BegunAgain, EpochDone, Event, TrialDone
+from babysit.tuning.engines.early_stop import EarlyStop
+from babysit.tuning.engines.events import EpochDone, Event, Restarted, TrialDone
 from babysit.tuning.engines.local import Engine
-from babysit.tuning.extension import Growth, fixed
-from babysit.tuning.pruning import NONE, Judge
-from babysit.tuning.ranking import Round, as_tried, ranked, ties
-from babysit.tuning.samplers import RANDOM, Sampler, sampler_of
+from babysit.tuning.extension import Extension, no_extension
+from babysit.tuning.pruning import StagePruner
+from babysit.tuning.ranking import Round, ties, unchanged
+from babysit.tuning.samplers import sampler_of
+from babysit.tuning.settings import SearchSettings
 from babysit.tuning.stages import FINAL, Budget, following_box, planned
-from babysit.watching.observer import Look
-
-Key = tuple[int, int]
+from babysit.watching.observer import MemberSample
 
 
 class Recorder(Protocol):
-    """Who is told about a search; the store's writer is one."""
+    """Keeps what happens in a search; the store's writer is one."""
 
     def begin_stage(self, study: int, stage: Stage) -> None:
-        """A stage begins."""
+        """Records the start of a stage."""
         ...
 
     def begin_trials(self, study: int, trials: Sequence[Trial]) -> None:
-        """Trials begin."""
+        """Records the start of trials."""
         ...
 
     def epoch(self, study: int, trial: Trial, reading: Reading, steps: np.ndarray, costs: np.ndarray) -> None:
-        """One epoch of one trial is done."""
+        """Records an epoch of a trial."""
         ...
 
-    def observed(self, study: int, trial: Trial, looks: Sequence[Look]) -> None:
-        """The observer saw something of a trial; told before the epoch or the end that it belongs to."""
+    def observed(self, study: int, trial: Trial, looks: Sequence[MemberSample]) -> None:
+        """Records samples of a trial, before the epoch or the end that they belong to."""
         ...
 
     def finish_trials(
         self,
         study: int,
         results: Sequence[Result],
-        costs: Mapping[Key, tuple[np.ndarray, np.ndarray]],
+        costs: Mapping[TrialKey, tuple[np.ndarray, np.ndarray]],
     ) -> object:
-        """Trials are finished, with the costs of what they trained since their last full epoch."""
+        """Records the end of trials, with the costs since their last full epoch."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a search is, for whoever shows it.
+    """The progress of a search, for a display.
 
     Attributes:
         stage: the stage that runs.
-        done, trials: trials finished, and in the stage.
+        done, trials: trials of the stage that are finished, and all.
         epochs_done, epochs: trial-epochs finished (all those of a trial that ended early), and in the stage.
         best: the best result of the study so far.
-        exploded, pruned: trials of the stage that exploded, and that were given up.
+        exploded, pruned: trials of the stage that exploded, and that were pruned.
     """
 
     stage: Stage
@@ -80,7 +80,7 @@ class Progress:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a search found.
+    """The results of a search.
 
     Attributes:
         stages: as they were run, each box with its reason.
@@ -88,7 +88,7 @@ class Outcome:
         results: every trial with its run, in the order they were drawn.
         trained_steps: update steps of all trials that were trained in this session.
         seconds: wall-clock time of this session.
-        given: stages that were asked for; any further ones repeat the last. 0 is all of them.
+        given: stages that were requested; any further ones repeat the last. 0 is all of them.
     """
 
     stages: list[Stage] = field(default_factory=list)
@@ -101,239 +101,183 @@ class Outcome:
     @property
     def best(self) -> Result | None:
         """The trial with the best validation score."""
-        order = ranked(self.results)
-        return order[0] if order else None
+        return ranking.best(self.results)
 
     @property
     def rounds(self) -> list[Round]:
-        """Each stage's box with its results; touched trials only where a stage has no others."""
-        stages = [_of_stage(self, index) for index in range(len(self.boxes))]
-        return [Round(box, as_tried(found) or found) for box, found in zip(self.boxes, stages, strict=True)]
+        """Each stage's box with its results; trials that the user changed only where there are no others."""
+        found = [self.of_stage(index) for index in range(len(self.boxes))]
+        return [Round(box, unchanged(each) or each) for box, each in zip(self.boxes, found, strict=True)]
+
+    def of_stage(self, index: int) -> list[Result]:
+        """Returns the results of a stage."""
+        return [result for result in self.results if result.trial.stage == index]
 
     def edges(self, examples: int) -> list[Edge]:
-        """The alarms on the best trial, in the box it was drawn from; the silenced ones say why."""
+        """Returns the alarms on the best trial, in the box it was drawn from; silenced ones have a reason."""
         return alarms_of(self.rounds, examples, self.given)
 
     def ties(self, examples: int) -> list[Result]:
-        """The results within one standard error of the best."""
+        """Returns the results within one standard error of the best."""
         return ties(self.results, examples)
 
     def states(self) -> dict[str, int]:
-        """How many trials ended in each state."""
+        """Counts the trials that ended in each state."""
         return dict(Counter(str(result.run.state) for result in self.results))
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to search.
+@dataclass(kw_only=True)
+class StagedSearch:
+    """A search, stage after stage.
 
     Attributes:
         study: the study's number at the recorder.
         space: the first stage's box.
         budgets: the stages; a final one is not run here.
+        settings: the settings of the search; its budgets are those above.
         seed: the one seed.
         examples: validation examples behind a score.
-        boxes: boxes prescribed for later stages, by stage name; others follow from the results.
+        engine: trains the trials.
+        recorder: gets every finished trial before the next event is taken from the engine.
+        show: called after every event. Default: nothing.
         enqueue: points that the first stage tries before any other.
-        done: results of an earlier session, which are not trained again.
-        extra: further stages at most, run until no edge alarm remains and the best stays; default none.
-        sampler: where trials come from, one of ``samplers.SAMPLERS``.
-        round_size: trials that are drawn, and judged, at once; 0 draws as many as the sampler can.
-        pruner: who is given up at the rungs, one of ``pruning.PRUNERS``.
-        patience: epochs without a better score after which a trial is complete; 0 for never.
-        deadline: when to stop, in seconds since 1970: epochs that run are finished, nothing new begins.
-        growth: how many trials the last stage shall have, where that may change while it runs.
+        finished: results of an earlier session, which are not trained again.
+        deadline: in seconds since 1970; running epochs are finished after it, nothing new starts.
+        extension: the number of trials of the last stage, which may change while it runs.
     """
 
     study: int
     space: Space
     budgets: Sequence[Budget]
+    settings: SearchSettings
     seed: int
     examples: int
-    boxes: Mapping[str, Space] = field(default_factory=dict)
-    done: Mapping[Key, Result] = field(default_factory=dict)
+    engine: Engine
+    recorder: Recorder
+    show: Callable[[Progress], None] = lambda _: None
     enqueue: Sequence[Mapping[str, Value]] = ()
-    extra: int = 0
-    sampler: str = RANDOM
-    round_size: int = 0
-    pruner: str = NONE
-    patience: int = 0
+    finished: Mapping[TrialKey, Result] = field(default_factory=dict)
     deadline: float = math.inf
-    growth: Growth = field(default_factory=fixed)
+    extension: Extension = field(default_factory=no_extension)
 
+    def run(self) -> Outcome:
+        """Runs the stages; returns the outcome over all, those of an earlier session included."""
+        started = time.perf_counter()
+        outcome = Outcome(given=sum(budget.name != FINAL for budget in self.budgets))
+        box, reason, count = self.space, "as the recipe says", len(self.enqueue)
+        if count:
+            reason += f"; trials 0 to {count - 1} were enqueued" if count > 1 else "; trial 0 was enqueued"
+        boxes, repetitions = self.settings.boxes or {}, self.settings.until_stable
+        stages = planned(self.budgets, lambda: outcome.rounds, self.examples, repetitions)
+        for index, (budget, why) in enumerate(stages):
+            if budget.name in boxes:
+                box, reason = {**self.space, **boxes[budget.name]}, "as asked"
+            elif outcome.results:
+                box, reason = following_box(outcome.rounds, self.examples, outcome.given)
+                reason = f"{why}: {reason}" if why else reason
+            outcome.boxes.append(box)
+            trials = self.extension.started(index, budget.trials)
+            while trials:
+                self._run_stage(index, budget._replace(trials=trials), box, reason, outcome)
+                in_time = time.time() <= self.deadline
+                trials = self.extension.ended(index, trials, in_time=in_time)
+            if time.time() > self.deadline:
+                break
+        outcome.seconds = time.perf_counter() - started
+        return outcome
 
-def search(
-    request: Request, engine: Engine, recorder: Recorder, show: Callable[[Progress], None] = lambda _: None
-) -> Outcome:
-    """Runs the stages one after another.
-
-    Args:
-        request: what to search.
-        engine: who trains.
-        recorder: who is told; every finished trial reaches it before the next event is taken.
-        show: called after every event.
-
-    Returns:
-        The outcome over all stages, those of an earlier session included.
-    """
-    started, box, reason = time.perf_counter(), request.space, _first_reason(request)
-    outcome = Outcome(given=sum(budget.name != FINAL for budget in request.budgets))
-    stages = planned(request.budgets, lambda: outcome.rounds, request.examples, request.extra)
-    for index, (budget, why) in enumerate(stages):
-        if budget.name in request.boxes:
-            box, reason = request.boxes[budget.name], "as asked"
-        elif outcome.results:
-            box, reason = following_box(outcome.rounds, request.examples, outcome.given)
-            reason = f"{why}: {reason}" if why else reason
-        outcome.boxes.append(box)
-        trials = request.growth.begun(index, budget.trials)
-        while trials:
-            budget = budget._replace(trials=trials)
-            sampler = _sampler(request, box, index, budget)
-            stage = Stage(index, budget.name, as_data(box), sampler.count, budget.epochs, reason)
-            request = _begin_again(stage, request, outcome)
-            _run_stage(stage, sampler, request, engine, recorder, show, outcome)
-            in_time = time.time() <= request.deadline
-            trials = request.growth.ended(index, trials, in_time=in_time)
-        if time.time() > request.deadline:
-            break
-    outcome.seconds = time.perf_counter() - started
-    return outcome
-
-
-def _begin_again(stage: Stage, request: Request, outcome: Outcome) -> Request:
-    """Begins a stage, or once more if it has grown: then with what it has done as done."""
-    before = {result.trial.key: result for result in _of_stage(outcome, stage.index) if result.run.is_final}
-    outcome.results = [result for result in outcome.results if result.trial.stage != stage.index]
-    outcome.stages[stage.index :] = [stage]
-    return replace(request, done={**request.done, **before}) if before else request
-
-
-def _first_reason(request: Request) -> str:
-    count = len(request.enqueue)
-    enqueued = f"; trials 0 to {count - 1} were enqueued" if count > 1 else "; trial 0 was enqueued"
-    return "as the recipe says" + (enqueued if count else "")
-
-
-def _of_stage(outcome: Outcome, index: int) -> list[Result]:
-    return [result for result in outcome.results if result.trial.stage == index]
-
-
-def _sampler(request: Request, box: Space, index: int, budget: Budget) -> Sampler:
-    return sampler_of(
-        request.sampler,
-        box,
-        stage=index,
-        count=budget.trials,
-        seed=request.seed,
-        enqueue=() if index else request.enqueue,
-        round_size=request.round_size,
-    )
-
-
-def _run_stage(
-    stage: Stage,
-    sampler: Sampler,
-    request: Request,
-    engine: Engine,
-    recorder: Recorder,
-    show: Callable[[Progress], None],
-    outcome: Outcome,
-) -> None:
-    """Round after round: asks for trials, has them trained, tells the sampler what came of them."""
-    recorder.begin_stage(request.study, stage)
-    run = _StageRun(stage, request, engine, recorder, show, outcome)
-    size = request.round_size or sampler.round
-    for first in range(0, stage.trials, size):
-        if first and time.time() > request.deadline:
-            break
-        trials = sampler.ask(first, min(size, stage.trials - first))
-        results = run.train(trials)
-        sampler.tell(results)
-        outcome.results += results
+    def _run_stage(self, index: int, budget: Budget, box: Space, reason: str, outcome: Outcome) -> None:
+        """Runs a stage round by round; one that was extended runs once more and keeps its results."""
+        size = self.settings.round_size
+        sampler = sampler_of(
+            self.settings.sampler,
+            box,
+            stage=index,
+            count=budget.trials,
+            seed=self.seed,
+            enqueue=() if index else self.enqueue,
+            round_size=size,
+        )
+        stage = Stage(index, budget.name, as_data(box), sampler.count, budget.epochs, reason)
+        earlier = {key: result for key, result in self.finished.items() if key[0] == index}
+        earlier |= {result.trial.key: result for result in outcome.of_stage(index) if result.run.is_final}
+        outcome.results = [result for result in outcome.results if result.trial.stage != index]
+        outcome.stages[index:] = [stage]
+        self.recorder.begin_stage(self.study, stage)
+        run = _StageRun(self, stage, earlier, outcome)
+        size = size or sampler.round
+        for first in range(0, stage.trials, size):
+            if first and time.time() > self.deadline:
+                break
+            trials = sampler.ask(first, min(size, stage.trials - first))
+            results = run.train(trials)
+            sampler.tell(results)
+            outcome.results += results
 
 
 class _StageRun:
-    """One stage while it runs: who is told of each event, and what they make of it together."""
+    """A stage while it runs: passes every event to the recorder, the pruner and the display.
+
+    Args:
+        search: the search.
+        stage: its stage.
+        finished: results of the stage that are not trained again.
+        outcome: of the stages before.
+    """
 
     def __init__(
-        self,
-        stage: Stage,
-        request: Request,
-        engine: Engine,
-        recorder: Recorder,
-        show: Callable[[Progress], None],
-        outcome: Outcome,
+        self, search: StagedSearch, stage: Stage, finished: Mapping[TrialKey, Result], outcome: Outcome
     ) -> None:
-        self._stage, self._request, self._engine = stage, request, engine
-        self._recorder, self._show, self._outcome = recorder, show, outcome
-        finished = {key: result for key, result in request.done.items() if key[0] == stage.index}
-        self._counter = _Counter(stage, finished)
-        self._earlier = ranked(outcome.results)[:1]
-        self._judge = Judge(request.pruner, stage.epochs)
-        self._ending = Ending(request.patience, request.deadline, self._judge.rungs)
+        self._search, self._stage, self._finished, self._outcome = search, stage, finished, outcome
+        self._pruner = StagePruner(search.settings.pruner, stage.epochs)
+        self._early_stop = EarlyStop(search.settings.patience, search.deadline, self._pruner.rungs)
+        self._best, self._done = ranking.best(outcome.results), 0
+        self._states: Counter[State] = Counter()
+        self._epochs: dict[TrialKey, int] = {}
+        for result in finished.values():
+            self._count(result)
 
     def train(self, trials: Sequence[Trial]) -> list[Result]:
-        """Trains the trials that an earlier session did not finish; the results of all, in their order."""
-        finished = {
-            trial.key: self._request.done[trial.key] for trial in trials if trial.key in self._request.done
-        }
+        """Trains the trials that are not finished yet; returns the results of all, in their order."""
+        finished = {trial.key: self._finished[trial.key] for trial in trials if trial.key in self._finished}
         for result in finished.values():
-            self._judge.ended(result)
+            self._pruner.ended(result)
         waiting = [trial for trial in trials if trial.key not in finished]
-        self._recorder.begin_trials(self._request.study, waiting)
-        for event in self._engine.train(waiting, self._stage.epochs, self._ending, self._judge):
+        search = self._search
+        search.recorder.begin_trials(search.study, waiting)
+        for event in search.engine.train(waiting, self._stage.epochs, self._early_stop, self._pruner):
             self._take(event)
             if isinstance(event, TrialDone):
                 finished[event.trial.key] = event.result
         return [finished[trial.key] for trial in trials]
 
     def _take(self, event: Event) -> None:
-        study, recorder, counter = self._request.study, self._recorder, self._counter
-        if isinstance(event, BegunAgain):
+        study, recorder, key = self._search.study, self._search.recorder, event.trial.key
+        if isinstance(event, Restarted):
             recorder.begin_trials(study, [event.trial])
-            counter.epochs.pop(event.trial.key, None)
-            self._judge.began_again(event.trial.key)
+            self._epochs.pop(key, None)
+            self._pruner.restarted(key)
             return
         if event.looks:
             recorder.observed(study, event.trial, event.looks)
         if isinstance(event, EpochDone):
             recorder.epoch(study, event.trial, event.reading, event.steps, event.costs)
-            counter.epochs[event.trial.key] = event.reading.epoch
-            self._judge.saw(event.trial.key, event.reading, is_touched=event.is_touched)
+            self._epochs[key] = event.reading.epoch
+            self._pruner.epoch_done(key, event.reading, is_touched=event.is_touched)
         else:
-            _finish(event, study, recorder)
-            counter.add(event.result)
-            self._judge.ended(event.result)
+            recorder.finish_trials(study, [event.result], {key: (event.steps, event.costs)})
+            self._count(event.result)
+            self._pruner.ended(event.result)
             self._outcome.trained_steps += event.result.run.steps
-        best = ranked([*self._earlier, *([counter.best] if counter.best else [])])[:1]
-        self._show(counter.progress(best[0] if best else None))
+        stage, states = self._stage, self._states
+        done, total = sum(self._epochs.values()), stage.trials * stage.epochs
+        exploded, pruned = states[State.EXPLODED], states[State.PRUNED]
+        self._search.show(
+            Progress(stage, self._done, stage.trials, done, total, self._best, exploded, pruned)
+        )
 
-
-def _finish(event: TrialDone, study: int, recorder: Recorder) -> None:
-    key = event.result.trial.key
-    recorder.finish_trials(study, [event.result], {key: (event.steps, event.costs)})
-
-
-class _Counter:
-    """Counts a stage's trials and epochs as they come."""
-
-    def __init__(self, stage: Stage, finished: Mapping[Key, Result]) -> None:
-        self.stage, self.done = stage, 0
-        self.states: Counter[State] = Counter()
-        self.best: Result | None = None
-        self.epochs: dict[Key, int] = {}
-        for result in finished.values():
-            self.add(result)
-
-    def add(self, result: Result) -> None:
-        self.done += 1
-        self.states[result.run.state] += 1
-        self.epochs[result.trial.key] = self.stage.epochs
-        self.best = next(iter(ranked([result, *([self.best] if self.best else [])])), None)
-
-    def progress(self, best: Result | None) -> Progress:
-        total = self.stage.trials * self.stage.epochs
-        done = sum(self.epochs.values())
-        exploded, pruned = self.states[State.EXPLODED], self.states[State.PRUNED]
-        return Progress(self.stage, self.done, self.stage.trials, done, total, best, exploded, pruned)
+    def _count(self, result: Result) -> None:
+        self._done += 1
+        self._states[result.run.state] += 1
+        self._epochs[result.trial.key] = self._stage.epochs
+        self._best = ranking.best([result, *([self._best] if self._best else [])])

@@ -1,1 +1,1 @@
-"""What people see: records become figure data, and figure data become terminal text, SVG or a report."""
+"""Pictures, text and pages of records; nothing here measures or trains."""

@@ -23,6 +23,7 @@ class Words(nn.Module):
         return scores.transpose(1, 2) if self.layout == "classes first" else scores.flatten(0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["classes first", "flat"])
 @pytest.mark.parametrize("masked", [True, False])
 def test_a_language_model_that_sees_the_next_word(layout, masked):

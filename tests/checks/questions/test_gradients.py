@@ -457,6 +457,7 @@ def test_the_gradients_of_the_lectures_network_on_pixels_are_right():
     assert gradients_match(prepared, middle(recipe.full_space())).status is Status.PASS
 
 
+@pytest.mark.slow
 def test_the_compiler_is_not_imported():
     """torch._dynamo takes longer to import than all the checks together."""
     code = (

@@ -85,6 +85,7 @@ class IgnoresItsInput(nn.Module):
         return self.bias(torch.zeros(len(x), 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_built_in_digits_pass_every_check(seed):
     recipe = load_recipe("digits")
@@ -99,6 +100,7 @@ def test_the_built_in_digits_pass_every_check(seed):
     assert all_pass(found)
 
 
+@pytest.mark.slow
 def test_the_hinge_loss_passes_every_check():
     assert all_pass(statuses(*made(loss="hinge")))
 
@@ -138,12 +140,14 @@ def test_a_network_with_batch_normalization_passes_every_check():
     assert all_pass(statuses(*made(model)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", [0.2, 0.5, 0.7])
 def test_a_network_with_dropout_can_memorize(dropout):
     found = overfits_tiny_subset(*made(lambda hp: mlp(64, [100, 100], 10, dropout=dropout)))
     assert found.status is PASS
 
 
+@pytest.mark.slow
 def test_checks_do_not_disturb_the_random_state_or_each_other():
     prepared, hp = made()
     torch.manual_seed(0)
@@ -260,6 +264,7 @@ def test_shuffled_labels_are_memorized_too_so_this_check_says_nothing_of_the_lab
     assert overfits_tiny_subset(*made(data=shuffled)).status is PASS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [zeros, dead_units, lambda hp: IgnoresItsInput()])
 def test_a_network_that_cannot_see_its_input_cannot_memorize(model):
     found = overfits_tiny_subset(*made(model))
@@ -269,6 +274,7 @@ def test_a_network_that_cannot_see_its_input_cannot_memorize(model):
     assert "cannot memorize" in found.advice
 
 
+@pytest.mark.slow
 def test_two_examples_with_one_input_and_two_labels_cannot_be_memorized():
     def contradictory():
         x, y = np.ones((40, 4), np.float32), np.arange(40) % 2
@@ -298,6 +304,7 @@ def test_too_few_updates_do_not_memorize():
 # A softmax before the loss's own
 
 
+@pytest.mark.slow
 def test_a_doubled_softmax_shows_only_where_the_cost_must_become_tiny():
     found = statuses(*made(lambda hp: nn.Sequential(*healthy(), nn.Softmax(-1))))
     assert found["initial_loss"] is PASS
@@ -305,6 +312,7 @@ def test_a_doubled_softmax_shows_only_where_the_cost_must_become_tiny():
     assert found["overfits_tiny_subset"] is FAIL
 
 
+@pytest.mark.slow
 def test_a_doubled_softmax_stops_at_its_own_floor():
     found = overfits_tiny_subset(*made(lambda hp: nn.Sequential(*healthy(), nn.Softmax(-1))))
     floor = math.log(math.e + 9) - 1  # one probability 1, nine 0, through another softmax
@@ -358,6 +366,7 @@ def test_a_network_that_no_rate_trains_fails_without_a_bracket():
     assert "no learning rate" in found.advice
 
 
+@pytest.mark.slow
 def test_pixels_scaled_by_a_hundred_move_the_bracket_down():
     def scaled():
         y = centred_digits()

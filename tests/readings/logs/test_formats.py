@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from babysit.errors import InputError
-from babysit.readings.logs import events, formats, names, source
+from babysit.readings.logs import formats, quantities, source, tensorboard
 from babysit.readings.logs.formats import FORMATS, read_log, recognized
-from babysit.readings.logs.log import log_of
+from babysit.readings.logs.training_log import log_of
 from babysit.session.diagnose import diagnose_log
 
 LOGS = Path(__file__).parent / "formats"
@@ -127,7 +127,7 @@ def test_a_named_format_that_does_not_fit_shows_an_example():
     ],
 )
 def test_what_a_name_means(name, means):
-    assert names.meaning(name) == means
+    assert quantities.meaning(name) == means
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_what_a_name_means(name, means):
     ],
 )
 def test_a_plain_line(line, row):
-    (found,) = formats.lines.read(line)
+    (found,) = formats.plain_lines.read(line)
     assert found == pytest.approx(row, nan_ok=True)
 
 
@@ -157,7 +157,7 @@ def test_a_plain_line(line, row):
     "line", ["nothing", "loss", "0.5 0.6", "version 2.0", "lossless 3", "finance 3 info 4"]
 )
 def test_a_line_that_says_nothing(line):
-    assert formats.lines.recognizes(line) == 0
+    assert formats.plain_lines.recognizes(line) == 0
 
 
 def test_percentages_and_shares_are_the_same():
@@ -210,6 +210,6 @@ def test_event_files_without_tensorboard_name_the_fix(tmp_path, monkeypatch):
     def absent(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(events.importlib, "import_module", absent)
+    monkeypatch.setattr(tensorboard.importlib, "import_module", absent)
     with pytest.raises(InputError, match=r"babysit\[tensorboard\]"):
         diagnose_log(str(path))

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from babysit.errors import InputError
-from babysit.readings.logs import trials
+from babysit.readings.logs import lecture_trials
 from babysit.readings.logs.ranges import parse_range
 from babysit.readings.logs.trial_tables import read
 from babysit.recipe.space import log_uniform
 from babysit.records import State
 from babysit.session.diagnose import SearchDiagnosis, diagnose_log
 
-FINE = trials.read((Path(__file__).parent / "lecture" / "row101_fine.txt").read_text())
+FINE = lecture_trials.read((Path(__file__).parent / "lecture" / "row101_fine.txt").read_text())
 TRIALS = [(r.score, r.trial.hyperparameters["learning_rate"], r.trial.hyperparameters["l2"]) for r in FINE]
 NAN = float("nan")
 EXPLODED = (NAN, 9.9e-4, 0.5)

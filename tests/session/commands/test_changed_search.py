@@ -18,11 +18,11 @@ from babysit.session.commands import poll
 from babysit.session.commands.handler import StudyStopped
 from babysit.session.jobs.job import Job
 from babysit.session.jobs.search import Hooks, run_search
-from babysit.session.jobs.search_ask import Ask
 from babysit.session.jobs.train import train
 from babysit.store import queries
 from babysit.store.commands import Commands, commands_of
 from babysit.store.reader import Reader
+from babysit.tuning.settings import SearchSettings
 
 STOP, SCALE = CommandKind.STOP, CommandKind.SCALE_LEARNING_RATE
 STOP_STUDY, EXTEND = CommandKind.STOP_STUDY, CommandKind.EXTEND_STUDY
@@ -62,12 +62,13 @@ class Asker:
         time.sleep(0.05)  # from seen to the inbox
 
 
-def run(folder, prepared, stages, *wanted, when="stage", after=1, **options):
+def run(folder, prepared, stages, *wanted, when="stage", after=1, resume=False, **options):
     """The results by key, the commands, and the outcome."""
     job = Job("mine", folder=folder)
     asker = Asker(job.store_url, *wanted, after=after)
-    ask = Ask(stages, population=options.pop("population", 3), **options)
-    found = run_search(job, prepared, ask, hooks=Hooks(**({when: asker} if wanted else {})))
+    settings = SearchSettings(stages=stages, population=options.pop("population", 3), **options)
+    hooks = Hooks(**({when: asker} if wanted else {}))
+    found = run_search(job, prepared, settings, resume=resume, hooks=hooks)
     with Reader(job.store_url) as reader:
         results = {result.trial.key: result for result in queries.results(reader, found.study)}
         return results, commands_of(reader, found.study), found.outcome
@@ -164,7 +165,7 @@ def test_what_cannot_be_extended_says_why(tmp_path, prepared, trials, when, opti
 def test_a_search_that_was_extended_and_stopped_says_what_to_add(tmp_path, prepared):
     with pytest.raises(StudyStopped) as stopped:
         run(tmp_path, prepared, "coarse:3x2", (EXTEND, None, 5), (STOP_STUDY, None, NAN))
-    assert stopped.value.__notes__ == ["--trials 5"]
+    assert stopped.value.trials == 5
     found, _, _ = run(tmp_path, prepared, "coarse:3x2", resume=True, trials=5)
     assert list(found) == [(0, number) for number in range(5)]
 
@@ -176,7 +177,7 @@ def test_a_study_is_stopped_at_the_end_of_its_epoch(tmp_path, prepared):
         assert queries.study(reader, 1).state is State.STOPPED
         [command] = commands_of(reader, 1)
         readings = [len(result.run.readings) for result in queries.results(reader, 1)]
-    assert (command.state, command.detail) == (CommandState.APPLIED, "stopped; --resume goes on from there")
+    assert (command.state, command.detail) == (CommandState.APPLIED, "stopped; --resume continues from there")
     assert readings == [1, 1, 1, 0, 0, 0, 0, 0, 0]
 
 
@@ -200,8 +201,8 @@ def run_final(folder, prepared):
         first()
         second()
 
-    ask = Ask("coarse:1x2,final:1x5", population=3, seeds=2)
-    found = run_search(job, prepared, ask, hooks=Hooks(final=final))
+    settings = SearchSettings(stages="coarse:1x2,final:1x5", population=3, seeds=2)
+    found = run_search(job, prepared, settings, hooks=Hooks(final=final))
     with Reader(job.store_url) as reader:
         results = {result.trial.key: result for result in queries.results(reader, found.study)}
         return results, commands_of(reader, found.study), found.outcome
@@ -221,6 +222,7 @@ def test_folds_are_touched_as_one_trial(tmp_path, prepared):
     assert (found[0, 1].run.state, len(found[0, 1].run.readings)) == (State.STOPPED, 1)
 
 
+@pytest.mark.slow
 def test_a_touched_trial_is_neither_pruned_nor_compared_with(tmp_path, prepared):
     plain, _, _ = run(tmp_path / "a", prepared, "coarse:6x4", pruner="asha", population=9)
     pruned = sorted(key for key, result in plain.items() if result.run.state is State.PRUNED)
@@ -230,7 +232,7 @@ def test_a_touched_trial_is_neither_pruned_nor_compared_with(tmp_path, prepared)
     assert found[pruned[0]].run.state is State.COMPLETE
 
 
-def test_what_was_stopped_by_hand_is_not_trained_again(tmp_path, prepared):
+def test_what_was_stopped_by_user_is_not_trained_again(tmp_path, prepared):
     before, _, _ = run(tmp_path, prepared, "coarse:3x3", (STOP, (0, 1), NAN), (SCALE, (0, 2), 0.5))
     after, commands, outcome = run(tmp_path, prepared, "coarse:3x3", resume=True)
     assert after == before

@@ -56,7 +56,7 @@ def ask(store, watch, asked):
         made = [commands.ask(1, kind, argument=argument, **trial(kind)) for kind, argument in asked]
         while any(commands.find(one.id).state is CommandState.ASKED for one in made):
             pass
-    while len(watch._desk.inbox._arrived) < sum(kind.is_of_trial for kind, _ in asked):
+    while len(watch._handler.inbox._arrived) < sum(kind.is_of_trial for kind, _ in asked):
         pass
 
 
@@ -74,6 +74,7 @@ def told(store):
 NAN = float("nan")
 
 
+@pytest.mark.slow
 def test_a_learning_rate_is_scaled_from_the_next_step_on(tmp_path):
     store = str(tmp_path / "runs.db")
     plain, _ = loop(None)

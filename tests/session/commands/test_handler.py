@@ -17,7 +17,7 @@ import pytest
 from babysit.errors import InputError, StoreError
 from babysit.records import CommandKind, CommandState, State, Touch
 from babysit.session.commands import send
-from babysit.session.commands.send import ask, factor_of, wait_for_answer
+from babysit.session.commands.send import factor_of, send_command, wait_for_answer
 from babysit.store import queries
 from babysit.store.commands import commands_of, silence
 from babysit.store.reader import Reader
@@ -106,7 +106,7 @@ class Running:
             time.sleep(0.05)
 
     def ask(self, text, kind, argument=math.nan):
-        return ask(self.url, text, kind, argument=argument, by="ann")
+        return send_command(self.url, text, kind, argument=argument, by="ann")
 
     def seen(self, *commands):
         """Waits until the run has heard of some commands."""
@@ -128,7 +128,7 @@ class Running:
 
 
 @pytest.fixture(autouse=True)
-def nobody_is_left():
+def no_process_is_left():
     yield
     while Running.left:
         process = Running.left.pop()
@@ -213,7 +213,7 @@ def test_killed_between_seen_and_applied_nothing_is_applied(tmp_path, recipe):
     assert code == 0, err
     after = commands_now(again)
     assert after[waiting.id].state is CommandState.EXPIRED
-    assert after[applied.id].detail.endswith("the run was begun again since, without it")
+    assert after[applied.id].detail.endswith("the run restarted since, without it")
     for result in again.results().values():
         assert (result.run.state, result.run.touches) == (State.COMPLETE, ())
         rates = [reading.learning_rate for reading in result.run.readings]
@@ -238,7 +238,7 @@ def test_a_study_is_stopped_as_by_ctrl_c_and_goes_on(tmp_path, recipe):
     assert (answer.kind, answer.state) == (CommandKind.STOP_STUDY, CommandState.APPLIED)
     code, _, err = live.end()
     assert code == 130
-    assert "stopped by ann: what was finished is kept; go on with: babysit search" in err
+    assert "stopped by ann: what was finished is kept; resume with: babysit search" in err
     with Reader(live.url) as reader:
         assert queries.study(reader, 1).state is State.STOPPED
     with pytest.raises(InputError, match="is stopped"):
@@ -263,7 +263,7 @@ def test_a_training_is_touched_stopped_and_goes_on(tmp_path, recipe):
     assert scaled.detail == f"learning rate x 2 after step {scaled.step}"
     code, out, _ = live.end()
     assert code == 130
-    assert f"stopped by user at step {stopped.step}; go on with: babysit train" in " ".join(out.split())
+    assert f"stopped by user at step {stopped.step}; resume with: babysit train" in " ".join(out.split())
     run = live.results()[0, 0].run
     assert (run.state, run.steps) == (State.STOPPED, stopped.step)
     assert [touch.kind for touch in run.touches] == [SCALE, STOP]
@@ -281,7 +281,7 @@ def _state_of(running, study):
     return "epoch" if done and done[0].run.readings else ""
 
 
-def test_where_nobody_listens_a_request_expires(tmp_path, monkeypatch):
+def test_a_request_that_no_process_receives_expires(tmp_path, monkeypatch):
     from babysit.store import commands as store_commands
     from babysit.store.writer import Writer
 
@@ -291,10 +291,10 @@ def test_where_nobody_listens_a_request_expires(tmp_path, monkeypatch):
     monkeypatch.setattr(send, "SILENT_SECONDS", 0.3)
     with Writer(url) as writer:
         writer.begin_study(name="a", recipe="a", kind="search", seed=0, fingerprint="f", settings={})
-        command = ask(url, "1", STOP, by="ann")
+        command = send_command(url, "1", STOP, by="ann")
         answer = wait_for_answer(url, command, SETTLED, lambda now, quiet: told.append((now.state, quiet)))
     assert answer.state is CommandState.EXPIRED
-    assert answer.detail == "nobody listened: no heartbeat was ever left"
+    assert answer.detail == "no process answered: no heartbeat so far"
     assert [state for state, _ in told] == [CommandState.ASKED]
 
 
@@ -304,7 +304,7 @@ def test_the_time_to_wait_is_kept(tmp_path):
     url = str(tmp_path / "runs.db")
     with Writer(url) as writer:
         writer.begin_study(name="a", recipe="a", kind="search", seed=0, fingerprint="f", settings={})
-        answer = wait_for_answer(url, ask(url, "1", STOP), 0.1)
+        answer = wait_for_answer(url, send_command(url, "1", STOP), 0.1)
     assert answer.state is CommandState.ASKED
     assert answer.by.count("@") == 1
 
@@ -319,9 +319,9 @@ def test_a_search_needs_to_know_which_trial(tmp_path):
         writer.begin_stage(study, STAGE)
         writer.begin_trials(study, [trial(4)])
         with pytest.raises(InputError, match=r"many trials[\s\S]*1/0/4"):
-            ask(url, "1", SCALE, argument=0.5)
+            send_command(url, "1", SCALE, argument=0.5)
         with pytest.raises(InputError, match="one trial"):
-            ask(url, "1/0/4", EXTEND, argument=9)
+            send_command(url, "1/0/4", EXTEND, argument=9)
 
 
 @pytest.mark.parametrize("text", ["0.5", "x0", "x-1", "half", "x", "1e-4", "xinf", ""])

@@ -20,11 +20,11 @@ from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import choice, log_uniform
 from babysit.records import Reading, Result, Run, State, Trial
 from babysit.session.jobs import search as searching
-from babysit.session.jobs.final_stage import Retraining, finalize, retrain
+from babysit.session.jobs.final_stage import finalize, retrain
 from babysit.session.jobs.job import Job
 from babysit.session.jobs.search import run_search
-from babysit.session.jobs.search_ask import Ask
 from babysit.tuning.search import Outcome
+from babysit.tuning.settings import SearchSettings
 from babysit.tuning.stages import Budget
 
 RECIPE = Recipe(
@@ -35,14 +35,16 @@ RECIPE = Recipe(
 )
 
 
-def final_of(folder, ask, recipe=RECIPE):
-    found = run_search(Job("mine", folder=folder), prepare(recipe, seed=0), ask)
+def final_of(folder, settings, recipe=RECIPE):
+    found = run_search(Job("mine", folder=folder), prepare(recipe, seed=0), settings)
     return found, found.outcome["final"]
 
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory):
-    return final_of(tmp_path_factory.mktemp("several"), Ask("coarse:6x1,final:3x4", seeds=2))
+    return final_of(
+        tmp_path_factory.mktemp("several"), SearchSettings(stages="coarse:6x1,final:3x4", seeds=2)
+    )
 
 
 def test_every_one_of_the_best_is_trained_from_every_seed(several):
@@ -66,7 +68,7 @@ def test_the_chosen_is_the_best_seed_of_the_best_mean(several):
 
 def test_the_first_seed_is_the_training_without_seeds(several, tmp_path):
     _, final = several
-    _, alone = final_of(tmp_path, Ask("coarse:6x1,final:3x4"))
+    _, alone = final_of(tmp_path, SearchSettings(stages="coarse:6x1,final:3x4"))
     single = {tuple(each["trial"]): each["scores"] for each in alone["finalists"]}
     for each in final["finalists"]:
         assert [each["scores"][0]] == single[tuple(each["trial"])]
@@ -114,19 +116,19 @@ def test_the_test_split_is_scored_in_one_evaluation(tmp_path, monkeypatch):
         "babysit.session.jobs.final_stage.scores",
         lambda prepared, models, split: asked.append((split, len(models))) or real(prepared, models, split),
     )
-    final_of(tmp_path, Ask("coarse:4x1,final:2x1"))
+    final_of(tmp_path, SearchSettings(stages="coarse:4x1,final:2x1"))
     assert asked == [("test", 2), ("val", 2)]
 
 
 def test_one_model_is_no_ensemble(tmp_path):
-    _, final = final_of(tmp_path, Ask("coarse:4x1,final:1x1"))
+    _, final = final_of(tmp_path, SearchSettings(stages="coarse:4x1,final:1x1"))
     assert final["ensemble"] is None
     assert final["test_examples"] == 360
 
 
 def test_no_seed_at_all_is_refused(tmp_path):
     with pytest.raises(InputError, match="seeds = 0"):
-        final_of(tmp_path, Ask("coarse:4x1", seeds=0))
+        final_of(tmp_path, SearchSettings(stages="coarse:4x1", seeds=0))
 
 
 def test_a_trial_that_explodes_under_a_seed_ranks_behind(tmp_path):
@@ -136,7 +138,7 @@ def test_a_trial_that_explodes_under_a_seed_ranks_behind(tmp_path):
     prepared = prepare(wild, seed=0)
     found = Outcome(results=[complete(0, 0.9, 1e3), complete(1, 0.5, 0.003)])
     budgets = [Budget("coarse", 2, 1), Budget("final", 2, 2)]
-    first, second = retrain(prepared, found, budgets, Retraining(seeds=2), lambda *_: None)
+    first, second = retrain(prepared, found, budgets, SearchSettings(seeds=2), lambda *_: None)
     assert (first.trial.number, second.trial.number) == (1, 0)
     assert second.completed == []
     assert math.isnan(second.mean)
@@ -154,9 +156,9 @@ def test_when_the_time_is_up_a_retraining_ends_with_its_epoch_and_says_so(tmp_pa
     ]
     reading = Reading(1, 10, 1.0, 0.5, 0.5, 3e-3, 1.0)
     found = Outcome(results=[Result(trial, Run(State.COMPLETE, (reading,))) for trial in trials])
-    budgets, late = [Budget("coarse", 2, 1), Budget("final", 2, 6)], Retraining(deadline=0.0)
-    cut = retrain(prepared, found, budgets, late, lambda *_: None)
-    whole = retrain(prepared, found, budgets, Retraining(), lambda *_: None)
+    budgets, settings = [Budget("coarse", 2, 1), Budget("final", 2, 6)], SearchSettings()
+    cut = retrain(prepared, found, budgets, settings, lambda *_: None, deadline=0.0)
+    whole = retrain(prepared, found, budgets, settings, lambda *_: None)
     final, path = finalize(Job("mine", folder=tmp_path), prepared, "net", cut)
     assert [each["states"] for each in final["finalists"]] == [["stopped"]] * 2
     assert (final["epochs"], final["epochs_done"], len(final["readings"])) == (6, 1, 1)
@@ -169,19 +171,19 @@ def test_when_the_time_is_up_a_retraining_ends_with_its_epoch_and_says_so(tmp_pa
 
 
 def test_the_last_fifth_of_the_time_is_for_the_retraining(tmp_path, monkeypatch):
-    asked = []
+    left = []
 
-    def seen(real, deadline):
+    def seen(real):
         def called(*given, **named):
-            asked.append(deadline(given) - time.time())
+            left.append(named["deadline"] - time.time())
             return real(*given, **named)
 
         return called
 
-    monkeypatch.setattr(searching, "search", seen(searching.search, lambda given: given[0].deadline))
-    monkeypatch.setattr(searching, "retrain", seen(searching.retrain, lambda given: given[3].deadline))
-    final_of(tmp_path, Ask("coarse:2x1", timeout=1000))
-    assert asked == [pytest.approx(800, abs=100), pytest.approx(1000, abs=100)]
+    monkeypatch.setattr(searching, "StagedSearch", seen(searching.StagedSearch))
+    monkeypatch.setattr(searching, "retrain", seen(searching.retrain))
+    final_of(tmp_path, SearchSettings(stages="coarse:2x1", timeout=1000))
+    assert left == [pytest.approx(800, abs=100), pytest.approx(1000, abs=100)]
 
 
 def complete(number, accuracy, rate):

@@ -16,9 +16,9 @@ from babysit.records import State
 from babysit.session.jobs.interrupt import Interruption
 from babysit.session.jobs.job import Job
 from babysit.session.jobs.search import Hooks, run_search
-from babysit.session.jobs.search_ask import Ask
 from babysit.store import queries
 from babysit.store.reader import Reader
+from babysit.tuning.settings import SearchSettings
 
 
 def press():
@@ -73,10 +73,10 @@ def test_a_programs_own_handler_and_other_threads_are_left_alone():
 SPACE = {"learning_rate": log_uniform(1e-4, 1e-2), "hidden": 5}
 
 
-def searched(folder, stages, hooks, **options):
+def searched(folder, stages, hooks, resume=False, **options):
     recipe = Recipe(digits, lambda hp: two_layer(64, hp.hidden), space=SPACE, name="mine")
-    ask = Ask(stages, population=4, **options)
-    return run_search(Job("mine", folder=folder), prepare(recipe, seed=0), ask, hooks=hooks)
+    job, settings = Job("mine", folder=folder), SearchSettings(stages=stages, population=4, **options)
+    return run_search(job, prepare(recipe, seed=0), settings, resume=resume, hooks=hooks)
 
 
 def kept(folder):
@@ -85,6 +85,7 @@ def kept(folder):
         return study.state, {r.trial.key: r.run for r in queries.results(reader, study.id)}
 
 
+@pytest.mark.slow
 def test_once_keeps_the_whole_epoch_of_every_member_and_resume_ends_as_if_undisturbed(tmp_path):
     pressed = []
 

@@ -149,7 +149,7 @@ def test_ctrl_c_ends_the_epoch_of_every_worker_and_prints_the_command_that_goes_
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert "ending the running epoch; Ctrl-C again stops now" in err
-    assert "go on with: babysit search digits --stages" in err
+    assert "resume with: babysit search digits --stages" in err
     assert "--resume" in err.splitlines()[-1]
     with Reader(url(tmp_path)) as reader:
         study = queries.latest_study(reader)
@@ -204,12 +204,14 @@ def test_two_searches_may_write_one_store_at_the_same_time(tmp_path):
     assert theirs == ours
 
 
+@pytest.mark.slow
 def test_resume_without_an_earlier_search_starts_one(tmp_path):
     process = start(tmp_path, "--resume", "--stages", "coarse:4x1")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
 
 
+@pytest.mark.slow
 def test_a_different_command_is_not_resumed(tmp_path):
     for settings in ([], ["-s", "hidden=30"]):
         process = start(tmp_path, "--resume", "--stages", "coarse:4x1", *settings)
@@ -254,6 +256,7 @@ def tensors_of(data):
     return data[8 + int.from_bytes(data[:8], "little") :]
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_refused_with_a_fix(tmp_path):
     words = ["train", "digits", "-s", "epochs=400", "--out", str(tmp_path)]
     process = Command(*words, before=checkpoint_often)

@@ -10,12 +10,12 @@ from babysit.recipe.space import log_uniform
 from babysit.records import State
 from babysit.session.jobs.job import Job, open_job
 from babysit.session.jobs.search import run_search
-from babysit.session.jobs.search_ask import Ask
 from babysit.session.jobs.train import train
 from babysit.session.study import Study
 from babysit.store import queries
 from babysit.store.reader import Reader
 from babysit.store.writer import Writer
+from babysit.tuning.settings import SearchSettings
 
 DIGITS = ("hidden=20",)
 
@@ -28,8 +28,8 @@ def searched(folder, **options):
     job = Job("digits", DIGITS, folder=folder)
     prepared = open_job(job)
     boxes = {"coarse": {"learning_rate": log_uniform(1e-4, 1e1), "l2": log_uniform(1e-4, 1e-3)}}
-    ask = Ask("coarse:6x2,final:1x3", boxes, **options)
-    return run_search(job, prepared, ask).study
+    settings = SearchSettings(stages="coarse:6x2,final:1x3", boxes=boxes, **options)
+    return run_search(job, prepared, settings).study
 
 
 def test_a_training_keeps_series_histograms_and_first_layer_weights(tmp_path):
@@ -86,7 +86,7 @@ def test_a_training_can_be_drawn_in_a_report_and_a_notebook(tmp_path):
         with pytest.raises(InputError, match=fix):
             plot("tea")
     page = study.report(tmp_path / "report.html").read_text()
-    assert "How its layers moved" in page
+    assert "Layer statistics" in page
     assert page.count('class="picture"') == 5
 
 

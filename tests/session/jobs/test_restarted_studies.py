@@ -11,9 +11,10 @@ from babysit.session.jobs.recorder import DiagnosingRecorder
 from babysit.store import queries
 from babysit.store.reader import Reader
 from babysit.store.writer import Writer
-from babysit.tuning.engines.events import BegunAgain, EpochDone
+from babysit.tuning.engines.events import EpochDone, Restarted
 from babysit.tuning.engines.local import InProcess
-from babysit.tuning.search import Request, search
+from babysit.tuning.search import StagedSearch
+from babysit.tuning.settings import SearchSettings
 from babysit.tuning.stages import Budget
 
 
@@ -26,7 +27,7 @@ class LosesOne(InProcess):
             yield event
             if not lost and isinstance(event, EpochDone):
                 lost.append(event.trial)
-                yield BegunAgain(event.trial)
+                yield Restarted(event.trial)
                 yield event
 
 
@@ -38,10 +39,18 @@ def prepared():
 def stored(prepared, engine, url, shown):
     with Writer(url) as writer:
         study = writer.begin_study(name="x", recipe="x", kind="search", seed=0, fingerprint="", settings={})
-        request = Request(
-            study, prepared.recipe.full_space(), [Budget("coarse", 6, 3)], 0, 180, pruner="median"
+        search = StagedSearch(
+            study=study,
+            space=prepared.recipe.full_space(),
+            budgets=[Budget("coarse", 6, 3)],
+            settings=SearchSettings(pruner="median"),
+            seed=0,
+            examples=180,
+            engine=engine,
+            recorder=DiagnosingRecorder(writer, prepared),
+            show=shown.append,
         )
-        search(request, engine, DiagnosingRecorder(writer, prepared), shown.append)
+        search.run()
     with Reader(url) as reader:
         return queries.results(reader, study)
 

@@ -13,10 +13,11 @@ from babysit.recipe.space import log_uniform
 from babysit.session.commands.liveness import PROCESS, this_process
 from babysit.session.jobs.job import Job
 from babysit.session.jobs.search import run_search
-from babysit.session.jobs.search_ask import Ask, budgets_of
 from babysit.store import queries
 from babysit.store.reader import Reader
 from babysit.store.writer import Writer
+from babysit.tuning.settings import SearchSettings
+from babysit.tuning.stages import budgets_of
 
 SPACE = {"learning_rate": log_uniform(1e-4, 1e-2), "hidden": 5}
 
@@ -26,10 +27,10 @@ def prepared():
     return prepare(Recipe(digits, lambda hp: two_layer(64, hp.hidden), space=SPACE, name="mine"), seed=0)
 
 
-def run(folder, prepared, stages, **options):
+def run(folder, prepared, stages, resume=False, **options):
     """The study's number, how many trials were kept, and (stage, number) -> (hyperparameters, run)."""
-    ask = Ask(stages, population=3, **options)
-    found = run_search(Job("mine", folder=folder), prepared, ask)
+    settings = SearchSettings(stages=stages, population=3, **options)
+    found = run_search(Job("mine", folder=folder), prepared, settings, resume=resume)
     with Reader(f"sqlite:///{folder}/babysit.sqlite") as reader:
         return found.study, {r.trial.key: r for r in queries.results(reader, found.study)}
 
@@ -62,7 +63,7 @@ def test_extended_is_what_the_larger_search_would_have_been(tmp_path, prepared, 
     assert {key: extended[key].run for key in before} == {key: one.run for key, one in before.items()}
     with Reader(f"sqlite:///{tmp_path}/a/babysit.sqlite") as reader:
         (known,) = queries.studies(reader)
-    wanted = budgets_of(prepared.recipe, Ask(then, **options))
+    wanted = budgets_of(prepared.recipe, SearchSettings(stages=then, **options))
     assert [list(stage) for stage in known.settings["stages"]] == [list(budget) for budget in wanted]
     third, kept = run(tmp_path / "a", prepared, then, resume=True, **options)
     assert (third, kept) == (study, extended)
@@ -72,7 +73,7 @@ def test_fewer_trials_and_a_stage_that_others_follow_are_refused(tmp_path, prepa
     run(tmp_path, prepared, "coarse:4x1,fine:2x1")
     with pytest.raises(InputError, match="has 4 trials in its stage 'coarse', more than the 3"):
         run(tmp_path, prepared, "coarse:3x1,fine:2x1", resume=True)
-    with pytest.raises(InputError, match="'coarse' of study 1 cannot grow: 'fine' was begun"):
+    with pytest.raises(InputError, match="'coarse' of study 1 cannot be extended: 'fine' has started"):
         run(tmp_path, prepared, "coarse:6x1,fine:2x1", resume=True)
 
 
@@ -97,5 +98,5 @@ def test_a_study_that_another_process_runs_is_not_taken_over(tmp_path, prepared,
 
 
 def test_trials_is_the_total_of_the_last_stage_before_the_final_one(prepared):
-    told = budgets_of(prepared.recipe, Ask("coarse:4x1,fine:2x3,final:1x9", trials=20))
+    told = budgets_of(prepared.recipe, SearchSettings(stages="coarse:4x1,fine:2x3,final:1x9", trials=20))
     assert [tuple(budget) for budget in told] == [("coarse", 4, 1), ("fine", 20, 3), ("final", 1, 9)]

@@ -18,9 +18,10 @@ from babysit.recipe.space import choice, log_uniform, uniform, when
 from babysit.records import State
 from babysit.session.jobs.job import Job
 from babysit.session.jobs.search import run_search
-from babysit.session.jobs.search_ask import Ask, budgets_of
 from babysit.store import queries
 from babysit.store.reader import Reader
+from babysit.tuning.settings import SearchSettings
+from babysit.tuning.stages import budgets_of
 
 
 def recipe(model=lambda hp: two_layer(64, hp.hidden), **options):
@@ -28,25 +29,25 @@ def recipe(model=lambda hp: two_layer(64, hp.hidden), **options):
     return Recipe(digits, model, space=space, name="mine", **options)
 
 
-def searched(tmp_path, the_recipe, ask, seed=0):
+def searched(tmp_path, the_recipe, settings, seed=0, resume=False):
     prepared = prepare(the_recipe, seed=seed)
-    found = run_search(Job("mine", seed=seed, folder=tmp_path), prepared, ask)
+    found = run_search(Job("mine", seed=seed, folder=tmp_path), prepared, settings, resume=resume)
     with Reader(f"sqlite:///{tmp_path}/babysit.sqlite") as reader:
         return found, queries.results(reader, found.study)
 
 
 def test_the_usual_budget_follows_the_recipes_epochs():
-    assert [tuple(budget) for budget in budgets_of(recipe(epochs=7), Ask())] == [
+    assert [tuple(budget) for budget in budgets_of(recipe(epochs=7), SearchSettings())] == [
         ("coarse", 100, 7),
         ("fine", 50, 7),
     ]
-    assert budgets_of(recipe(stages="coarse:3x1"), Ask())[0].trials == 3
-    assert budgets_of(recipe(stages="coarse:3x1"), Ask("wide:4x2"))[0].name == "wide"
+    assert budgets_of(recipe(stages="coarse:3x1"), SearchSettings())[0].trials == 3
+    assert budgets_of(recipe(stages="coarse:3x1"), SearchSettings(stages="wide:4x2"))[0].name == "wide"
 
 
 def test_two_stages_of_one_name_are_refused():
     with pytest.raises(SpaceError, match="same name"):
-        budgets_of(recipe(), Ask("coarse:3x1,coarse:4x1"))
+        budgets_of(recipe(), SearchSettings(stages="coarse:3x1,coarse:4x1"))
 
 
 class FailsInTraining(nn.Module):
@@ -77,7 +78,7 @@ def unbuildable(hp):
     ],
 )
 def test_a_trial_that_cannot_train_fails_with_its_reason_and_the_rest_go_on(tmp_path, model, reason):
-    found, results = searched(tmp_path, recipe(model), Ask("coarse:12x1,fine:4x1"))
+    found, results = searched(tmp_path, recipe(model), SearchSettings(stages="coarse:12x1,fine:4x1"))
     failed = [result for result in results if result.run.state is State.FAILED]
     assert failed
     assert {result.trial.hyperparameters["hidden"] for result in failed} == {7}
@@ -89,7 +90,7 @@ def test_a_trial_that_cannot_train_fails_with_its_reason_and_the_rest_go_on(tmp_
 
 def test_a_search_in_which_everything_explodes_ends_with_advice_and_no_best(tmp_path):
     wild = replace(recipe(), space={"learning_rate": log_uniform(1e3, 1e5), "hidden": 5})
-    found, results = searched(tmp_path, wild, Ask("coarse:6x2,fine:3x2,final:1x2"))
+    found, results = searched(tmp_path, wild, SearchSettings(stages="coarse:6x2,fine:3x2,final:1x2"))
     assert {result.run.state for result in results} == {State.EXPLODED}
     assert found.outcome["best"] is None
     assert found.outcome["final"] is None
@@ -99,14 +100,16 @@ def test_a_search_in_which_everything_explodes_ends_with_advice_and_no_best(tmp_
 
 def test_a_prescribed_box_is_used(tmp_path):
     box = {"learning_rate": log_uniform(2e-3, 3e-3)}
-    _, results = searched(tmp_path, recipe(), Ask("coarse:4x1,fine:5x1", {"fine": box}))
+    _, results = searched(
+        tmp_path, recipe(), SearchSettings(stages="coarse:4x1,fine:5x1", boxes={"fine": box})
+    )
     rates = [r.trial.hyperparameters["learning_rate"] for r in results if r.trial.stage == 1]
     assert len(rates) == 5
     assert all(2e-3 <= rate <= 3e-3 for rate in rates)
 
 
 def test_the_saved_weights_are_the_model_that_was_scored(tmp_path):
-    found, _ = searched(tmp_path, recipe(), Ask("coarse:6x2,final:2x6"))
+    found, _ = searched(tmp_path, recipe(), SearchSettings(stages="coarse:6x2,final:2x6"))
     final = found.outcome["final"]
     model = two_layer(64, final["hyperparameters"]["hidden"])
     model.load_state_dict(load_file(found.weights))
@@ -118,7 +121,7 @@ def test_the_saved_weights_are_the_model_that_was_scored(tmp_path):
 
 def test_every_trials_series_is_in_the_store_to_its_last_step(tmp_path):
     wide = replace(recipe(), space={"learning_rate": log_uniform(1e-3, 1e2), "hidden": 5})
-    found, results = searched(tmp_path, wide, Ask("coarse:10x2"))
+    found, results = searched(tmp_path, wide, SearchSettings(stages="coarse:10x2"))
     assert {State.EXPLODED, State.COMPLETE} == {result.run.state for result in results}
     with Reader(f"sqlite:///{tmp_path}/babysit.sqlite") as reader:
         costs = queries.all_costs(reader, found.study)
@@ -141,10 +144,11 @@ class Scaled(nn.Module):
         return self.act(self.inner(x))
 
 
+@pytest.mark.slow
 def test_models_that_only_a_closure_tells_apart_do_not_train_as_one(tmp_path):
     space = {"learning_rate": log_uniform(1e-3, 1e-2), "scale": log_uniform(1e-2, 1.0)}
     closures = Recipe(digits, lambda hp: Scaled(hp.scale), space=space, name="closures")
-    _, results = searched(tmp_path, closures, Ask("coarse:12x1"))
+    _, results = searched(tmp_path, closures, SearchSettings(stages="coarse:12x1"))
     prepared = prepare(closures, seed=0)
     for result in results:
         trainer = prepared.trainer([(result.trial.hyperparameters, ("trial", *result.trial.key))], epochs=1)
@@ -164,7 +168,7 @@ RULES = {
 def test_a_search_over_rules_tries_the_enqueued_points_first_and_goes_on_after_a_kill(tmp_path):
     points = [{"update": "adam", "beta1": 0.9, "preprocessing": "standardize"}, {"hidden": 7}]
     made = replace(recipe(), space=RULES, enqueue=points)
-    found, results = searched(tmp_path, made, Ask("coarse:6x1,fine:4x1,final:1x2"))
+    found, results = searched(tmp_path, made, SearchSettings(stages="coarse:6x1,fine:4x1,final:1x2"))
     coarse = [result.trial.hyperparameters for result in results if result.trial.stage == 0]
     assert {**coarse[0], **points[0]} == dict(coarse[0])
     assert coarse[1]["hidden"] == 7
@@ -178,19 +182,23 @@ def test_a_search_over_rules_tries_the_enqueued_points_first_and_goes_on_after_a
     assert [dict(point) for point in study.settings["enqueue"]] == points
     assert study.settings["update"] == "sgd or adam"
     assert "trials 0 to 1 were enqueued" in stages[0].reason
-    again, same = searched(tmp_path, made, Ask("coarse:6x1,fine:4x1,final:1x2", resume=True))
+    again, same = searched(
+        tmp_path, made, SearchSettings(stages="coarse:6x1,fine:4x1,final:1x2"), resume=True
+    )
     assert again.study == found.study
     assert [result.trial for result in same] == [result.trial for result in results]
 
 
 def test_more_points_than_trials_are_refused_before_anything_trains():
     with pytest.raises(InputError, match="2 points are enqueued"):
-        budgets_of(recipe(enqueue=[{"hidden": 5}, {"hidden": 7}]), Ask("coarse:1x1,fine:9x1"))
+        budgets_of(
+            recipe(enqueue=[{"hidden": 5}, {"hidden": 7}]), SearchSettings(stages="coarse:1x1,fine:9x1")
+        )
 
 
 def test_a_search_until_stable_repeats_the_last_stage_and_resumes_alike(tmp_path):
-    ask = Ask("coarse:4x1,fine:10x1", until_stable=2)
-    found, results = searched(tmp_path, recipe(), ask)
+    settings = SearchSettings(stages="coarse:4x1,fine:10x1", until_stable=2)
+    found, results = searched(tmp_path, recipe(), settings)
     last = max(result.trial.stage for result in results)
     assert last in (2, 3)  # ten fine trials better four coarse ones, so that one more is due at least
     with Reader(f"sqlite:///{tmp_path}/babysit.sqlite") as reader:
@@ -198,7 +206,7 @@ def test_a_search_until_stable_repeats_the_last_stage_and_resumes_alike(tmp_path
     assert [stage.name for stage in stages] == ["coarse", "fine", "fine+1", "fine+2"][: last + 1]
     assert stages[2].reason.startswith("once more, as the best")
     assert {each["stage"] for each in found.outcome["importance"]} == {stage.name for stage in stages[1:]}
-    again, same = searched(tmp_path, recipe(), replace(ask, resume=True))
+    again, same = searched(tmp_path, recipe(), settings, resume=True)
     assert again.study == found.study
     assert [result.trial for result in same] == [result.trial for result in results]
     assert again.outcome["ties"] == found.outcome["ties"]

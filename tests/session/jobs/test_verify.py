@@ -63,6 +63,7 @@ GOOD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GOOD)
 def test_members_of_a_population_train_as_they_would_alone(name):
     found = verify(recipe(GOOD[name]), members=3, steps=40)
@@ -268,7 +269,7 @@ def test_what_the_model_raises_in_training_names_the_line():
                 raise ValueError("not in training")
             return self.inner(x.flatten(1))
 
-    with pytest.raises(RecipeError, match=r"ValueError at .*test_verifying.py:\d+: not in training"):
+    with pytest.raises(RecipeError, match=r"ValueError at .*test_verify.py:\d+: not in training"):
         verify(recipe(lambda hp: Fails()), members=2, steps=3)
 
 

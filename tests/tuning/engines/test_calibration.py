@@ -33,7 +33,7 @@ def test_it_measures_and_remembers(cache, monkeypatch):
     assert set(found.rates) <= set(SIZES)
     assert all(rate > 0 for rate in found.rates.values())
     assert found.size == chosen(found.rates)
-    monkeypatch.setattr(calibration, "_measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(calibration, "_rates", lambda *_: pytest.fail("measured again"))
     assert calibrate(prepared, {**VALUES, "learning_rate": 1e-4}) == found
 
 

@@ -22,7 +22,7 @@ from babysit.records import State, Trial
 from babysit.training.trainer import Trainer
 from babysit.tuning.engines.events import EpochDone, TrialDone
 from babysit.tuning.engines.grouping import grouped
-from babysit.tuning.engines.local import InProcess, Processes, Source
+from babysit.tuning.engines.local import InProcess, Processes
 from babysit.tuning.stages import draw_trials
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
@@ -101,9 +101,7 @@ def no_child_is_left():
 
 
 def source_of(recipe, *settings, seed=3):
-    source = Source(recipe, settings, seed)
-    prepared = prepare(apply_settings(load_recipe(recipe), settings), seed=seed)
-    return source, prepared
+    return (recipe, settings), prepare(apply_settings(load_recipe(recipe), settings), seed=seed)
 
 
 def trials_of(prepared, count, seed=3):
@@ -157,7 +155,7 @@ def test_workers_find_what_this_process_finds():
     source, prepared = source_of("digits", "learning_rate=log_uniform(1e-4, 3)")
     trials = trials_of(prepared, 12)
     alone = collected(InProcess(prepared), trials, 2)
-    assert_alike(alone, collected(Processes(prepared, source, 2), trials, 2))
+    assert_alike(alone, collected(Processes(prepared, *source, 2), trials, 2))
     assert set(alone[0]) == {trial.key for trial in trials}
     assert {result.run.state for result in alone[0].values()} == {State.COMPLETE, State.EXPLODED}
 
@@ -167,7 +165,7 @@ def test_workers_find_the_same_for_a_recipe_file_with_several_architectures(writ
     trials = trials_of(prepared, 10)
     assert len({trial.hyperparameters["hidden"] for trial in trials}) == 2
     alone = collected(InProcess(prepared), trials, 2)
-    assert_alike(alone, collected(Processes(prepared, source, 2), trials, 2))
+    assert_alike(alone, collected(Processes(prepared, *source, 2), trials, 2))
     # Each as if it were the only one: nobody's neighbours matter.
     for trial in trials[:3]:
         assert_alike(collected(InProcess(prepared), [trial], 2), only(alone, trial.key))
@@ -207,26 +205,26 @@ def test_settings_of_the_command_line_reach_the_workers():
     trials = trials_of(prepared, 2)
     assert trials[0].hyperparameters["hidden"] == 7
     assert_alike(
-        collected(InProcess(prepared), trials, 1), collected(Processes(prepared, source, 2), trials, 1)
+        collected(InProcess(prepared), trials, 1), collected(Processes(prepared, *source, 2), trials, 1)
     )
 
 
 def test_more_workers_than_trials_are_no_trouble():
     source, prepared = source_of("digits")
-    results, _, _ = collected(Processes(prepared, source, 3), trials_of(prepared, 1), 1)
+    results, _, _ = collected(Processes(prepared, *source, 3), trials_of(prepared, 1), 1)
     assert list(results) == [(0, 0)]
 
 
 def test_no_trials_start_no_worker():
     source, prepared = source_of("digits")
-    assert list(Processes(prepared, source, 2).train([], 1)) == []
+    assert list(Processes(prepared, *source, 2).train([], 1)) == []
 
 
 def test_a_killed_worker_is_an_error_at_once_and_not_a_hang(written, tmp_path):
     folder = tmp_path / "pids"
     folder.mkdir()
     source, prepared = source_of(written(SLOW.format(folder=str(folder))))
-    events = Processes(prepared, source, 2).train(trials_of(prepared, 4), 1000)
+    events = Processes(prepared, *source, 2).train(trials_of(prepared, 4), 1000)
     first = next(events)  # an epoch is told: both workers train
     assert isinstance(first, EpochDone)
     children = {child.pid for child in multiprocessing.active_children()}
@@ -243,14 +241,14 @@ def test_a_killed_worker_is_an_error_at_once_and_not_a_hang(written, tmp_path):
 def test_what_a_recipe_raises_in_a_worker_comes_back_as_it_is(written):
     source, prepared = source_of(written(RAISES))
     with pytest.raises(InputError, match="the disk is not there") as caught:
-        list(Processes(prepared, source, 2).train(trials_of(prepared, 4), 1))
+        list(Processes(prepared, *source, 2).train(trials_of(prepared, 4), 1))
     assert "mine.py:8" in str(caught.value)
     assert caught.value.fix
 
 
 def test_whoever_stops_listening_ends_the_workers():
     source, prepared = source_of("digits")
-    events = Processes(prepared, source, 2).train(trials_of(prepared, 4), 1000)
+    events = Processes(prepared, *source, 2).train(trials_of(prepared, 4), 1000)
     next(events)
     assert len(multiprocessing.active_children()) == 2
     events.close()
@@ -260,7 +258,7 @@ def test_whoever_stops_listening_ends_the_workers():
 def test_the_same_workers_train_the_next_stage():
     source, prepared = source_of("digits")
     trials = trials_of(prepared, 8)
-    with contextlib.closing(Processes(prepared, source, 2)) as engine:
+    with contextlib.closing(Processes(prepared, *source, 2)) as engine:
         first = [event for event in engine.train(trials[:4], 2) if isinstance(event, TrialDone)]
         workers = {child.pid for child in multiprocessing.active_children()}
         second = [event for event in engine.train(trials[4:], 3) if isinstance(event, TrialDone)]
@@ -339,6 +337,7 @@ MIXED = (
 )
 
 
+@pytest.mark.slow
 def test_trials_of_several_rules_and_preprocessings_train_as_if_each_were_alone():
     _, prepared = source_of("digits", *MIXED)
     trials = trials_of(prepared, 10)
@@ -355,5 +354,5 @@ def test_trials_of_several_rules_and_preprocessings_train_as_if_each_were_alone(
 def test_workers_know_the_rules_that_a_space_names():
     source, prepared = source_of("digits", *MIXED)
     trials = trials_of(prepared, 4)
-    with_workers = collected(Processes(prepared, source, 2), trials, 1)
+    with_workers = collected(Processes(prepared, *source, 2), trials, 1)
     assert_alike(collected(InProcess(prepared), trials, 1), with_workers)

@@ -30,11 +30,11 @@ from babysit.recipe.space import log_uniform
 from babysit.records import Command, CommandKind, CommandState, State
 from babysit.tuning.engines import cluster as joining
 from babysit.tuning.engines import ray as engine_module
-from babysit.tuning.engines.early_stop import Ending
-from babysit.tuning.engines.events import BegunAgain, EpochDone, TrialDone
+from babysit.tuning.engines.early_stop import EarlyStop
+from babysit.tuning.engines.events import EpochDone, Restarted, TrialDone
 from babysit.tuning.engines.local import InProcess
 from babysit.tuning.engines.ray import Cluster
-from babysit.tuning.pruning import Judge
+from babysit.tuning.pruning import StagePruner
 from babysit.tuning.stages import draw_trials
 
 pytestmark = [
@@ -128,17 +128,17 @@ def story(events, judge=None):
     """What each trial ended as, its epochs, and what the observer saw; it fails where one ends twice."""
     ended, epochs, again = {}, {}, []
     for event in events:
-        if isinstance(event, BegunAgain):
+        if isinstance(event, Restarted):
             epochs.pop(event.trial.key, None)
             again.append(event.trial.key)
             if judge is not None:
-                judge.began_again(event.trial.key)
+                judge.restarted(event.trial.key)
         elif isinstance(event, EpochDone):
             assert event.trial.key not in ended
             told = (event.reading, event.costs.tolist(), event.steps.tolist(), repr(event.looks))
             epochs.setdefault(event.trial.key, []).append(told)
             if judge is not None:
-                judge.saw(event.trial.key, event.reading)
+                judge.epoch_done(event.trial.key, event.reading)
         else:
             assert isinstance(event, TrialDone)
             assert event.trial.key not in ended
@@ -153,8 +153,8 @@ def story(events, judge=None):
 
 
 def trained(engine, trials, epochs, pruner="none"):
-    judge = Judge(pruner, epochs)
-    return story(engine.train(trials, epochs, Ending(rungs=judge.rungs), judge), judge)
+    judge = StagePruner(pruner, epochs)
+    return story(engine.train(trials, epochs, EarlyStop(rungs=judge.rungs), judge), judge)
 
 
 def test_a_cluster_finds_what_this_process_finds_to_the_last_bit(engine, prepared):
@@ -188,7 +188,7 @@ def test_a_command_reaches_its_trial_wherever_it_trains(engine, prepared, answer
         engine.touch(Command(number, 1, (0, number), kind, 0.5, "ann", 0.0, CommandState.SEEN))
     # Calls to the workers' thread for commands overtake nothing: wait until they have been heard.
     for worker in engine._started:
-        ray.get(worker.actor.versions.options(concurrency_group="by hand").remote())
+        ray.get(worker.actor.versions.options(concurrency_group=engine_module._COMMANDS).remote())
     ended, _, _ = trained(engine, trials, 2)
     assert ended[0, 2][0] is State.STOPPED
     assert ended[0, 2][5] == "stopped by user at step 0"
@@ -205,7 +205,7 @@ def test_workers_of_other_versions_are_refused(engine, monkeypatch):
     with pytest.raises(
         InputError, match=r"has torch .*, this process 1\.13\n.*same versions on every machine"
     ):
-        engine_module._compare(engine._started[0])
+        engine_module._refuse_other_versions(engine._started[0])
 
 
 def test_an_address_for_rays_client_is_refused():
@@ -234,7 +234,7 @@ def test_ctrl_c_ends_the_workers_and_nothing_that_others_started(nodes, engine, 
 def test_the_trials_of_a_killed_node_train_again_elsewhere(nodes, engine, tmp_path):
     engine.close()
     prepared = prepared_of(tmp_path)
-    trials, ending = trials_of(prepared), Ending(rungs=(1, 3))
+    trials, ending = trials_of(prepared), EarlyStop(rungs=(1, 3))
     with contextlib.closing(Cluster(prepared, 2, POPULATION, nodes.address)) as cluster:
         cluster._start(2)  # both are there before the first group is given to either
         ray.wait([worker.stream for worker in cluster._started], num_returns=2)
@@ -308,7 +308,7 @@ def test_each_worker_that_needs_a_gpu_gets_one_of_its_own(nodes, prepared):
         assert joining.room("cuda", 0) == 2
         material = joining.put(replace(prepared, device="cuda:0"))
         assert ray.get(material).device == "cuda"  # whichever the worker sees
-        workers = [engine_module._start("cuda", ray.put(prepared), False) for _ in range(2)]
+        workers = [engine_module._new_worker("cuda", ray.put(prepared), False) for _ in range(2)]
         told = ray.get([worker.actor.__ray_call__.remote(where_it_is) for worker in workers])
         assert {devices for _, devices in told} == {"0"}  # the first of its machine
         assert len({node for node, _ in told}) == 2

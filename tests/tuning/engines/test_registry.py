@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 
 from babysit.errors import InputError
-from babysit.session.jobs.search_ask import Ask
 from babysit.tuning.engines import registry
+from babysit.tuning.settings import SearchSettings
 
 
 def test_without_ray_the_fix_is_told(monkeypatch):
     monkeypatch.setattr(registry, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"Ray, which is not installed\n  fix: pip install 'babysit\[ray\]'"):
-        Ask(engine="ray")
+        SearchSettings(engine="ray")
 
 
 def test_an_address_is_for_a_cluster():
     with pytest.raises(InputError, match="add --engine ray"):
-        Ask(address="auto")
+        SearchSettings(address="auto")
 
 
 def test_a_cluster_of_our_own_listens_on_this_machine_alone(monkeypatch):

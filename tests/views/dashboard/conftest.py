@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from babysit.views.dashboard.app import create_app
-from babysit.views.dashboard.security import Rules
+from babysit.views.dashboard.security import RequestRules
 from babysit.views.dashboard.state import OpenStore, Serving
 from browser.stores import written
 from store.conftest import database as database
@@ -43,7 +43,7 @@ def new_address(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def serving(store):
-    made = Serving(OpenStore(store), Rules(token=TOKEN))
+    made = Serving(OpenStore(store), RequestRules(token=TOKEN))
     yield made
     made.store.close()
 

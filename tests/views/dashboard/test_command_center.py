@@ -1,4 +1,4 @@
-"""The rows, axes and standing of a study, and what changed since a page last asked."""
+"""The rows, axes and status of a study, and the changes since a page last asked."""
 
 from __future__ import annotations
 
@@ -15,9 +15,20 @@ from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
 from babysit.views.dashboard.state import OpenStore, Serving
 from babysit.views.data.formatting import exponent_text
-from babysit.views.data.standing import standing
+from babysit.views.data.status import study_status
 from babysit.views.data.trial_table import COLUMNS, read_board
-from browser.stores import FINE, begin, finished, trial, write_epochs, write_search, written
+from browser.stores import (
+    FINE,
+    SCALED,
+    begin,
+    ended,
+    finished,
+    trial,
+    write_epochs,
+    write_results,
+    write_search,
+    written,
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +93,7 @@ def test_no_series_is_read_for_the_table(client, monkeypatch):
 def test_the_best_value_at_the_edge_raises_the_alarm_while_it_runs(store):
     with Reader(store) as reader:
         found = overview.lines(reader, 1)
-        stands = standing(read_board(reader, 1), found, {})
+        stands = study_status(reader, read_board(reader, 1), found)
     assert stands.best.key == (1, 6)
     assert dict(stands.best.values)["learning_rate"] == exponent_text(7.26e-4)
     assert stands.counts == {"complete": 18, "exploded": 2}
@@ -100,20 +111,22 @@ def test_an_alarm_brings_the_command_that_looks_beyond(tmp_path):
         writer.begin_trials(study, tried)
         writer.finish_trials(study, [finished(one, 0.1 * (number + 1)) for number, one in enumerate(tried)])
     with Reader(path) as reader:
-        stands = standing(read_board(reader, study), overview.lines(reader, study), {})
+        stands = study_status(reader, read_board(reader, study), overview.lines(reader, study))
     [alarm] = stands.alarms
     assert "next to the upper edge" in alarm.message
     assert alarm.command.startswith("babysit search cifar10 -s 'learning_rate=log_uniform(")
     assert alarm.command.endswith("--stages coarse:12x4,fine:8x4")
-    assert alarm.strip.startswith("<svg")
+    assert alarm.strip.searched[1] < alarm.strip.proposed[1]
 
 
-def test_a_trial_that_was_touched_is_not_the_best(store):
-    with Reader(store) as reader:
-        found = overview.lines(reader, 1)
-        [row] = [line.row for line in found if line.key == (1, 6)]
-        stands = standing(read_board(reader, 1), found, {row: 0.5})
-    assert stands.best.key == (1, 5)
+def test_a_trial_that_the_user_changed_is_not_the_best(tmp_path):
+    path = str(tmp_path / "runs.db")
+    with Writer(path) as writer:
+        study = begin(writer)
+        write_results(writer, study, ended(0, 0.9, 3e-5, touches=SCALED), ended(1, 0.5, 4e-5))
+    with Reader(path) as reader:
+        stands = study_status(reader, read_board(reader, study), overview.lines(reader, study))
+    assert stands.best.key == (0, 1)
 
 
 def test_a_finished_search_says_its_own_judgement(tmp_path):
@@ -129,7 +142,7 @@ def test_a_finished_search_says_its_own_judgement(tmp_path):
         }
         writer.finish_study(study, State.COMPLETE, outcome)
     with Reader(path) as reader:
-        stands = standing(read_board(reader, study), overview.lines(reader, study), {})
+        stands = study_status(reader, read_board(reader, study), overview.lines(reader, study))
     assert stands.ties == ((1, 5), (1, 6))
     assert stands.advice == ("stop here",)
     assert (stands.alarms, stands.elapsed, stands.left) == ((), "1 min 15 s", "–")

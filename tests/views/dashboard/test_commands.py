@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
-from babysit.views.dashboard.security import Rules
+from babysit.views.dashboard.security import RequestRules
 from babysit.views.dashboard.state import OpenStore, Serving
 from browser.stores import living, write_search
 from store.records import let_pass
@@ -28,7 +28,7 @@ def path(tmp_path):
 def client(path):
     with Writer(path) as writer:
         write_search(writer, running=3)
-        serving = Serving(OpenStore(path), Rules(token="t"))
+        serving = Serving(OpenStore(path), RequestRules(token="t"))
         yield TestClient(create_app(serving), base_url=HOST)
         serving.store.close()
 
@@ -93,9 +93,9 @@ def test_what_makes_no_sense_is_refused_with_the_reason(client, address, body, s
         assert answer.json()["problem"]
 
 
-def test_nobody_listens(client, path):
+def test_a_request_to_a_silent_run_says_that_it_will_expire(client, path):
     ask(client, "/r/1/1/6/commands", kind="stop")
-    assert log(client)["silence"] == "no heartbeat was ever left, the request will expire"
+    assert log(client)["silence"] == "the run has sent no heartbeat, the request will expire"
     with living(path, 1):
         assert log(client)["silence"] == ""
     let_pass(path, 14)
@@ -103,4 +103,4 @@ def test_nobody_listens(client, path):
     let_pass(path, 100)
     [told] = log(client)["list"]
     assert told["state"] == "expired"
-    assert "nobody listened" in told["detail"]
+    assert "no process answered" in told["detail"]

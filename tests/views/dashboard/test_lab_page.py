@@ -14,12 +14,14 @@ from babysit.cli.lab import EXPERIMENTS
 from babysit.session.dashboard import make_server
 from babysit.session.lab_cache import laboratory
 from babysit.views.dashboard.app import create_app
-from babysit.views.dashboard.lab_runner import ANSWER, Card, Laboratory
-from babysit.views.dashboard.security import Rules
+from babysit.views.dashboard.lab_runner import ANSWER, ExperimentCard, Laboratory
+from babysit.views.dashboard.security import RequestRules
 from babysit.views.dashboard.state import OpenStore, Serving
 from views.dashboard.conftest import HOST, TOKEN
 
-CARDS = [Card(name, name.title(), f"about {name} <b>", "row 1") for name in ("quick", "slow", "broken")]
+CARDS = [
+    ExperimentCard(name, name.title(), f"about {name} <b>", "row 1") for name in ("quick", "slow", "broken")
+]
 PROGRAM = """
 import json, pathlib, sys, time
 name, folder = sys.argv[1], pathlib.Path(sys.argv[4])
@@ -51,7 +53,7 @@ def lab(tmp_path):
 
 @pytest.fixture
 def client(lab, store):
-    serving = Serving(OpenStore(store), Rules(token=TOKEN), lab=lab)
+    serving = Serving(OpenStore(store), RequestRules(token=TOKEN), lab=lab)
     yield TestClient(create_app(serving), base_url=HOST)
     serving.store.close()
 

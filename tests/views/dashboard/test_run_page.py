@@ -223,6 +223,7 @@ def test_a_spike_of_one_step_is_seen_at_every_zoom(client):
     assert told["points"] == 1
 
 
+@pytest.mark.slow
 @given(st.integers(0, STEPS), st.integers(0, STEPS), st.integers(1, 4000))
 def test_a_range_holds_its_points_and_no_other(client, one, other, pixels):
     first, last = min(one, other), max(one, other)

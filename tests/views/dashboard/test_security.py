@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from babysit.records import State
 from babysit.store.writer import Writer
 from babysit.views.dashboard.app import create_app
-from babysit.views.dashboard.security import LARGEST_BODY, Rules, host_name
+from babysit.views.dashboard.security import LARGEST_BODY, RequestRules, host_name
 from babysit.views.dashboard.server import rules_for
 from babysit.views.dashboard.state import OpenStore, Serving
 from babysit.views.dashboard.static_files import edition, static_files
@@ -199,8 +199,8 @@ class TestBeyondThisMachine:
 
 def test_this_machine_needs_no_login():
     assert [rules_for(host).login for host in ("127.0.0.1", "localhost", "::1")] == ["", "", ""]
-    assert Rules().knows("127.0.0.1:1")
-    assert not Rules().knows("192.168.1.7")
+    assert RequestRules().knows("127.0.0.1:1")
+    assert not RequestRules().knows("192.168.1.7")
     assert host_name("[::1") == "::1"
 
 
@@ -228,6 +228,7 @@ bodies = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=1000)
 @given(
     method=st.sampled_from(["GET", "GET", "POST"]),
@@ -250,7 +251,7 @@ class Finished:
     """A dashboard of a finished search: there is nothing in it that anybody could rightly ask for."""
 
     def __init__(self, path):
-        self.serving = Serving(OpenStore(path), Rules(token="t"))
+        self.serving = Serving(OpenStore(path), RequestRules(token="t"))
         app = create_app(self.serving)
         self.client = TestClient(app, base_url=HOST, raise_server_exceptions=False, follow_redirects=False)
         self.asking = {"origin": HOST, "x-babysit-token": "t", "content-type": "application/json"}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babysit.records import Edge, Result, Run, State, Trial
+from babysit.records import Result, Run, State, Trial
+from babysit.tuning.ranking import best_first, ties
 from babysit.views.data.axes import Axis, make_axis
-from babysit.views.data.ranked_trials import best_first, tied_with_best, trial_table
+from babysit.views.data.ranked_trials import trial_table
 from babysit.views.data.scatter import range_strip, scatter, scatter_names
 from babysit.views.data.series import loss_curves, run_costs, run_scores, shade_of, shade_range, spark
 from views.studies import EDGE, NAN, complete, costs_of, exploded, regression, search, view_of
@@ -191,10 +193,10 @@ def test_no_number_makes_no_scatter() -> None:
 
 
 def test_the_strip_shows_both_ranges() -> None:
-    drawn = range_strip({name: getattr(EDGE, name) for name in Edge.__slots__})
+    drawn = range_strip(EDGE)
     assert drawn is not None
     assert drawn.searched[0] < drawn.proposed[0] < drawn.best < drawn.searched[1] < drawn.proposed[1]
-    assert range_strip({"name": "l2"}) is None
+    assert range_strip(replace(EDGE, new_low=NAN)) is None
 
 
 def test_the_table_is_best_first_and_marks_ties() -> None:
@@ -216,8 +218,8 @@ def test_ties_are_within_one_standard_error() -> None:
     results = [
         complete(number, accuracy) for number, accuracy in enumerate((0.531, 0.530, 0.516, 0.515, 0.2))
     ]
-    assert tied_with_best(results, 1000) == {(0, 0), (0, 1), (0, 2)}
-    assert tied_with_best([exploded(0)], 1000) == set()
+    assert [result.trial.key for result in ties(results, 1000)] == [(0, 0), (0, 1), (0, 2)]
+    assert ties([exploded(0)], 1000) == []
     assert [result.trial.number for result in best_first([exploded(0), *results[1:]])][-1] == 0
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babysit.store.points import Spark
+from babysit.store.points import SparkBuckets
 from babysit.views.data.series import spark
 from babysit.views.data.sparklines import LETTERS, spark_texts
 
@@ -14,7 +14,7 @@ costs = st.lists(st.floats(0.0078125, 128, width=32), min_size=2, max_size=200)
 
 def to_spark(costs):
     """What a store keeps of a run's costs."""
-    kept = Spark()
+    kept = SparkBuckets()
     kept.add(costs)
     return kept.to_bytes()
 

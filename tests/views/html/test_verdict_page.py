@@ -15,17 +15,17 @@ from babysit.views.data import watched_run
 from babysit.views.data.lines import MOST_LINES
 from babysit.views.html.verdict_page import verdict_page
 from babysit.views.svg.line_figures import legend_html
-from babysit.watching.report import judge
+from babysit.watching.report import report_on
 from babysit.watching.sample import (
     Epoch,
     LayerStat,
-    Log,
     OutputStat,
     Sample,
     Setup,
     TargetStat,
     TensorStat,
     Units,
+    WatchLog,
 )
 from views.html.test_report import WellFormed
 from views.studies import CHECKS, EVIL, FINDING
@@ -55,7 +55,7 @@ def run(losses, **options):
         "graph": LossGraph(cut=False, kind="cross-entropy", alone=True),
         **options,
     }
-    return Log(Setup(trainable=("layer0.weight",)), tuple(losses), **given)
+    return WatchLog(Setup(trainable=("layer0.weight",)), tuple(losses), **given)
 
 
 FALLING = run([2.3 * 0.99**step for step in range(200)])
@@ -80,7 +80,7 @@ def keys(page):
 
 
 def test_a_run_shows_every_quantity():
-    page = parsed(judge(FALLING, "mnist"), FALLING)
+    page = parsed(report_on(FALLING, "mnist"), FALLING)
     everything = ["loss", "scores", "updates", "gradients", "spread", "means", "saturation", "rates"]
     assert keys(page) == everything
     assert "<title>mnist · babysit</title>" in page
@@ -92,7 +92,7 @@ def test_a_run_shows_every_quantity():
 
 def test_a_cause_leads_to_its_figure_and_is_marked_there():
     log = run([2.0] * 24 + [NAN] * 40)
-    page = parsed(judge(log, "broken"), log)
+    page = parsed(report_on(log, "broken"), log)
     cause = page[page.index('class="note cause') : page.index('id="loss"')]
     assert 'href="#loss"' in cause
     assert "since step 25" in cause
@@ -103,7 +103,7 @@ def test_a_cause_leads_to_its_figure_and_is_marked_there():
 
 def test_a_cause_leads_to_the_figure_of_its_problem():
     log = run([2.3] * 200, samples=tuple(sample(step, ratio=1e-9) for step in range(1, 200, 16)), units={})
-    report = judge(log, "slow")
+    report = report_on(log, "slow")
     assert report.causes[0].rule == "learning_rate_too_low"
     page = parsed(report, log)
     assert 'href="#updates"' in page
@@ -133,20 +133,20 @@ def test_the_axis_ends_soon_after_the_loss_does():
 )
 def test_odd_losses(losses):
     log = run(losses)
-    parsed(judge(log, "odd"), log)
+    parsed(report_on(log, "odd"), log)
     assert (watched_run.loss_lines(log) is None) == (not any(map(math.isfinite, losses)))
 
 
 def test_odd_statistics():
     odd = (sample(1, ratio=NAN, std=math.inf), sample(2, ratio=0.0, std=0.0), sample(3, std=1e300))
     log = run([1.0] * 30, samples=odd, epochs=(Epoch(3, NAN, NAN),))
-    page = parsed(judge(log, "odd"), log)
+    page = parsed(report_on(log, "odd"), log)
     assert "scores" not in keys(page)
 
 
 def test_a_run_that_measured_nothing_still_has_its_verdict():
-    log = Log(Setup())
-    assert keys(parsed(judge(log, "empty"), log)) == []
+    log = WatchLog(Setup())
+    assert keys(parsed(report_on(log, "empty"), log)) == []
 
 
 def test_a_report_alone_has_no_figures_but_its_checks():
@@ -170,7 +170,7 @@ def test_what_was_not_looked_at_is_folded():
     page = parsed(Report(questions=asked, name="mine"))
     assert '<p class="score">undecided</p>' in page
     assert "nothing wrong in 1 question, 1 not answered" in page
-    folded = page[page.index("What was not looked at") : page.index("</details>")]
+    folded = page[page.index("Not examined") : page.index("</details>")]
     assert "not answered (only 3 steps): dead units" in folded
 
 
@@ -182,14 +182,14 @@ def test_many_layers_are_drawn_evenly_and_named_by_their_ends():
     legend = legend_html(lines)
     assert "38 between" in legend
     assert "layer17<" not in legend
-    assert len(parsed(judge(log, "deep"), log)) < 400_000
+    assert len(parsed(report_on(log, "deep"), log)) < 400_000
 
 
 def test_a_long_run_stays_small_and_keeps_its_spike():
     losses = [1.0] * 50_000
     losses[31_234] = 9.0
     log = run(losses, samples=tuple(sample(step) for step in range(1, 50_000, 64)))
-    assert len(parsed(judge(log, "long"), log)) < 200_000
+    assert len(parsed(report_on(log, "long"), log)) < 200_000
     (loss,) = watched_run.loss_lines(log).lines
     assert max(height for _, height in loss.area) > 0.9
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from xml.etree import ElementTree
 
 import pytest
@@ -90,7 +89,7 @@ def test_sparks_are_small_and_mark_explosions() -> None:
 
 
 def test_the_strip_is_drawn() -> None:
-    data = range_strip(asdict(EDGE))
+    data = range_strip(EDGE)
     assert data is not None
     root = ElementTree.fromstring(figures.range_strip_svg(data))
     assert [node.text for node in root.iter(f"{SVG}title")] == ["searched", "search next", "best value"]

@@ -10,20 +10,20 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babysit.views.svg.overlay import MOST, Series, cost_overlay, overlay_svg, score_overlay, spread
+from babysit.views.svg.overlay import MOST_RUNS, RunSeries, cost_overlay, overlay_svg, score_overlay, spread
 
 STEPS = np.arange(1, 1001)
 EVIL = "<script>alert(1)</script>"
 
 
 def falling(name="a", first=2.3):
-    return Series(name, STEPS, first * np.exp(-STEPS / 400), first)
+    return RunSeries(name, STEPS, first * np.exp(-STEPS / 400), first)
 
 
 def test_a_run_that_diverged_does_not_set_the_axis():
     alone = cost_overlay([falling()])
-    burst = Series("b", STEPS, np.geomspace(2.3, 1e9, 1000), 2.3)
-    broken = Series("c", STEPS, np.append(np.full(999, 2.0), math.nan), 2.3)
+    burst = RunSeries("b", STEPS, np.geomspace(2.3, 1e9, 1000), 2.3)
+    broken = RunSeries("c", STEPS, np.append(np.full(999, 2.0), math.nan), 2.3)
     both = cost_overlay([falling(), burst, broken])
     assert (both.y.low, both.y.high) == (alone.y.low, alone.y.high)
     assert [curve.diverged for curve in both.curves] == [False, True, True]
@@ -32,22 +32,27 @@ def test_a_run_that_diverged_does_not_set_the_axis():
 
 
 def test_only_diverged_runs_are_still_drawn():
-    data = cost_overlay([Series("b", STEPS, np.full(1000, np.nan), 2.3), Series("c", [1], [math.inf], 2.3)])
+    data = cost_overlay(
+        [RunSeries("b", STEPS, np.full(1000, np.nan), 2.3), RunSeries("c", [1], [math.inf], 2.3)]
+    )
     assert overlay_svg(data, "cost").startswith("<svg")
-    assert cost_overlay([Series("a", [], [])]) is None
-    assert score_overlay([Series("a", [1, 2], [math.nan, math.nan])], "") is None
+    assert cost_overlay([RunSeries("a", [], [])]) is None
+    assert score_overlay([RunSeries("a", [1, 2], [math.nan, math.nan])], "") is None
 
 
 def test_eight_runs_are_told_apart_by_more_than_colour():
-    svg = overlay_svg(cost_overlay([falling(f"run {index}", 2.3 + index) for index in range(MOST)]), "cost")
+    svg = overlay_svg(
+        cost_overlay([falling(f"run {index}", 2.3 + index) for index in range(MOST_RUNS)]), "cost"
+    )
     lines = [path for path in re.findall(r"<path[^>]*>", svg) if 'stroke-width="1.8"' in path]
     dashes = [re.findall(r'stroke-dasharray="([^"]*)"', line) for line in lines]
-    assert len({str(one) for one in dashes}) == MOST
-    assert all(f">run {index}</text>" in svg for index in range(MOST))
+    assert 'viewBox="0 0 640 340"' in svg
+    assert len({str(one) for one in dashes}) == MOST_RUNS
+    assert all(f">run {index}</text>" in svg for index in range(MOST_RUNS))
 
 
 def test_names_are_escaped():
-    svg = overlay_svg(score_overlay([Series(EVIL, [1, 2], [0.1, 0.2])], "accuracy"), EVIL)
+    svg = overlay_svg(score_overlay([RunSeries(EVIL, [1, 2], [0.1, 0.2])], "accuracy"), EVIL)
     assert "<script>" not in svg
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from babysit.records import CommandKind, Explosion, Reading, Result, Run, State, Touch, Trial
 from babysit.verdicts import Cause, Evidence, Finding, Severity, Verdict
+from babysit.views.data.learning_rates import rate_changes
 from babysit.views.data.links import linked_causes
 from babysit.views.data.recorded_run import TrialView
-from babysit.views.svg.run_figures import KEYS, RunFigures, rate_changes, step_of
+from babysit.views.svg.run_figures import KEYS, RunFigures, step_of
 from views.studies import EVIL, study
 from views.svg.test_heatmap import histogram
 
@@ -121,7 +122,7 @@ def test_what_was_done_by_hand_is_marked_once():
     one = view()
     touched = replace(one.result.run, touches=(Touch(CommandKind.SCALE_LEARNING_RATE, 100, 0.1),))
     svg = svg_of(RunFigures(replace(one, result=Result(one.result.trial, touched))), "loss").svg
-    assert "by hand after step 100: learning rate times 0.1" in svg
+    assert "by the user after step 100: learning rate times 0.1" in svg
     assert "seen at step" not in svg
 
 

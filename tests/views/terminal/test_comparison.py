@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
-from rich.console import Console
-
 from babysit.verdicts import Cause, Verdict
-from babysit.views.terminal.comparison import Compared, comparison_data, comparison_view, differing
-from views.studies import EVIL, FINDING, complete, exploded, regression, study
+from babysit.views.data.comparison import Compared, comparison_data, differing
+from babysit.views.terminal.comparison import comparison_view
+from views.studies import EVIL, FINDING, complete, exploded, printed, regression, study
 
 
 def shown(compared):
-    console = Console(file=io.StringIO(), width=100, color_system=None)
-    console.print(comparison_view(compared))
-    return console.file.getvalue()
+    return printed(comparison_view(compared), width=100)
 
 
 def test_only_what_differs_and_causes_by_name():

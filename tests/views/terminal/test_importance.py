@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from io import StringIO
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from rich.console import Console
 
+from babysit.views.data.importance import bars
 from babysit.views.html.report import render_report
 from babysit.views.svg.elements import ACCENT, MUTED
 from babysit.views.svg.importance import importance_svg
-from babysit.views.terminal import tables
-from babysit.views.terminal.importance import bars, importance_view
-from views.studies import EDGE, EVIL, search, study
+from babysit.views.terminal.importance import importance_view
+from babysit.views.terminal.search import edges_panel
+from views.studies import EDGE, EVIL, printed, search, study
 
 
 def knob(name: str, correlation: float | None, strength: float, **more: Any) -> dict[str, Any]:
@@ -35,16 +34,8 @@ STAGES = [
 ]
 
 
-def shown(*content: Any) -> str:
-    console = Console(file=StringIO(), width=80)
-    for each in content:
-        console.print(each)
-    assert isinstance(console.file, StringIO)
-    return console.file.getvalue()
-
-
 def test_every_knob_has_a_bar_as_long_as_its_share() -> None:
-    text = shown(importance_view(STAGES, "a note"))
+    text = printed(importance_view(STAGES, "a note"))
     lines = {
         name: line for line in text.splitlines() for name in ("learning_rate", "act", "l2") if name in line
     }
@@ -59,12 +50,12 @@ def test_every_knob_has_a_bar_as_long_as_its_share() -> None:
 
 
 def test_without_functional_anova_there_is_no_empty_column() -> None:
-    assert "variance" not in shown(importance_view(STAGES[1:]))
-    assert "Too few trials" in shown(importance_view([]))
+    assert "variance" not in printed(importance_view(STAGES[1:]))
+    assert "Too few trials" in printed(importance_view([]))
 
 
 def test_odd_names_and_old_outcomes_do_no_harm() -> None:
-    assert EVIL[:20] in shown(importance_view([{"stage": "s", "knobs": [knob(EVIL, 1.0, 7.0)]}])).replace(
+    assert EVIL[:20] in printed(importance_view([{"stage": "s", "knobs": [knob(EVIL, 1.0, 7.0)]}])).replace(
         "\n", ""
     )
     assert bars({}) == []
@@ -84,7 +75,7 @@ def test_the_report_shows_bars_counts_and_silenced_alarms() -> None:
     }
     page = render_report(replace(view, study=study(outcome)))
     for part in (
-        "What mattered",
+        "Importance of the hyperparameters",
         "rank correlation +0.81; ",
         "96.6 % of the variance",
         "correlation ratio 0.50",
@@ -94,7 +85,9 @@ def test_the_report_shows_bars_counts_and_silenced_alarms() -> None:
     ):
         assert part in page
     assert EVIL not in page
-    assert "What mattered" not in render_report(view)  # of a study from before there was such a thing
+    assert "Importance of the hyperparameters" not in render_report(
+        view
+    )  # of a study from before there was such a thing
 
 
 def test_the_figure_has_bars_in_proportion_and_greys_what_chance_explains() -> None:
@@ -110,10 +103,10 @@ def test_the_figure_has_bars_in_proportion_and_greys_what_chance_explains() -> N
 
 def test_a_silenced_alarm_is_a_line_and_no_panel() -> None:
     quiet = replace(EDGE, name="l2", silenced="nothing better was found there")
-    text = shown(tables.edges_panel([], [quiet]))
+    text = printed(edges_panel([], [quiet]))
     assert "worrying" not in text
     assert "no alarm: the best l2" in text
     assert "All other best values lie well inside" in text
-    both = shown(tables.edges_panel([EDGE], [quiet]))
+    both = printed(edges_panel([EDGE], [quiet]))
     assert "worrying" in both
     assert "no alarm: the best l2" in both

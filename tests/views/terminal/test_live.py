@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import math
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from babysit.records import Trial
 from babysit.store import overview
 from babysit.store.reader import Reader
 from babysit.store.writer import Writer
 from babysit.views.data.recorded_run import load_trial_view
-from babysit.views.data.standing import standing
+from babysit.views.data.status import study_status
 from babysit.views.data.trial_table import read_board
 from babysit.views.terminal.live import run_frame, study_frame
 from browser.stores import write_search
 from views.dashboard.test_run_page import write_run
+from views.studies import printed
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +32,14 @@ def path(tmp_path_factory):
 
 
 def shown(path, study, width=80, **options):
-    console = Console(file=io.StringIO(), width=width, color_system=None)
     with Reader(path) as reader:
         if study == 3:
             found = overview.lines(reader, study)
             board = read_board(reader, study, found)
-            frame = study_frame(board, found, standing(board, found), width)
+            frame = study_frame(board, found, study_status(reader, board, found), width)
         else:
             frame = run_frame(load_trial_view(reader, study, (0, 0)), width, **options)
-    console.print(frame)
-    return console.file.getvalue()
+    return printed(frame, width=width)
 
 
 def test_a_run_is_told_with_its_findings_curve_and_rates(path):
@@ -81,7 +78,7 @@ def test_a_study_is_told_with_its_progress_and_who_runs(path):
 
 
 def test_signs_of_life(path):
-    assert "last sign of life 3.0 s ago" in shown(path, 2, quiet=3.0)
+    assert "last heartbeat 3.0 s ago" in shown(path, 2, quiet=3.0)
     assert "its process is gone" in shown(path, 2, interrupted=True)
     assert "sign" not in shown(path, 2, quiet=math.nan)
     assert "sign" not in shown(path, 1, quiet=3.0)

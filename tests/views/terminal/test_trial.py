@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
 import numpy as np
-from rich.console import Console
 
 from babysit.records import Stage
 from babysit.verdicts import Answer, Cause, Question, Severity, Verdict
 from babysit.views.data.recorded_run import TrialView
 from babysit.views.terminal.trial import trial_data, trial_view, update_ratios
-from views.studies import EVIL, FINDING, LOG_RATE, complete, costs_of, exploded, regression, study
+from views.studies import EVIL, FINDING, LOG_RATE, complete, costs_of, exploded, printed, regression, study
 
 STAGE = Stage(0, "coarse", {"learning_rate": LOG_RATE, "hidden": {"kind": "fixed", "value": 50}}, 3, 3)
 RATIOS = (np.array([1, 11, 21], np.int32), np.array([1e-2, np.nan, 2e-3], np.float32))
@@ -27,9 +25,7 @@ VERDICT = Verdict(
 
 
 def shown(view):
-    console = Console(file=io.StringIO(), width=120, color_system=None)
-    console.print(trial_view(view))
-    return console.file.getvalue()
+    return printed(trial_view(view), width=120)
 
 
 def test_everything_that_is_known_is_told():

@@ -144,7 +144,7 @@ SUSPICIOUSLY_GOOD = Problem(
     name="suspiciously_good",
     summary="Every validation example is right from the start.",
     fix=(
-        "look for the label among the inputs, examples in both splits, one class; a run that goes on "
+        "look for the label among the inputs, examples in both splits, one class; a run that resumes "
         "from good weights is fine"
     ),
     source="Kaufman et al. 2012, Leakage in data mining",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from babysit.diagnosis.problem import BROKEN, NO_LEARNING, Effect, Problem
+from babysit.diagnosis.problem import BROKEN, NO_LEARNING, WRONG_UPDATES, Effect, Problem
 from babysit.verdicts import Severity
 
 ONE_UNIT_SOFTMAX = Problem(
@@ -101,15 +101,7 @@ LOSS_BROADCASTS = Problem(
     fix="give both one shape: outputs.squeeze(1), or targets.unsqueeze(1)",
     source="NumPy and PyTorch broadcasting: the best answer is then the mean of all targets",
     severity=Severity.ERROR,
-    produces=NO_LEARNING
-    | {
-        Effect.LOSS_GROWS,
-        Effect.NOT_FINITE,
-        Effect.SIGNAL_LOST,
-        Effect.GRADIENT_LOST,
-        Effect.UNITS_LOST,
-        Effect.WEIGHTS_SHRINK,
-    },
+    produces=WRONG_UPDATES,
     figures=("loss",),
     formerly=("broadcast_loss", "broadcasting"),
 )

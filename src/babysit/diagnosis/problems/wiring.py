@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from babysit.diagnosis.problem import BROKEN, NO_LEARNING, NO_SIGNAL, Effect, Problem
+from babysit.diagnosis.problem import BROKEN, NO_LEARNING, NO_SIGNAL, WRONG_UPDATES, Effect, Problem
 from babysit.verdicts import Severity
 
 LOOP_RAISED = Problem(
@@ -96,15 +96,7 @@ PARAMETERS_NOT_IN_OPTIMIZER = Problem(
     summary="Trainable parameters are in no optimizer.",
     fix="give the optimizer model.parameters(), or set requires_grad=False on what is to stay",
     source="torch.optim: an optimizer changes the tensors that it was given, and no others",
-    produces=NO_LEARNING
-    | {
-        Effect.LOSS_GROWS,
-        Effect.NOT_FINITE,
-        Effect.SIGNAL_LOST,
-        Effect.GRADIENT_LOST,
-        Effect.UNITS_LOST,
-        Effect.WEIGHTS_SHRINK,
-    },
+    produces=WRONG_UPDATES,
     figures=("updates",),
     formerly=("not_in_optimizer", "parameters_left_out"),
 )

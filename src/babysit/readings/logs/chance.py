@@ -1,4 +1,4 @@
-"""The chance level of a log: told, or read from a cost that lies at ln C where the accuracy is 1 / C."""
+"""The chance level of a log, guessed from a cost at ln C beside an accuracy of 1 / C."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _USUAL = (2, 3, 4, 5, 10, 20, 100, 1000)
 
 
 def guessed_classes(run: Run) -> int:
-    """How many classes a run most likely has, from where its cost begins, or stays; 0 for no idea.
+    """Guesses the number of classes from the level at which the cost starts or stays; 0 without a guess.
 
     Example:
         >>> from babysit.records import Reading, State
@@ -24,10 +24,10 @@ def guessed_classes(run: Run) -> int:
     if not costs:
         return 0
     first, last = run.readings[0], run.readings[-1]
-    begun = _classes(costs[0], first.train_accuracy, first.val_accuracy)
-    if begun in _USUAL or median(costs[-3:]) < 0.7 * costs[0]:
-        return begun
-    return _classes(median(costs[-3:]), last.train_accuracy, last.val_accuracy) or begun
+    at_start = _classes(costs[0], first.train_accuracy, first.val_accuracy)
+    if at_start in _USUAL or median(costs[-3:]) < 0.7 * costs[0]:
+        return at_start
+    return _classes(median(costs[-3:]), last.train_accuracy, last.val_accuracy) or at_start
 
 
 def _classes(cost: float, *accuracies: float) -> int:

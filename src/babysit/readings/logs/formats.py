@@ -1,4 +1,4 @@
-"""The table of formats: who recognizes a text, with which certainty, and who reads it."""
+"""The formats of logs: each recognizes its texts with some certainty, and reads them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from babysit.errors import InputError
 from babysit.readings.logs import (
-    aligned,
-    events,
+    aligned_tables,
+    csv_tables,
+    json_logs,
     keras,
     lecture,
-    lines,
-    objects,
-    tables,
+    lecture_trials,
+    plain_lines,
+    tensorboard,
     trial_tables,
-    trials,
 )
-from babysit.readings.logs.log import Log, log_of
 from babysit.readings.logs.numbers import Row
+from babysit.readings.logs.training_log import TrainingLog, log_of
 from babysit.readings.logs.trial_rows import SearchLog
 
 
@@ -27,11 +27,11 @@ class Format:
     """One way of printing a training.
 
     Attributes:
-        name: what `--format` calls it.
-        title: what the answer calls it.
+        name: its name for `--format`.
+        title: its name in messages.
         example: a line or two of it.
-        recognizes: text -> how sure it is that the text is one of these, from 0 to 1.
-        read: text -> raw rows, by the names of the log.
+        recognizes: rates how certainly a text has the format, from 0 to 1.
+        read: reads a text into raw rows, by the names of the log.
     """
 
     name: str
@@ -47,82 +47,82 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "lightning",
         "PyTorch Lightning's metrics.csv",
-        tables.LIGHTNING_EXAMPLE,
-        tables.recognizes_lightning,
-        tables.read,
+        csv_tables.LIGHTNING_EXAMPLE,
+        csv_tables.recognizes_lightning,
+        csv_tables.read,
     ),
     Format(
         "trainer_state",
         "Hugging Face's trainer_state.json",
-        objects.STATE_EXAMPLE,
-        objects.recognizes_state,
-        objects.read_state,
+        json_logs.STATE_EXAMPLE,
+        json_logs.recognizes_state,
+        json_logs.read_state,
     ),
     Format(
         "huggingface",
         "Hugging Face Trainer lines",
-        objects.DICTS_EXAMPLE,
-        objects.recognizes_dicts,
-        objects.read_dicts,
+        json_logs.DICTS_EXAMPLE,
+        json_logs.recognizes_dicts,
+        json_logs.read_dicts,
     ),
-    Format("table", "a table with named columns", tables.EXAMPLE, tables.recognizes, tables.read),
-    Format("aligned", "a table set with blanks", aligned.EXAMPLE, aligned.recognizes, aligned.read),
+    Format("table", "a table with named columns", csv_tables.EXAMPLE, csv_tables.recognizes, csv_tables.read),
+    Format(
+        "aligned",
+        "a table set with blanks",
+        aligned_tables.EXAMPLE,
+        aligned_tables.recognizes,
+        aligned_tables.read,
+    ),
     Format(
         "history",
         "a JSON history",
-        objects.HISTORY_EXAMPLE,
-        objects.recognizes_history,
-        objects.read_history,
+        json_logs.HISTORY_EXAMPLE,
+        json_logs.recognizes_history,
+        json_logs.read_history,
     ),
-    Format("jsonl", "JSON lines", objects.LINES_EXAMPLE, objects.recognizes_lines, objects.read_lines),
-    Format("lines", "plain lines", lines.EXAMPLE, lines.recognizes, lines.read),
+    Format("jsonl", "JSON lines", json_logs.LINES_EXAMPLE, json_logs.recognizes_lines, json_logs.read_lines),
+    Format("lines", "plain lines", plain_lines.EXAMPLE, plain_lines.recognizes, plain_lines.read),
 )
-"""The formats of text, the particular before the general."""
+"""The formats of text, special ones before general ones."""
 
 _SAMPLE = 200_000
-"""So many characters are looked at first: to read a long log once is enough."""
+"""The number of characters of a long log that are tried first."""
 
 SEARCH, TENSORBOARD, AUTO = "search", "tensorboard", "auto"
 NAMES = (AUTO, *(known.name for known in FORMATS), SEARCH, TENSORBOARD)
-"""What `--format` may be."""
+"""The values of `--format`."""
 
 
 def recognized(text: str, where: str) -> Format:
-    """The format that a text is most surely in.
+    """Returns the format that most certainly fits a text.
 
     Args:
         text: the log.
         where: its name, for the message.
 
     Raises:
-        InputError: when no format sees anything in it.
+        InputError: no format recognizes anything in it.
 
     Example:
         >>> recognized("epoch,loss\\n1,0.5", "log.csv").name
         'table'
     """
-    for sample in _samples(text):
+    is_document = text.lstrip()[:1] in ("{", "[")  # which can only be read whole
+    for sample in (text,) if len(text) <= _SAMPLE or is_document else (text[:_SAMPLE], text):
         sure = {known.name: known.recognizes(sample) for known in FORMATS}
         name = max(sure, key=sure.__getitem__)
         if sure[name] > 0:
             return next(known for known in FORMATS if known.name == name)
-    looked = "; ".join(f"{known.title} ({known.example.splitlines()[-1]})" for known in FORMATS)
+    tried = "; ".join(f"{known.title} ({known.example.splitlines()[-1]})" for known in FORMATS)
     raise InputError(
-        f"{where} holds no line of a training log that can be read. Looked for: {looked}; "
-        f"a search ({trials.EXAMPLE}); TensorBoard ({events.EXAMPLE})",
-        fix=f"print one line an epoch, e.g. {lines.EXAMPLE!r}",
+        f"{where} holds no line of a training log that can be read. Looked for: {tried}; "
+        f"a search ({lecture_trials.EXAMPLE}); TensorBoard ({tensorboard.EXAMPLE})",
+        fix=f"print one line an epoch, e.g. {plain_lines.EXAMPLE!r}",
     )
 
 
-def _samples(text: str) -> tuple[str, ...]:
-    """What to look at, in order; a document is read whole or not at all."""
-    if len(text) <= _SAMPLE or text.lstrip()[:1] in ("{", "["):
-        return (text,)
-    return text[:_SAMPLE], text
-
-
-def read_log(text: str, where: str, name: str = AUTO) -> tuple[Log, str]:
-    """A training from the text of its log, and the title of the format.
+def read_log(text: str, where: str, name: str = AUTO) -> tuple[TrainingLog, str]:
+    """Reads a training from the text of its log, and returns it with the title of the format.
 
     Args:
         text: the log.
@@ -130,7 +130,7 @@ def read_log(text: str, where: str, name: str = AUTO) -> tuple[Log, str]:
         name: a format of :data:`FORMATS`, or "auto".
 
     Raises:
-        InputError: when nothing can be read.
+        InputError: nothing can be read.
 
     Example:
         >>> log, title = read_log("epoch 1 loss 0.9 acc 0.5\\nepoch 2 loss 0.5 acc 0.8", "it")
@@ -144,11 +144,11 @@ def read_log(text: str, where: str, name: str = AUTO) -> tuple[Log, str]:
     return checked(log_of(found.read(text)), found.title, found.example, where), found.title
 
 
-def checked(log: Log, title: str, example: str, where: str) -> Log:
-    """The log, if it holds anything to judge.
+def checked(log: TrainingLog, title: str, example: str, where: str) -> TrainingLog:
+    """Returns the log if it holds a reading.
 
     Raises:
-        InputError: for a log without a reading.
+        InputError: the log holds no reading.
     """
     if log.run.last is None and log.run.explosion is None:
         raise InputError(
@@ -159,18 +159,18 @@ def checked(log: Log, title: str, example: str, where: str) -> Log:
 
 
 def read_search(text: str, direction: str = "", *, asked: bool = False) -> SearchLog | None:
-    """The search that a text tells of; None for a text that tells of none.
+    """Reads the search that a text holds; None for a text that holds none.
 
     Args:
         text: the log.
-        direction: "maximize" or "minimize"; empty leaves it to the log.
-        asked: the user says that it is a search.
+        direction: "maximize" or "minimize"; empty to infer it from the log.
+        asked: True if the user says that it is a search.
 
     Example:
         >>> read_search("lr,val_acc\\n0.1,0.2\\n0.01,0.6").title
         'a table of trials'
     """
-    if trials.recognizes(text):
-        found = trials.read(text)
-        return SearchLog(found, "the lines of a search", *trials.judged_by(text))
+    if lecture_trials.recognizes(text):
+        found = lecture_trials.read(text)
+        return SearchLog(found, "the lines of a search", *lecture_trials.score_of(text))
     return trial_tables.read(text, direction, asked=asked)

@@ -16,13 +16,13 @@ _PROGRESS = re.compile(r"(?:^|\s)\d+/\d+\b.*\b\w*loss:", re.IGNORECASE)
 
 
 def recognizes(text: str) -> float:
-    """How sure it is that a text is one of Keras's, from 0 to 1."""
+    """Rates how certainly a text was printed by Keras, from 0 to 1."""
     epochs = any(_EPOCH.match(line) for line in _lines(text))
     return 0.95 if epochs and _PROGRESS.search(text) else 0.0
 
 
 def read(text: str) -> list[Row]:
-    """The last state of the progress bar of each epoch.
+    """Reads the last state of the progress bar of each epoch.
 
     Example:
         >>> read("Epoch 1/2\\n1/2 - loss: 0.9\\r2/2 - loss: 0.8\\nEpoch 2/2\\n2/2 loss: 0.5 - val_loss: 0.6")

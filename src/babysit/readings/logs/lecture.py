@@ -9,7 +9,7 @@ from babysit.readings.logs.numbers import NUMBER, Row
 
 EXAMPLE = "Finished epoch 1 / 10: cost 2.302576, train: 0.080000, val 0.103000, lr 1.000000e-06"
 
-# Copies that went through a scanner read "le-06" for "1e-06", lose "/" and set their own blanks.
+# Scanned copies have "le-06" for "1e-06", lose "/" and have other blanks.
 _VALUE = rf"({NUMBER}|l\.?\d*e-\d+)"
 _START = re.compile(r"Finished\s+epoch\s+(\d+)\s*/?\s*(\d+)?\s*[:;]", re.IGNORECASE)
 _PARTS = {
@@ -22,29 +22,28 @@ _PARTS = {
 
 
 def recognizes(text: str) -> float:
-    """How sure it is that a text holds such lines, from 0 to 1."""
+    """Rates how certainly a text holds such lines, from 0 to 1."""
     return 1.0 if any(_PARTS["cost"].search(line) for line in _entries(text)) else 0.0
 
 
 def read(text: str) -> list[Row]:
-    """One row an epoch, whatever stands between the lines.
+    """Reads one row per epoch, and skips all other lines.
 
     Example:
         >>> read("Finished epoch 2 / 10: cost 2.302582, train: 0.121000, val 0.124000, lr le-06")[0]["cost"]
         2.302582
     """
-    return [_row(entry) for entry in _entries(text)]
+    rows: list[Row] = []
+    for entry in _entries(text):
+        start = _START.match(entry)
+        assert start is not None  # every entry begins where the pattern was found
+        line = entry.split("\n\n")[0]
+        found = {name: part.search(line) for name, part in _PARTS.items()}
+        values = {name: float(match[1].replace("l", "1")) for name, match in found.items() if match}
+        rows.append({"epoch": float(start[1]), **values})
+    return rows
 
 
 def _entries(text: str) -> list[str]:
     bounds = [*(found.start() for found in _START.finditer(text)), len(text)]
     return [text[start:end] for start, end in pairwise(bounds)]
-
-
-def _row(entry: str) -> Row:
-    start = _START.match(entry)
-    assert start is not None  # every entry begins where the pattern was found
-    line = entry.split("\n\n")[0]
-    found = {name: part.search(line) for name, part in _PARTS.items()}
-    values = {name: float(match[1].replace("l", "1")) for name, match in found.items() if match}
-    return {"epoch": float(start[1]), **values}

@@ -6,16 +6,16 @@ import math
 import re
 
 NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)\b"
-"""The pattern of one number, without what stands round it; NaN and infinity count."""
+"""The pattern of one number, NaN and infinity included."""
 
 Row = dict[str, float]
-"""One line of a log: what it names -> its value."""
+"""One line of a log: name -> value."""
 
 _WHOLE = re.compile(rf"\s*({NUMBER})\s*(%?)\s*", re.IGNORECASE)
 
 
 def number_of(value: object) -> float | None:
-    """A printed value as a number, a percentage as a share of one; None for anything else.
+    """Parses a printed value, a percentage as a share of one; None for anything else.
 
     Example:
         >>> number_of("5e-05"), number_of("98.5 %"), number_of("n/a"), number_of(True), number_of("-inf")

@@ -1,4 +1,4 @@
-"""Logs of several processes, interleaved: what launchers put before each line, and the first alone."""
+"""Interleaved logs of several processes: the marks of launchers, and the lines of the first process."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _COUNTS = re.compile(r"epoch|step|iter", re.IGNORECASE)
 
 
 def first_process(text: str) -> str:
-    """The lines of the first process, and those that no launcher has marked.
+    """Keeps the lines of the first process, and those without a launcher's mark.
 
-    Every process prints its own loss of the same step; together they would look like twice as many steps.
+    Every process prints its own loss of the same step; two processes would look like twice the steps.
 
     Example:
         >>> first_process("[rank1]: epoch 1 loss 0.9\\n[rank0]: epoch 1 loss 0.8\\nsaved")
@@ -38,12 +38,12 @@ def first_process(text: str) -> str:
 
 
 def _marked(line: str) -> tuple[int | None, str]:
-    """The number of the process that a line is marked with, and the line without the mark."""
+    """Splits a line into the number of its process and the line without the mark."""
     found = _PREFIX.match(line)
     if found is None:
         return None, line
     rest = line[found.end() :]
-    # A bare number may count the steps itself: it marks a process only where the line counts otherwise.
+    # A bare number may be the step: it marks a process only if the line names an epoch or step elsewhere.
     if found[4] is not None and not _COUNTS.search(rest):
         return None, line
     return int(next(group for group in found.groups() if group is not None)), rest

@@ -1,4 +1,4 @@
-"""The ranges that a search's trials were drawn from: told by the user, by the log, or by the trials."""
+"""The ranges that trials were drawn from: given by the user or the log, or guessed from the trials."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from babysit.errors import InputError
-from babysit.readings.logs.names import tokens
-from babysit.readings.logs.trial_rows import knob_name
+from babysit.readings.logs.quantities import tokens
+from babysit.readings.logs.trial_rows import hyperparameter_name
 from babysit.recipe.space import Choice, Numeric, Range, closest, log_uniform, number, uniform
 from babysit.records import Result, Value
 
 _LOGARITHMIC = {"lr", "l1", "l2", "decay", "wd", "reg", "lambda", "alpha", "eps", "epsilon"}
-"""Words of hyperparameters that act multiplicatively, so that they are searched in a logarithmic scale."""
+"""Words of hyperparameters that act multiplicatively, and so are searched in a logarithmic scale."""
 
 _FEWEST = 3
 _TOLERANCE = 1e-3
-"""How far beyond a told bound a value may lie, as a share of the range: logs print rounded numbers."""
+"""The share of the range by which a value may exceed a given bound: logs print rounded numbers."""
 
 
 def parse_range(text: str) -> tuple[str, Numeric]:
-    """Reads "lr=1e-6:1e-3", with the scale where it should not be recognized: "lr=1e-6:1e-3:linear".
+    """Parses "lr=1e-6:1e-3"; an explicit scale is added as in "lr=1e-6:1e-3:linear".
 
     Raises:
-        InputError: when it cannot be read.
+        InputError: it cannot be read.
 
     Example:
         >>> parse_range("lr=1e-6:1e-3")
@@ -51,51 +51,47 @@ def parse_range(text: str) -> tuple[str, Numeric]:
             fix="e.g. --range lr=1e-6:1e-3",
         )
     log = scale == "log" or (not scale and low > 0 and high / low >= 10)
-    return knob_name(name.strip()), log_uniform(low, high) if log else uniform(low, high)
+    return hyperparameter_name(name.strip()), log_uniform(low, high) if log else uniform(low, high)
 
 
-def searched_ranges(results: Sequence[Result], told: Mapping[str, Numeric]) -> dict[str, Range]:
-    """The range of each hyperparameter that every scored trial has and that varies.
+def searched_ranges(results: Sequence[Result], known: Mapping[str, Numeric]) -> dict[str, Range]:
+    """Returns the range of each hyperparameter that every scored trial has and that varies.
 
     Args:
-        results: all trials, those without a score too: they were drawn from the same ranges.
-        told: the ranges that are known.
+        results: all trials; those without a score were drawn from the same ranges.
+        known: the ranges that are known.
 
     Raises:
-        InputError: for a told range that no hyperparameter has, or that does not hold its values.
+        InputError: a known range belongs to no hyperparameter, or does not contain its values.
     """
     choices = [result.trial.hyperparameters for result in results]
     scored = [result.trial.hyperparameters for result in results if math.isfinite(result.score)]
     names = [name for name in choices[0] if all(name in chosen for chosen in scored)] if scored else []
-    for name in told:
+    for name in known:
         if name not in names:
             raise InputError(f"--range {name}: the log has no such hyperparameter", fix=closest(name, names))
-    found = {name: [chosen[name] for chosen in choices if name in chosen] for name in names}
-    return {
-        name: _told(name, told[name], values) if name in told else range_of(name, values)
-        for name, values in found.items()
-    }
+    ranges: dict[str, Range] = {}
+    for name in names:
+        values = [chosen[name] for chosen in choices if name in chosen]
+        ranges[name] = known[name] if name in known else range_of(name, values)
+        for value in values if name in known else ():
+            _refuse_outside(name, known[name], value)
+    return ranges
 
 
-def _told(name: str, told: Numeric, values: Sequence[Value]) -> Numeric:
-    for value in values:
-        if isinstance(value, bool | str) or not _holds(told, float(value)):
-            shown = value if isinstance(value, bool | str) else number(value)
-            raise InputError(
-                f"--range {name}: {shown} lies outside {number(told.low)} to {number(told.high)}",
-                fix="give the bounds that the search drew from",
-            )
-    return told
-
-
-def _holds(told: Numeric, value: float) -> bool:
-    if told.log and value <= 0:
-        return False
-    return -_TOLERANCE <= told.position(value) <= 1 + _TOLERANCE
+def _refuse_outside(name: str, known: Numeric, value: Value) -> None:
+    has_position = not isinstance(value, bool | str) and not (known.log and value <= 0)
+    if has_position and -_TOLERANCE <= known.position(float(value)) <= 1 + _TOLERANCE:
+        return
+    shown = value if isinstance(value, bool | str) else number(value)
+    raise InputError(
+        f"--range {name}: {shown} lies outside {number(known.low)} to {number(known.high)}",
+        fix="give the bounds that the search drew from",
+    )
 
 
 def range_of(name: str, values: Sequence[Value]) -> Range:
-    """What some values were drawn from, most likely.
+    """Guesses the range that some values were drawn from.
 
     Example:
         >>> range_of("optimizer", ["sgd", "adam", "sgd"])
@@ -115,7 +111,10 @@ def range_of(name: str, values: Sequence[Value]) -> Range:
         return Numeric(int(low), int(high), log=log, whole=True)
     if len(distinct) < 0.7 * len(values):  # a grid, whose ends are its bounds
         return Numeric(low, high, log=log)
-    return searched_range(numbers) if log else _linear_range(numbers)
+    if log:
+        return searched_range(numbers)
+    # Bounds in a linear scale are mostly written with one digit.
+    return uniform(*_bounds(low, high, 10.0 ** math.floor(math.log10(high - low)), len(values)))
 
 
 def _is_logarithmic(name: str, values: Sequence[float]) -> bool:
@@ -128,16 +127,16 @@ def _is_logarithmic(name: str, values: Sequence[float]) -> bool:
 
 
 def _unevenness(values: np.ndarray) -> float:
-    """How far the values are from being spread evenly over their range: Kolmogorov and Smirnov's distance."""
+    """Measures the distance of values from an even spread over their range (Kolmogorov and Smirnov)."""
     places = (np.sort(values) - values.min()) / np.ptp(values)
     return float(np.abs(places - np.linspace(0, 1, len(values))).max())
 
 
 def searched_range(values: Sequence[float]) -> Numeric:
-    """The logarithmic range that some values were drawn from, most likely.
+    """Guesses the logarithmic range that some values were drawn from.
 
-    Ranges are mostly written in powers of ten. Where the values stay clear of these, the bounds lie beyond
-    the outermost values by the share of the range that so many random values leave on average.
+    Ranges are mostly written in powers of ten. If the values stay away from these, the bounds exceed the
+    outermost values by the share of the range that this number of random values leaves on average.
 
     Example:
         >>> searched_range([1.028e-4, 3e-4, 9.752e-4])
@@ -150,14 +149,8 @@ def searched_range(values: Sequence[float]) -> Numeric:
     return log_uniform(10.0**low, 10.0**high)
 
 
-def _linear_range(values: Sequence[float]) -> Numeric:
-    """The same in a linear scale, where bounds are mostly written with one digit."""
-    low, high = min(values), max(values)
-    return uniform(*_bounds(low, high, 10.0 ** math.floor(math.log10(high - low)), len(values)))
-
-
 def _bounds(low: float, high: float, unit: float, count: int) -> tuple[float, float]:
-    """The whole units round some values, or bounds a little beyond them where those are too far away."""
+    """Returns whole units around some values, or bounds a little beyond them where those are too far away."""
     digits = max(0, -math.floor(math.log10(unit)))
     whole = [
         round(math.floor(low / unit + 1e-9) * unit, digits),

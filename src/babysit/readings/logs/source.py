@@ -1,4 +1,4 @@
-"""Where a log comes from: a file, a folder or standard input, as text without what terminals add."""
+"""The text of a log from a file, a folder or standard input, without terminal escapes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,25 @@ _TRIAL_FILES = ("trial.json", "result.json")
 
 _FEW_ZEROS = 0.1
 
-# Bounded, since a damaged log may open a hundred thousand titles and close none.
+# Bounded, since a damaged log may start a hundred thousand titles without an end.
 _ESCAPES = re.compile(r"\x1b\[[0-?]{0,40}[ -/]{0,10}[@-~]|\x1b\][^\x07\x1b]{0,400}\x07")
 
 
 def text_of(where: str) -> str:
-    """The text of a log, without colours; of several processes, the first one's.
+    """Reads the text of a log without colours; of several processes, the first one's.
 
     Args:
         where: a path, or "-" for standard input.
 
     Raises:
-        InputError: for a file that is missing, empty or no text.
+        InputError: the file is missing, empty or no text.
     """
     data = sys.stdin.buffer.read() if where == STDIN else _bytes(path_of(where))
-    text = _ESCAPES.sub("", _decoded(data)).rstrip("\0")
-    # A disk that was full or unplugged leaves some zeros in a text; in anything else there are many.
+    # PowerShell redirects in UTF-16; a damaged letter spoils no number.
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    decoded = data.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
+    text = _ESCAPES.sub("", decoded).rstrip("\0")
+    # A full or unplugged disk leaves a few zeros in a text; other files hold many.
     if text.count("\0") > _FEW_ZEROS * len(text):
         raise InputError(f"{where} is no text", fix="give a printed log, or a TensorBoard event file")
     text = first_process(text.replace("\0", "").replace("\r\n", "\n"))
@@ -42,8 +45,10 @@ def text_of(where: str) -> str:
 
 
 def _bytes(path: Path) -> bytes:
-    if path.is_dir() and (kept := _trials_in(path)):
-        return b"\n".join(file.read_bytes() for file in kept)
+    if path.is_dir():
+        for name in _TRIAL_FILES:
+            if found := sorted(path.glob(f"*/{name}")):
+                return b"\n".join(file.read_bytes() for file in found)
     try:
         return path.read_bytes()
     except IsADirectoryError:
@@ -55,18 +60,3 @@ def _bytes(path: Path) -> bytes:
         raise InputError(
             f"cannot read {path}: {error.strerror}", fix="give the path of a log, or - for standard input"
         ) from None
-
-
-def _trials_in(folder: Path) -> list[Path]:
-    """The files that tuners keep in a folder of each trial."""
-    for name in _TRIAL_FILES:
-        if found := sorted(folder.glob(f"*/{name}")):
-            return found
-    return []
-
-
-def _decoded(data: bytes) -> str:
-    """Text in UTF-8, or in UTF-16 as PowerShell redirects it; a damaged letter spoils no number."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16", errors="replace")
-    return data.decode("utf-8-sig", errors="replace")

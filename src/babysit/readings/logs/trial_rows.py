@@ -1,4 +1,4 @@
-"""Trials of any tool as rows: which names are hyperparameters, which is the score, and who failed."""
+"""Trials of any tool from rows: hyperparameters, score, direction and state."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from babysit.readings.logs.names import kinds_of, split_of, tokens
 from babysit.readings.logs.numbers import number_of
+from babysit.readings.logs.quantities import kinds_of, split_of, tokens
 from babysit.recipe.space import Numeric
 from babysit.records import Reading, Result, Run, State, Trial, Value
 
 TrialRow = Mapping[str, object]
-"""What one line says of a trial: a name -> a number or text."""
+"""One line of a trial: name -> number or text."""
 
 MAXIMIZE, MINIMIZE = "maximize", "minimize"
 
@@ -21,7 +21,7 @@ _PREFIXES = (
     *("params_", "params/", "params.", "param_", "config/", "config.", "hyperparameters/values/"),
     *("hyperparameters/", "hyperparameters.", "hparams/", "hparams.", "hp/", "hp."),
 )
-_KNOBS = {
+_HYPERPARAMETERS = {
     *("lr", "rate", "l1", "l2", "reg", "regularization", "weight", "decay", "wd", "dropout", "drop"),
     *("momentum", "nesterov", "beta", "beta1", "beta2", "gamma", "alpha", "lambda", "eps", "epsilon"),
     *("batch", "hidden", "units", "neurons", "layers", "depth", "width", "dim", "heads", "kernel"),
@@ -51,15 +51,15 @@ _MINIMIZED = {
 
 @dataclass(frozen=True, slots=True)
 class SearchLog:
-    """One search as its log tells it.
+    """One search as its log shows it.
 
     Attributes:
-        results: the trials; those that failed or ended at no number have no score.
-        title: what was read.
+        results: the trials; those that failed or ended at NaN or infinity have no score.
+        title: the name of the format, in words.
         score: the name of the score in the log.
         direction: "maximize" or "minimize".
-        guessed: why this direction, where the name of the score does not say it; empty otherwise.
-        ranges: the ranges that the log itself tells.
+        guessed: the reason for a guessed direction; empty if the name of the score implies it.
+        ranges: the ranges that the log itself holds.
     """
 
     results: Sequence[Result]
@@ -78,14 +78,14 @@ def search_of(
     asked: bool = False,
     ranges: Mapping[str, Numeric] | None = None,
 ) -> SearchLog | None:
-    """The search that rows tell of; None where they tell of no search.
+    """Builds a search from rows; None where they hold no search.
 
     Args:
-        rows: one a trial, or several of one trial with a column that names it.
-        title: what was read.
-        direction: "maximize" or "minimize"; empty leaves it to the log.
-        asked: the user says that it is a search, so doubtful rows count too.
-        ranges: the ranges that the log itself tells.
+        rows: one per trial, or several of one trial with a column that names it.
+        title: the name of the format, in words.
+        direction: "maximize" or "minimize"; empty to infer it from the log.
+        asked: True if the user says that it is a search, so that doubtful rows count too.
+        ranges: the ranges that the log itself holds. Default: none.
 
     Example:
         >>> rows = [{"lr": 0.1, "val_acc": 0.5}, {"lr": 0.001, "val_acc": 0.7}, {"lr": 0.01, "val_acc": 0.9}]
@@ -94,25 +94,39 @@ def search_of(
         ('maximize', [0.5, 0.7, 0.9])
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    knobs, told = _knobs(rows, names)
-    score = _score(rows, [name for name in names if name not in knobs])
-    if not score or not knobs or not (asked or told or _is_search(rows, names, knobs)):
+    marked = [name for name in names if name.startswith(_PREFIXES)]
+    candidates = marked or [name for name in names if _may_be_hyperparameter(name)]
+    chosen = {
+        name: hyperparameter_name(name)
+        for name in candidates
+        if len({str(row[name]) for row in rows if _given(row, name)}) > 1
+    }
+    score = _score(rows, [name for name in names if name not in chosen])
+    if not score or not chosen or not (asked or marked or _is_search(rows, names, chosen)):
         return None
-    groups = _groups(rows, names, knobs)
+    groups = _groups(rows, names, chosen)
     if len(groups) < 2:
         return None
     towards, guessed = (direction, "") if direction else _direction(score, groups)
-    share = _share(score, rows)
-    results = [_result(number, group, knobs, score, towards, share) for number, group in enumerate(groups)]
+
+    # Accuracies above 1 are percentages.
+    share = 1.0
+    if "accuracy" in kinds_of(tokens(score)):
+        values = [value for row in rows if (value := number_of(row.get(score))) is not None]
+        finite = [value for value in values if math.isfinite(value)]
+        share = 0.01 if finite and 1 < max(finite) <= 100 else 1.0
+    results = [_result(number, group, chosen, score, towards, share) for number, group in enumerate(groups)]
     return SearchLog([found for found in results if found], title, score, towards, guessed, ranges or {})
 
 
-def knob_name(name: str) -> str:
-    """What a hyperparameter is called here, whatever the log calls it.
+def hyperparameter_name(name: str) -> str:
+    """Returns babysit's name of a hyperparameter.
 
     Example:
-        >>> [knob_name(name) for name in ("params_lr", "config/weight_decay", "learningRate", "reg")]
-        ['learning_rate', 'weight_decay', 'learning_rate', 'l2']
+        >>> [hyperparameter_name(name) for name in ("params_lr", "config/weight_decay", "learningRate")]
+        ['learning_rate', 'weight_decay', 'learning_rate']
+        >>> hyperparameter_name("reg")
+        'l2'
     """
     bare = next((name[len(prefix) :] for prefix in _PREFIXES if name.startswith(prefix)), name)
     words = tokens(bare)
@@ -121,17 +135,9 @@ def knob_name(name: str) -> str:
     return _MEANINGS.get(bare.lower(), bare)
 
 
-def _knobs(rows: Sequence[TrialRow], names: Sequence[str]) -> tuple[dict[str, str], bool]:
-    """Column -> hyperparameter, for all that vary; and whether the columns themselves say that they are."""
-    marked = [name for name in names if name.startswith(_PREFIXES)]
-    candidates = marked or [name for name in names if _is_knob(name)]
-    varied = [name for name in candidates if len({str(row[name]) for row in rows if _given(row, name)}) > 1]
-    return {name: knob_name(name) for name in varied}, bool(marked)
-
-
-def _is_knob(name: str) -> bool:
+def _may_be_hyperparameter(name: str) -> bool:
     words = set(tokens(name))
-    return bool(words & _KNOBS) and not words & (_MAXIMIZED | _MINIMIZED)
+    return bool(words & _HYPERPARAMETERS) and not words & (_MAXIMIZED | _MINIMIZED)
 
 
 def _given(row: TrialRow, name: str) -> bool:
@@ -140,14 +146,14 @@ def _given(row: TrialRow, name: str) -> bool:
 
 
 def _score(rows: Sequence[TrialRow], names: Sequence[str]) -> str:
-    """The column to judge by: what a tool calls its objective, else validation before training."""
+    """Returns the column of the score: what a tool calls its objective, else validation before training."""
     numeric = [name for name in names if any(number_of(row.get(name)) is not None for row in rows)]
-    return min((name for name in numeric if _is_score(name)), key=_preference, default="")
-
-
-def _is_score(name: str) -> bool:
-    words = tokens(name)
-    return name.lower() in _OBJECTIVES or bool(set(words) & (_MAXIMIZED | _MINIMIZED))
+    scores = [
+        name
+        for name in numeric
+        if name.lower() in _OBJECTIVES or set(tokens(name)) & (_MAXIMIZED | _MINIMIZED)
+    ]
+    return min(scores, key=_preference, default="")
 
 
 def _preference(name: str) -> tuple[int, ...]:
@@ -166,16 +172,16 @@ def _preference(name: str) -> tuple[int, ...]:
     )
 
 
-def _is_search(rows: Sequence[TrialRow], names: Sequence[str], knobs: Mapping[str, str]) -> bool:
-    """Whether a plain table holds trials: a training counts epochs, and its rate follows a schedule."""
+def _is_search(rows: Sequence[TrialRow], names: Sequence[str], chosen: Mapping[str, str]) -> bool:
+    """Tells whether a plain table holds trials: a training counts epochs, and its rate follows a schedule."""
     if any(name.lower() in _IDENTITIES and _varies(rows, name) for name in names):
         return True
     counters = [name for name in names if set(tokens(name)) & {"epoch", "epochs", "step", "iteration"}]
     if any(_varies(rows, name) for name in counters):
         return False
-    if len(knobs) > 1 or "learning_rate" not in knobs.values():
+    if len(chosen) > 1 or "learning_rate" not in chosen.values():
         return True
-    (column,) = knobs
+    (column,) = chosen
     rates = [rate for row in rows if (rate := number_of(row.get(column))) is not None]
     ordered = rates in (sorted(rates), sorted(rates, reverse=True))
     return len(set(rates)) == len(rates) and (not ordered or names[0] == column)
@@ -185,8 +191,10 @@ def _varies(rows: Sequence[TrialRow], name: str) -> bool:
     return len({str(row.get(name)) for row in rows}) > 1
 
 
-def _groups(rows: Sequence[TrialRow], names: Sequence[str], knobs: Mapping[str, str]) -> list[list[TrialRow]]:
-    """The rows of each trial, in the order of their first."""
+def _groups(
+    rows: Sequence[TrialRow], names: Sequence[str], chosen: Mapping[str, str]
+) -> list[list[TrialRow]]:
+    """Groups the rows by trial, in the order of their first."""
     known = {name.lower(): name for name in names}
     identity = next((known[name] for name in _IDENTITIES if name in known), "")
     if not identity or not _varies(rows, identity):
@@ -194,14 +202,14 @@ def _groups(rows: Sequence[TrialRow], names: Sequence[str], knobs: Mapping[str, 
     found: dict[object, list[TrialRow]] = {}
     counted = any({"epoch", "iteration", "step"} & set(tokens(name)) for name in names)
     for place, row in enumerate(rows):
-        same = tuple(str(row.get(name)) for name in knobs)
+        same = tuple(str(row.get(name)) for name in chosen)
         key: object = (str(row.get(identity)), same) if identity else same if counted else place
         found.setdefault(key, []).append(row)
-    return [group for group in found.values() if any(_given(row, name) for row in group for name in knobs)]
+    return [group for group in found.values() if any(_given(row, name) for row in group for name in chosen)]
 
 
 def _direction(score: str, groups: Sequence[Sequence[TrialRow]]) -> tuple[str, str]:
-    """Where a score is better, and why this was taken where its name does not say."""
+    """Returns the direction of a score, with the reason for a guess where its name does not say it."""
     words = set(tokens(score))
     if score.lower() not in ("value", "values_0", "objective"):
         return (MINIMIZE if words & _MINIMIZED and not words & _MAXIMIZED else MAXIMIZE), ""
@@ -230,26 +238,20 @@ def _state(row: TrialRow) -> State:
     return State.RUNNING if words & _UNFINISHED else State.COMPLETE
 
 
-def _share(score: str, rows: Sequence[TrialRow]) -> float:
-    """What turns a score into a share of one: accuracies above 1 are percentages."""
-    if "accuracy" not in kinds_of(tokens(score)):
-        return 1.0
-    values = [value for row in rows if (value := number_of(row.get(score))) is not None]
-    finite = [value for value in values if math.isfinite(value)]
-    return 0.01 if finite and 1 < max(finite) <= 100 else 1.0
-
-
 def _result(
-    number: int,
+    place: int,
     group: Sequence[TrialRow],
-    knobs: Mapping[str, str],
+    columns: Mapping[str, str],
     score: str,
     direction: str,
     share: float,
 ) -> Result | None:
-    values = (_value(group, column) for column in knobs)
-    chosen = {name: value for name, value in zip(knobs.values(), values, strict=True) if value is not None}
-    trial = Trial(0, _number(group[-1], number), chosen)
+    chosen: dict[str, Value] = {}
+    for column, name in columns.items():
+        value = _value(group, column)
+        if value is not None:
+            chosen[name] = value
+    trial = Trial(0, _number(group[-1], place), chosen)
     state = _state(group[-1])
     scores = [found for row in group if (found := number_of(row.get(score))) is not None]
     if state is State.RUNNING and not scores:

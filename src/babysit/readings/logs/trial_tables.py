@@ -1,4 +1,4 @@
-"""Trials as other tools keep them: tables, JSON, Optuna's log lines, Keras Tuner's trial.json."""
+"""Trials in the files of other tools: tables, JSON, Optuna's log lines, Keras Tuner's trial.json."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from babysit.errors import SpaceError
-from babysit.readings.logs import tables
+from babysit.readings.logs import csv_tables
 from babysit.readings.logs.numbers import number_of
-from babysit.readings.logs.trial_rows import MAXIMIZE, MINIMIZE, SearchLog, TrialRow, knob_name, search_of
+from babysit.readings.logs.trial_rows import (
+    MAXIMIZE,
+    MINIMIZE,
+    SearchLog,
+    TrialRow,
+    hyperparameter_name,
+    search_of,
+)
 from babysit.recipe.space import Numeric, log_uniform, uniform
 
 OPTUNA_EXAMPLE = (
@@ -29,12 +36,12 @@ _ENDED = re.compile(
 
 
 def read(text: str, direction: str = "", *, asked: bool = False) -> SearchLog | None:
-    """The search that a text holds; None for a text that holds none.
+    """Reads the search that a text holds; None for a text that holds none.
 
     Args:
         text: the log.
-        direction: "maximize" or "minimize"; empty leaves it to the log.
-        asked: the user says that it is a search.
+        direction: "maximize" or "minimize"; empty to infer it from the log.
+        asked: True if the user says that it is a search.
 
     Example:
         >>> found = read("lr,dropout,loss\\n0.1,0.5,nan\\n0.001,0.2,0.4\\n0.01,0.1,0.3")
@@ -44,9 +51,17 @@ def read(text: str, direction: str = "", *, asked: bool = False) -> SearchLog | 
     if "finished with value" in text:
         return _optuna_lines(text, direction)
     documents = list(_documents(text))
+    if documents and (found := _keras_tuner(documents, direction)):
+        return found
     if documents:
-        return _keras_tuner(documents, direction) or _from_json(documents, direction, asked)
-    return search_of(_table(text), "a table of trials", direction=direction, asked=asked)
+        entries = [_flat(entry) for document in documents for entry in _entries(document)]
+        return search_of(entries, "JSON of trials", direction=direction, asked=asked)
+    names = csv_tables.heading(text)
+    if len(names) < 2:
+        return None
+    cells = csv_tables.cells(csv_tables.lines(text)[1:], csv_tables.delimiter(text))
+    rows = [{name: cell.strip() for name, cell in zip(names, row, strict=False)} for row in cells]
+    return search_of(rows, "a table of trials", direction=direction, asked=asked)
 
 
 def _optuna_lines(text: str, direction: str) -> SearchLog | None:
@@ -59,7 +74,7 @@ def _optuna_lines(text: str, direction: str) -> SearchLog | None:
 
 
 def _direction_of_bests(finished: list[re.Match[str]]) -> str:
-    """What Optuna calls the best says which way is better."""
+    """Infers the direction from the trials that Optuna calls the best."""
     values = {found[1]: value for found in finished if (value := number_of(found[2])) is not None}
     before = math.nan
     for found in finished:
@@ -79,24 +94,15 @@ def _params(printed: str | None) -> dict[str, object]:
     return {f"params_{name}": value for name, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _table(text: str) -> list[TrialRow]:
-    lines = tables.lines(text)
-    names = tables.heading(text)
-    if len(names) < 2:
-        return []
-    rows = tables.cells(lines[1:], tables.delimiter(text))
-    return [{name: cell.strip() for name, cell in zip(names, row, strict=False)} for row in rows]
-
-
 def _documents(text: str) -> Iterator[Any]:
-    """The JSON values of a text, one after another, whether they fill lines, files put together, or all."""
+    """Yields the JSON values of a text one after another: lines, joined files, or one document."""
     decoder = json.JSONDecoder()
     place, text = 0, text.strip()
     while place < len(text) and text[place] in "{[":
         try:
             found, place = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
-            cut = text.find("\n", place)  # a line that was cut short spoils only itself
+            cut = text.find("\n", place)  # a truncated line spoils only itself
             if cut < 0:
                 return
             place = cut
@@ -106,13 +112,8 @@ def _documents(text: str) -> Iterator[Any]:
             place += 1
 
 
-def _from_json(documents: list[Any], direction: str, asked: bool) -> SearchLog | None:
-    rows = [_flat(entry) for document in documents for entry in _entries(document)]
-    return search_of(rows, "JSON of trials", direction=direction, asked=asked)
-
-
 def _entries(document: Any) -> list[dict[str, Any]]:
-    """The trials of a document: itself, its items, or those of the list that it holds under "trials"."""
+    """Lists the trials of a document: itself, its items, or those of the list under "trials"."""
     if isinstance(document, dict):
         inner = next((document[name] for name in ("trials", "results", "runs") if name in document), document)
         document = list(inner.values()) if isinstance(inner, dict) and inner is not document else inner
@@ -131,7 +132,7 @@ def _flat(entry: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 
 
 def _keras_tuner(documents: list[Any], direction: str) -> SearchLog | None:
-    """Keras Tuner's trial.json, one after another; they tell the ranges and the direction themselves."""
+    """Reads a sequence of Keras Tuner's trial.json, which hold the ranges and the direction as well."""
     trials = [
         found
         for found in documents
@@ -139,10 +140,12 @@ def _keras_tuner(documents: list[Any], direction: str) -> SearchLog | None:
     ]
     if not trials:
         return None
-    rows = [
-        _flat({name: found.get(name) for name in ("trial_id", "score", "status")} | _chosen(found))
-        for found in trials
-    ]
+    rows: list[TrialRow] = []
+    for found in trials:
+        values = found["hyperparameters"].get("values")
+        known = values.items() if isinstance(values, dict) else ()
+        chosen = {f"params_{name}": value for name, value in known if not str(name).startswith("tuner/")}
+        rows.append(_flat({name: found.get(name) for name in ("trial_id", "score", "status")} | chosen))
     return search_of(
         rows,
         "Keras Tuner's trials",
@@ -152,28 +155,19 @@ def _keras_tuner(documents: list[Any], direction: str) -> SearchLog | None:
     )
 
 
-def _chosen(trial: Mapping[str, Any]) -> dict[str, Any]:
-    values = trial["hyperparameters"].get("values")
-    known = values.items() if isinstance(values, dict) else ()
-    return {f"params_{name}": value for name, value in known if not str(name).startswith("tuner/")}
-
-
 def _keras_direction(trial: Mapping[str, Any]) -> str:
-    """The direction of the metric whose best value is the score."""
+    """Returns the direction of the metric whose best value is the score."""
     metrics = trial.get("metrics")
     metrics = metrics.get("metrics") if isinstance(metrics, dict) else None
     named = {"max": MAXIMIZE, "min": MINIMIZE}
     for metric in metrics.values() if isinstance(metrics, dict) else ():
         observed = metric.get("observations") if isinstance(metric, dict) else None
         for each in observed if isinstance(observed, list) else ():
-            if isinstance(each, dict) and trial.get("score") in (each.get("value"), *_listed(each)):
+            value = each.get("value") if isinstance(each, dict) else None
+            values = value if isinstance(value, list) else [value]
+            if isinstance(each, dict) and trial.get("score") in values:
                 return named.get(str(metric.get("direction")), "")
     return ""
-
-
-def _listed(observation: Mapping[str, Any]) -> list[Any]:
-    values = observation.get("value")
-    return values if isinstance(values, list) else []
 
 
 def _keras_ranges(trial: Mapping[str, Any]) -> dict[str, Numeric]:
@@ -188,7 +182,7 @@ def _keras_ranges(trial: Mapping[str, Any]) -> dict[str, Numeric]:
             continue
         make = log_uniform if config.get("sampling") in ("log", "reverse_log") else uniform
         try:
-            found[knob_name(str(config.get("name")))] = make(float(low), float(high))
+            found[hyperparameter_name(str(config.get("name")))] = make(float(low), float(high))
         except SpaceError:
             continue
     return found

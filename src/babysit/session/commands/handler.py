@@ -1,4 +1,4 @@
-"""What a running search or training does with the commands that it hears."""
+"""Handlers for the commands that a running search or training receives."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from babysit.records import Command, CommandKind, Trial
-from babysit.session.commands.poll import Listener
-from babysit.training.requests import Request, Requests
-from babysit.tuning.engines.inbox import Answer, Inbox
+from babysit.session.commands.poll import CommandPoller
+from babysit.training.requests import MemberRequest, Requests
+from babysit.tuning.engines.inbox import Inbox, Reply
 
 Key = tuple[int, int]
 
@@ -20,81 +20,87 @@ ONLY: Key = (0, 0)
 """The trial of a study that has only one."""
 
 
-GOES_ON = "--trials "
-"""Begins the note on an exception that ends an extended search: what its own command must add to go on."""
-
-
 class StudyStopped(KeyboardInterrupt):
-    """Somebody asked for a study's end, which comes as Ctrl-C would bring it; the text says who."""
+    """The end of a search on request, raised like Ctrl-C.
+
+    Args:
+        by: the user who sent the command; empty after Ctrl-C.
+        trials: the number to which the last stage was extended, which resuming needs; 0 if it was not.
+    """
+
+    def __init__(self, by: str = "", trials: int = 0) -> None:
+        super().__init__(by)
+        self.by, self.trials = by, trials
 
 
-def told(command: Command) -> str:
-    """What was done, in words, without the step.
+def outcome_text(command: Command) -> str:
+    """Describes what a command changed, without the step.
 
     Example:
         >>> from babysit.records import CommandState
-        >>> told(Command(1, 1, (0, 0), CommandKind.SCALE_LEARNING_RATE, 0.5, "", 0.0, CommandState.SEEN))
+        >>> scale = CommandKind.SCALE_LEARNING_RATE
+        >>> outcome_text(Command(1, 1, (0, 0), scale, 0.5, "", 0.0, CommandState.SEEN))
         'learning rate x 0.5'
     """
     scales = command.kind is CommandKind.SCALE_LEARNING_RATE
     return f"learning rate x {command.argument:g}" if scales else "stopped"
 
 
-class _Desk(ABC):
-    """Hears the commands to one study and passes those to its trials on; use it as a context manager.
+class _CommandHandler(ABC):
+    """Receives the commands to one study and forwards those to its trials; use it as a context manager.
 
     Args:
-        url: of the store.
+        url: the store.
         study: the study's number.
     """
 
     def __init__(self, url: str, study: int) -> None:
-        self._listener = Listener(url, study, self._heed)
+        self._poller = CommandPoller(url, study, self._handle)
         self._lock = threading.Lock()
-        self._pass_on: Callable[[Command], None] | None = None
-        self._passed: dict[int, Command] = {}
+        self._forward: Callable[[Command], None] | None = None
+        self._forwarded: dict[int, Command] = {}
 
     def __enter__(self) -> Self:
-        self._listener.__enter__()
+        self._poller.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._listener.__exit__(kind, error, trace)
+        self._poller.__exit__(kind, error, trace)
 
-    def pass_to(self, engine: Callable[[Command], None]) -> None:
-        """From here on commands to trials go there, those that came before and are not answered first."""
+    def pass_to(self, receive: Callable[[Command], None]) -> None:
+        """Forwards the commands to trials from now on, earlier ones without a reply first."""
         with self._lock:
-            self._pass_on = engine
-            for command in self._passed.values():
-                engine(command)
+            self._forward = receive
+            for command in self._forwarded.values():
+                receive(command)
 
-    def answered(self, answer: Answer) -> None:
-        """A command to a trial was done."""
+    def answered(self, answer: Reply) -> None:
+        """Replies to a command that a trial has carried out."""
         with self._lock:
-            command = self._passed.pop(answer.command, None)
+            command = self._forwarded.pop(answer.command, None)
         if command is not None:
             at = f"after step {answer.step}" if answer.step else "before the first step"
-            self._listener.applied(command.id, answer.step, f"{told(command)} {at}")
+            self._poller.applied(command.id, answer.step, f"{outcome_text(command)} {at}")
 
-    def _pass(self, command: Command) -> None:
+    def _to_trial(self, command: Command) -> None:
         with self._lock:
-            self._passed[command.id] = command
-            if self._pass_on is not None:
-                self._pass_on(command)
+            self._forwarded[command.id] = command
+            if self._forward is not None:
+                self._forward(command)
 
     @abstractmethod
-    def _heed(self, command: Command) -> None: ...
+    def _handle(self, command: Command) -> None: ...
 
 
-class SearchDesk(_Desk):
-    """The desk of a search, which may also be ended or extended.
+class SearchCommandHandler(_CommandHandler):
+    """Command handler of a search, which may also be stopped or extended as a whole.
 
     Args:
-        url: of the store.
+        url: the store.
         study: the study's number.
-        extend: asked for so many trials in the last stage; says why that cannot be, or nothing.
+        extend: sets the number of trials of the last stage; returns why that is refused, or an empty text.
     """
 
     def __init__(self, url: str, study: int, extend: Callable[[int], str]) -> None:
@@ -108,56 +114,47 @@ class SearchDesk(_Desk):
     ) -> None:
         stopped = self._stop if kind is KeyboardInterrupt else None
         if stopped is not None:
-            self._listener.applied(stopped.id, 0, "stopped; --resume goes on from there")
+            self._poller.applied(stopped.id, 0, "stopped; --resume continues from there")
         super().__exit__(kind, error, trace)
-        ending = error if stopped is None else StudyStopped(stopped.by)
-        if self._trials and ending is not None:
-            ending.add_note(f"{GOES_ON}{self._trials}")
-        if stopped is not None and ending is not None:
-            raise ending from error
+        if kind is KeyboardInterrupt and (stopped is not None or self._trials):
+            raise StudyStopped("" if stopped is None else stopped.by, self._trials) from error
 
     def is_stopped(self) -> bool:
-        """Whether the study's end was asked for."""
+        """Tells whether a command to stop the study has arrived."""
         return self._stop is not None
 
     def end_if_stopped(self) -> None:
-        """For whoever trains without an engine, at the end of an epoch.
+        """Raises if the study is to stop; called at the end of an epoch that no engine trains.
 
         Raises:
-            KeyboardInterrupt: the study's end was asked for.
+            KeyboardInterrupt: a command to stop the study has arrived.
         """
         if self.is_stopped():
             raise KeyboardInterrupt
 
-    def _heed(self, command: Command) -> None:
+    def _handle(self, command: Command) -> None:
         if command.kind is CommandKind.STOP_STUDY:
             self._stop = self._stop or command
-        elif command.kind is CommandKind.EXTEND_STUDY:
-            self._grow(command)
-        else:
-            self._pass(command)
-
-    def _grow(self, command: Command) -> None:
-        trials = int(command.argument)
-        reason = self._extend(trials)
-        if reason:
-            self._listener.refused(command.id, reason)
+        elif command.kind is not CommandKind.EXTEND_STUDY:
+            self._to_trial(command)
+        elif reason := self._extend(trials := int(command.argument)):
+            self._poller.refused(command.id, reason)
         else:
             self._trials = trials
-            self._listener.applied(command.id, 0, f"the last stage now has {trials} trials")
+            self._poller.applied(command.id, 0, f"the last stage now has {trials} trials")
 
 
-class RunDesk(_Desk):
-    """The desk of a study that has one run only: the end of the study is the end of the run.
+class RunCommandHandler(_CommandHandler):
+    """Command handler of a study with a single run: stopping the study stops the run.
 
     Args:
-        url: of the store.
+        url: the store.
         study: the study's number.
-        refusal: why nothing can be done to the run; empty if it can.
+        refusal: why the run cannot be changed; empty if it can.
 
     Attributes:
-        inbox: what is asked of the run.
-        requests: the same for its trainer.
+        inbox: the commands that wait for the run.
+        requests: the same commands as a trainer takes them.
     """
 
     def __init__(self, url: str, study: int, refusal: str = "") -> None:
@@ -167,39 +164,38 @@ class RunDesk(_Desk):
         self.requests = requests_of(self.inbox, {ONLY: [0]})
         self.pass_to(self.inbox.put)
 
-    def _heed(self, command: Command) -> None:
-        is_extension = command.kind is CommandKind.EXTEND_STUDY
-        refusal = (
-            "a single run has no trials to add: train anew, for longer" if is_extension else self._refusal
-        )
+    def _handle(self, command: Command) -> None:
+        refusal = self._refusal
+        if command.kind is CommandKind.EXTEND_STUDY:
+            refusal = "a single run has no trials to add: train anew, for longer"
         if refusal:
-            self._listener.refused(command.id, refusal)
+            self._poller.refused(command.id, refusal)
         elif command.kind is CommandKind.STOP_STUDY:
-            self._pass(replace(command, kind=CommandKind.STOP, trial=ONLY))
+            self._to_trial(replace(command, kind=CommandKind.STOP, trial=ONLY))
         else:
-            self._pass(command)
+            self._to_trial(command)
 
 
 def requests_of(inbox: Inbox, members: Mapping[Key, Sequence[int]]) -> Requests:
-    """What waits in an inbox for the trials of a trainer.
+    """Returns a function by which a trainer fetches the commands to its trials from an inbox.
 
     Args:
-        inbox: of the commands.
+        inbox: the commands.
         members: key of a trial -> its members.
     """
 
-    def asked(alive: Sequence[int]) -> Sequence[Request]:
+    def requests(alive: Sequence[int]) -> Sequence[MemberRequest]:
         if inbox.is_empty:
             return ()
         still = set(alive)
         left = {key: [one for one in mine if one in still] for key, mine in members.items()}
         return inbox.requests({key: mine for key, mine in left.items() if mine})
 
-    return asked
+    return requests
 
 
 def members_of(trials: Sequence[Trial]) -> dict[Key, list[int]]:
-    """Key of a trial -> the places where it stands in a list that may name it several times.
+    """Maps the key of each trial to its positions in a list that may name it several times.
 
     Example:
         >>> members_of([Trial(0, 3, {}), Trial(0, 1, {}), Trial(0, 3, {})])

@@ -1,4 +1,4 @@
-"""Hearing what is asked of a running study: a thread that polls the store, so that training does not."""
+"""Polls the store for the commands to a running study, in a thread, so that training never waits."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from babysit.records import Command
 from babysit.store.commands import HEARTBEAT_SECONDS, Commands
 
 POLL_SECONDS = 1.0
-"""How often the store is asked, in seconds; a look takes less than a thousandth of that."""
+"""Seconds between two polls of the store; a poll takes less than a thousandth of that."""
 
 _BUSY_SECONDS = 2.0
 
 
-class Listener:
-    """Takes the commands of one running study and leaves its heartbeat; use it as a context manager.
+class CommandPoller:
+    """Receives the commands to one running study and writes its heartbeat; use it as a context manager.
 
-    A store that cannot be read or written for a while ends nothing: what could not be said is said later.
+    While the store cannot be read or written, replies are kept and sent later.
 
     Args:
-        url: of the store.
+        url: the store.
         study: the study's number.
-        heed: given each command, in the listener's thread.
+        handle: called with each command, in the poller's thread.
     """
 
-    def __init__(self, url: str, study: int, heed: Callable[[Command], None]) -> None:
-        self._url, self._study, self._heed = url, study, heed
+    def __init__(self, url: str, study: int, handle: Callable[[Command], None]) -> None:
+        self._study, self._handle = study, handle
         self._lock = threading.RLock()
         self._closing = threading.Event()
-        self._unsaid: list[Callable[[], None]] = []
-        self._beaten = float("-inf")
+        self._unsent: list[Callable[[], None]] = []
+        self._last_beat = float("-inf")
         self._commands = Commands(url, busy_seconds=_BUSY_SECONDS)
-        self._thread = threading.Thread(target=self._listen, name="babysit-listener", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="babysit-poller", daemon=True)
 
     def __enter__(self) -> Self:
-        self._try(self._beat)  # from the first moment a request knows that somebody listens
+        self._try(self._beat)  # commands sent before the first poll see a live study
         self._thread.start()
         return self
 
@@ -49,40 +49,40 @@ class Listener:
     ) -> None:
         self._closing.set()
         self._thread.join()
-        self._say_later()
+        self._send_kept()
         self._commands.close()
 
     def applied(self, command: int, step: int, detail: str) -> None:
-        """Answers that a command took effect after a step."""
-        self._say(partial(self._commands.applied, command, step=step, detail=detail))
+        """Replies that a command took effect after a step."""
+        self._send(partial(self._commands.applied, command, step=step, detail=detail))
 
     def refused(self, command: int, reason: str) -> None:
-        """Answers why a command is not fulfilled."""
-        self._say(partial(self._commands.refused, command, reason))
+        """Replies that a command is refused, with the reason."""
+        self._send(partial(self._commands.refused, command, reason))
 
-    def _listen(self) -> None:
+    def _run(self) -> None:
         while not self._closing.wait(POLL_SECONDS):
             self._try(self._poll)
 
     def _poll(self) -> None:
         self._beat()
-        self._say_later()
+        self._send_kept()
         for command in self._commands.take(self._study):
-            self._heed(command)
+            self._handle(command)
 
     def _beat(self) -> None:
-        if time.monotonic() - self._beaten >= HEARTBEAT_SECONDS:
+        if time.monotonic() - self._last_beat >= HEARTBEAT_SECONDS:
             self._commands.beat(self._study)
-            self._beaten = time.monotonic()
+            self._last_beat = time.monotonic()
 
-    def _say(self, answer: Callable[[], None]) -> None:
+    def _send(self, reply: Callable[[], None]) -> None:
         with self._lock:
-            if not self._try(answer):
-                self._unsaid.append(answer)
+            if not self._try(reply):
+                self._unsent.append(reply)
 
-    def _say_later(self) -> None:
+    def _send_kept(self) -> None:
         with self._lock:
-            self._unsaid = [answer for answer in self._unsaid if not self._try(answer)]
+            self._unsent = [reply for reply in self._unsent if not self._try(reply)]
 
     @staticmethod
     def _try(action: Callable[[], None]) -> bool:

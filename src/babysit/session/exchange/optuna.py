@@ -1,4 +1,4 @@
-"""Studies to and from a storage of Optuna: ranges, states and the scores of every epoch translated."""
+"""Exports studies to an Optuna storage and imports them: ranges, states and the scores of every epoch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from babysit.views.data.study import StudyView
 
 PREFIX = "optuna:"
 IMPORTED = "imported"
-"""The kind of a study that another tool made."""
+"""The kind of an imported study."""
 
 _TO_OPTUNA = {
     State.COMPLETE: "COMPLETE",
@@ -34,27 +34,29 @@ _FROM_OPTUNA = {"COMPLETE": State.COMPLETE, "PRUNED": State.PRUNED, "FAIL": Stat
 
 
 def export_to_optuna(view: StudyView, url: str, name: str = "") -> tuple[str, int]:
-    """Writes a study's finished trials into a storage of Optuna, as a new study.
+    """Writes a study's finished trials into an Optuna storage, as a new study.
 
-    A name's distribution covers what all stages searched of it, since Optuna wants one scale for a name;
-    the box of each stage is among the study's attributes. The value is the best validation accuracy,
-    maximized, or the lowest validation loss, minimized; each epoch's is an intermediate value. Exploded
-    trials are pruned ones there; their own state is among the trial's attributes.
+    Optuna wants one scale for a name, so a name's distribution covers what all stages searched of it; the box
+    of each stage is among the study's attributes. The value is the best validation accuracy, maximized, or
+    the lowest validation loss, minimized; the score of each epoch is an intermediate value. Exploded trials
+    become pruned ones; their own state is among the trial's attributes.
 
     Args:
         view: the study.
-        url: of the storage, e.g. ``sqlite:///trials.db``.
-        name: what to call the study there; default its name and number here.
+        url: the storage, e.g. ``sqlite:///trials.db``.
+        name: the study's name in the storage. Default: its name and number here.
 
     Returns:
-        The name, and how many trials were written.
+        The name, and the number of trials written.
 
     Raises:
-        InputError: Optuna is not installed, the storage cannot be written, or has such a study.
+        InputError: Optuna is not installed, the storage cannot be written, or it has such a study.
     """
     optuna = _optuna()
     finished = [result for result in view.results if result.run.state in _TO_OPTUNA]
-    accuracy = any(_is_accuracy(result) for result in finished)
+    accuracy = any(
+        math.isfinite(reading.val_accuracy) for result in finished for reading in result.run.readings
+    )
     name = name or f"{view.study.name}-{view.study.id}"
     with _errors(optuna, url):
         made = optuna.create_study(
@@ -63,34 +65,29 @@ def export_to_optuna(view: StudyView, url: str, name: str = "") -> tuple[str, in
         made.set_user_attr("babysit", {"recipe": view.study.recipe, "seed": view.study.seed})
         for stage in view.stages:
             made.set_user_attr(f"stage_{stage.index}", {"name": stage.name, "box": dict(stage.box)})
-        ranges = _distributions(optuna, view.stages, finished)
+        names = dict.fromkeys(name for result in finished for name in result.trial.hyperparameters)
+        ranges = {
+            name: _distribution(
+                optuna.distributions,
+                [stage.box[name] for stage in view.stages if isinstance(stage.box.get(name), Mapping)],
+                [hp[name] for result in finished if name in (hp := result.trial.hyperparameters)],
+            )
+            for name in names
+        }
         made.add_trials([_to_optuna(optuna, result, ranges, accuracy) for result in finished])
     return name, len(finished)
 
 
-def _is_accuracy(result: Result) -> bool:
-    return any(math.isfinite(reading.val_accuracy) for reading in result.run.readings)
-
-
-def _distributions(optuna: Any, stages: Sequence[Stage], results: Sequence[Result]) -> dict[str, Any]:
-    names = list(dict.fromkeys(name for result in results for name in result.trial.hyperparameters))
-    found = {}
-    for name in names:
-        ranges = [stage.box[name] for stage in stages if isinstance(stage.box.get(name), Mapping)]
-        values = [hp[name] for result in results if name in (hp := result.trial.hyperparameters)]
-        found[name] = _distribution(optuna.distributions, ranges, values)
-    return found
-
-
 def _distribution(kinds: Any, ranges: Sequence[Mapping[str, Any]], values: Sequence[Value]) -> Any:
-    """One distribution for all stages' ranges of a name, and every value that was tried."""
+    """Returns one distribution for all stages' ranges of a name and all its values."""
     numeric = [one for one in ranges if "low" in one]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if not numeric or len(numbers) < len(values):
-        told = [
-            value for one in ranges for value in one.get("choices", [one["value"]] if "value" in one else [])
-        ]
-        return kinds.CategoricalDistribution(_distinct([*told, *values]))
+        choices = [*(value for one in ranges for value in one.get("choices", ()))]
+        choices += [one["value"] for one in ranges if "choices" not in one and "value" in one]
+        # Each value once; True is not 1 here.
+        distinct = {(type(value), value): value for value in (*choices, *values)}
+        return kinds.CategoricalDistribution(list(distinct.values()))
     low = min([*(one["low"] for one in numeric), *numbers])
     high = max([*(one["high"] for one in numeric), *numbers])
     log = bool(numeric[0].get("log")) and low > 0
@@ -99,17 +96,12 @@ def _distribution(kinds: Any, ranges: Sequence[Mapping[str, Any]], values: Seque
     return kinds.FloatDistribution(float(low), float(high), log=log)
 
 
-def _distinct(values: Sequence[Value]) -> list[Value]:
-    """Each value once; True is not 1 here."""
-    return list({(type(value), value): value for value in values}.values())
-
-
 def _to_optuna(optuna: Any, result: Result, ranges: Mapping[str, Any], accuracy: bool) -> Any:
     run, trial = result.run, result.trial
     scores = {
         reading.epoch: reading.val_accuracy if accuracy else reading.val_loss for reading in run.readings
     }
-    # A trial that was touched has the score of other hyperparameters than its own.
+    # A trial changed by the user has the score of other hyperparameters than its own.
     complete = run.state is State.COMPLETE and math.isfinite(result.score) and not run.is_touched
     state = _TO_OPTUNA[run.state] if complete or run.state is not State.COMPLETE else "FAIL"
     return optuna.trial.create_trial(
@@ -129,19 +121,19 @@ def _to_optuna(optuna: Any, result: Result, ranges: Mapping[str, Any], accuracy:
 
 
 def import_from_optuna(url: str, study: str, store: str) -> tuple[int, int]:
-    """Copies a study of Optuna into a store; the storage is only read.
+    """Copies a study of an Optuna storage into a store; the storage is only read.
 
-    Intermediate values become readings, by epoch from 1, and the final value the last reading where it is
-    none of them. Values of a study that is maximized and whose values lie in [0, 1] are validation
-    accuracies; any other objective is kept as the validation loss, with the sign that makes less better.
+    Intermediate values become readings, by epoch from 1; the final value becomes the last reading unless it
+    is one of them. Values of a maximized study that lie in [0, 1] are validation accuracies; any other
+    objective is kept as the validation loss, with the sign that makes less better.
 
     Args:
-        url: of the storage.
-        study: its name there; empty where there is only one.
+        url: the storage.
+        study: the study's name in the storage; may be empty if there is only one.
         store: the store to write to.
 
     Returns:
-        The study's number in the store, and how many trials it has.
+        The study's number in the store, and its number of trials.
 
     Raises:
         InputError: Optuna is not installed, the storage cannot be read or has no such study, or the study
@@ -160,24 +152,36 @@ def import_from_optuna(url: str, study: str, store: str) -> tuple[int, int]:
         frozen = found.get_trials(deepcopy=False)
         maximize = found.direction.name == "MAXIMIZE"
         kept = [trial for trial in frozen if trial.state.name in _FROM_OPTUNA]
-        results = [_result(trial, maximize, _are_accuracies(kept, maximize)) for trial in kept]
+        values = [value for trial in kept for value in (*trial.intermediate_values.values(), trial.value)]
+        finite = [value for value in values if value is not None and math.isfinite(value)]
+        accuracy = maximize and all(0 <= value <= 1 for value in finite)
+        results = [_result(trial, maximize, accuracy) for trial in kept]
         box = {name: _box(one) for trial in kept for name, one in trial.distributions.items()}
     epochs = max((len(result.run.readings) for result in results), default=1)
     stage = Stage(0, "imported", box, len(kept), max(epochs, 1), f"as Optuna searched ({found.study_name})")
-    fingerprint = hashlib.sha256(f"{url} {found.study_name}".encode()).hexdigest()
-    settings = {"imported": shown(url), "direction": found.direction.name.lower()}
+    complete = [result for result in results if result.run.state is State.COMPLETE]
+    best = max(complete, key=lambda result: result.score, default=None)
+    states = [str(result.run.state) for result in results]
+    outcome: dict[str, Any] = {
+        "best": None if best is None or not math.isfinite(best.score) else best_data(best),
+        "edges": [],
+        "ties": [],
+        "states": {state: states.count(state) for state in dict.fromkeys(states)},
+        "final": None,
+        "advice": [],
+    }
     with Writer(store) as writer:
         number = writer.begin_study(
             name=found.study_name,
             recipe=found.study_name,
             kind=IMPORTED,
             seed=0,
-            fingerprint=fingerprint,
-            settings=settings,
+            fingerprint=hashlib.sha256(f"{url} {found.study_name}".encode()).hexdigest(),
+            settings={"imported": shown(url), "direction": found.direction.name.lower()},
         )
         writer.begin_stage(number, stage)
         writer.finish_trials(number, results)
-        writer.finish_study(number, State.COMPLETE, _outcome(results))
+        writer.finish_study(number, State.COMPLETE, outcome)
     return number, len(results)
 
 
@@ -186,42 +190,26 @@ def _chosen(names: Sequence[str], study: str, url: str) -> str:
         return study
     if not study and len(names) == 1:
         return names[0]
-    what = f"no study {study!r}" if study else f"{len(names)} studies" if names else "no study"
-    fix = (
-        f"name one of {', '.join(sorted(names)[:8])}: {PREFIX}{shown(url)}:NAME"
-        if names
-        else "check the address"
-    )
-    raise InputError(f"{shown(url)} holds {what}", fix=fix)
-
-
-def _are_accuracies(trials: Sequence[Any], maximize: bool) -> bool:
-    values = [value for trial in trials for value in (*trial.intermediate_values.values(), trial.value)]
-    told = [value for value in values if value is not None and math.isfinite(value)]
-    return maximize and all(0 <= value <= 1 for value in told)
+    content = f"no study {study!r}" if study else f"{len(names)} studies" if names else "no study"
+    choices = ", ".join(sorted(names)[:8])
+    fix = f"name one of {choices}: {PREFIX}{shown(url)}:NAME" if names else "check the address"
+    raise InputError(f"{shown(url)} holds {content}", fix=fix)
 
 
 def _result(trial: Any, maximize: bool, accuracy: bool) -> Result:
     values = dict(sorted(trial.intermediate_values.items()))
-    first = 1 if 0 in values else 0  # some count their steps from 0, epochs are counted from 1
-    told = {int(step) + first: float(value) for step, value in values.items()}
-    complete = trial.state.name == "COMPLETE"
-    if complete and trial.value not in told.values():
-        told[max(told, default=0) + 1] = float(trial.value)
+    first = 1 if 0 in values else 0  # some programs count from 0, epochs are counted from 1
+    scores = {int(step) + first: float(value) for step, value in values.items()}
+    if trial.state.name == "COMPLETE" and trial.value not in scores.values():
+        scores[max(scores, default=0) + 1] = float(trial.value)
     rate = next((trial.params[name] for name in ("learning_rate", "lr") if name in trial.params), math.nan)
     rate = float(rate) if isinstance(rate, int | float) else math.nan
     sign = -1.0 if maximize else 1.0
     readings = tuple(
-        Reading(
-            epoch,
-            0,
-            math.nan,
-            math.nan,
-            value if accuracy else math.nan,
-            rate,
-            math.nan if accuracy else sign * value,
-        )
-        for epoch, value in told.items()
+        Reading(epoch, 0, math.nan, math.nan, score, rate, math.nan)
+        if accuracy
+        else Reading(epoch, 0, math.nan, math.nan, math.nan, rate, sign * score)
+        for epoch, score in scores.items()
     )
     seconds = trial.duration.total_seconds() if trial.duration else 0.0
     run = Run(_FROM_OPTUNA[trial.state.name], readings, seconds=seconds)
@@ -233,36 +221,18 @@ def _value(value: Any) -> Value:
 
 
 def _box(distribution: Any) -> dict[str, Any]:
-    if hasattr(distribution, "choices"):
-        choices = [_value(choice) for choice in distribution.choices]
-        return {"kind": "choice", "choices": choices} if len(choices) > 1 else _fixed(choices[0])
-    if distribution.single():
-        return _fixed(distribution.low)
+    choices = [_value(choice) for choice in getattr(distribution, "choices", ())]
+    if len(choices) > 1:
+        return {"kind": "choice", "choices": choices}
+    if choices or distribution.single():
+        return {"kind": "fixed", "value": choices[0] if choices else distribution.low}
     whole = type(distribution).__name__ == "IntDistribution"
     kind = "integer" if whole else "log_uniform" if distribution.log else "uniform"
     return {"kind": kind, "low": distribution.low, "high": distribution.high, "log": distribution.log}
 
 
-def _fixed(value: Value) -> dict[str, Any]:
-    return {"kind": "fixed", "value": value}
-
-
-def _outcome(results: Sequence[Result]) -> dict[str, Any]:
-    complete = [result for result in results if result.run.state is State.COMPLETE]
-    best = max(complete, key=lambda result: result.score, default=None)
-    states = [str(result.run.state) for result in results]
-    return {
-        "best": None if best is None or not math.isfinite(best.score) else best_data(best),
-        "edges": [],
-        "ties": [],
-        "states": {state: states.count(state) for state in dict.fromkeys(states)},
-        "final": None,
-        "advice": [],
-    }
-
-
 def split_address(text: str) -> tuple[str, str]:
-    """The storage's URL and the study's name of ``optuna:URL[:STUDY]``.
+    """Splits ``optuna:URL[:STUDY]`` into the storage's URL and the study's name.
 
     Example:
         >>> split_address("optuna:sqlite:///a.db"), split_address("optuna:sqlite:///a.db:mine")
@@ -281,7 +251,7 @@ def split_address(text: str) -> tuple[str, str]:
 
 
 def _require_storage(url: str) -> None:
-    """Refuses a file that is no storage: Optuna would make its tables in it."""
+    """Refuses an SQLite file that is not an Optuna storage: Optuna would make its tables in it."""
     match = re.fullmatch(r"sqlite(?:\+\w+)?:///(.+)", url)
     if match is None:
         return
@@ -292,9 +262,9 @@ def _require_storage(url: str) -> None:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             rows = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
     except sqlite3.Error as error:
-        raise InputError(f"{path} is no SQLite file: {error}", fix="give an Optuna storage") from None
+        raise InputError(f"{path} is not an SQLite file: {error}", fix="give an Optuna storage") from None
     if not {"studies", "trials", "trial_params", "version_info"} <= {name for (name,) in rows}:
-        raise InputError(f"{path} is no storage of Optuna", fix="give the file that Optuna wrote")
+        raise InputError(f"{path} is not an Optuna storage", fix="give the file that Optuna wrote")
 
 
 def _optuna() -> Any:
@@ -308,7 +278,7 @@ def _optuna() -> Any:
 
 @contextmanager
 def _errors(optuna: Any, url: str) -> Iterator[None]:
-    """Optuna's own errors, and those of its database, in terms of their fix; and its log kept quiet."""
+    """Turns the errors of Optuna and of its database into input errors, and silences its log."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -320,7 +290,7 @@ def _errors(optuna: Any, url: str) -> Iterator[None]:
         raise InputError(
             f"{shown(url)}: {error}", fix="give another name with --name, or another file"
         ) from None
-    except Exception as error:  # a storage that was damaged can make Optuna raise anything
+    except Exception as error:  # a damaged storage can make Optuna raise anything
         raise InputError(
             f"Optuna cannot use {shown(url)}: {type(error).__name__}: {shown(str(error))}",
             fix="check the address",

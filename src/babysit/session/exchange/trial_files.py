@@ -1,4 +1,4 @@
-"""The trials of a study as a file: CSV, Parquet or JSON, one row a trial."""
+"""Writes the trials of a study as CSV, Parquet or JSON, one row a trial."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from babysit.errors import InputError
+from babysit.records import Reading
 from babysit.views.data.study import StudyView
-from babysit.views.data.trial_rows import trial_rows
+from babysit.views.data.trial_rows import finite, trial_rows
 
 SUFFIXES = (".csv", ".parquet", ".json")
 
@@ -20,24 +21,28 @@ def write_trials(view: StudyView, path: Path) -> int:
 
     Args:
         view: the study.
-        path: the file; its ending says the form. In JSON every trial also has its readings.
+        path: the file; its suffix names the form. In JSON every trial also has its readings.
 
     Returns:
-        How many were written.
+        The number of trials.
 
     Raises:
-        InputError: another ending, or a file that cannot be written.
+        InputError: another suffix, or a file that cannot be written.
     """
     rows = trial_rows(view.results, view.stages)
     if path.suffix not in SUFFIXES:
         raise InputError(
-            f"{path} is no form that trials can be written in",
+            f"trials cannot be written as {path.suffix or 'a file without a suffix'}: {path}",
             fix=f"end it in {', '.join(SUFFIXES)}, or give optuna:sqlite:///FILE.db",
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".json":
-            text = json.dumps(_with_readings(view, rows), indent=1, allow_nan=False)
+            data = [
+                {**row, "readings": [_reading_data(reading) for reading in result.run.readings]}
+                for row, result in zip(rows, view.results, strict=True)
+            ]
+            text = json.dumps(data, indent=1, allow_nan=False)
             path.write_text(text + "\n", encoding="utf-8")
         else:
             _write_table(rows, path)
@@ -48,21 +53,9 @@ def write_trials(view: StudyView, path: Path) -> int:
     return len(rows)
 
 
-def _with_readings(view: StudyView, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _reading_data(reading: Reading) -> dict[str, float | None]:
     names = ("epoch", "step", "cost", "train_accuracy", "val_accuracy", "val_loss", "learning_rate")
-    return [
-        {
-            **row,
-            "readings": [
-                {name: _number(getattr(reading, name)) for name in names} for reading in result.run.readings
-            ],
-        }
-        for row, result in zip(rows, view.results, strict=True)
-    ]
-
-
-def _number(value: float) -> float | None:
-    return value if value - value == 0 else None
+    return {name: finite(getattr(reading, name)) for name in names}
 
 
 def _write_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -76,7 +69,7 @@ def _write_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def _column(values: Sequence[Any]) -> list[Any]:
-    """Values of one type: whole numbers beside others become floats, anything beside text becomes text."""
+    """Converts values to one type: whole numbers beside others to floats, anything beside text to text."""
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) < 2:
         return list(values)

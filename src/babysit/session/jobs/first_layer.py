@@ -1,4 +1,4 @@
-"""The first layer of the chosen model, kept in the store where its units can be looked at as images."""
+"""The first layer of the chosen model, kept in the store if its units can be shown as images."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from babysit.records import Details, Snapshot
 CHOSEN = "chosen"
 """The snapshot's name begins so; the parameter's follows."""
 MOST_UNITS = 100
-"""So many units are kept: what a page shows at once."""
+"""The number of units that are kept: as many as a page shows at once."""
 _MOST_NUMBERS = 1 << 20
 _CHANNELS = (1, 3)
 
 
 def first_weights(weights: Mapping[str, Tensor], shape: tuple[int, ...], step: int) -> Details:
-    """The first layer's weights as images, for the store.
+    """Returns the first layer's weights as images, for the store.
 
     Args:
         weights: a state dict.
@@ -27,8 +27,8 @@ def first_weights(weights: Mapping[str, Tensor], shape: tuple[int, ...], step: i
         step: of the model's best epoch.
 
     Returns:
-        One snapshot, float16 [units, C, height, width], of at most 100 units; nothing where the inputs are
-        no grey or colour images, or the first layer is neither fully connected to them nor a convolution.
+        One snapshot, float16 [units, C, height, width], of at most 100 units; nothing unless the inputs are
+        grey or colour images and the first layer is fully connected to them or a convolution.
 
     Example:
         >>> import torch

@@ -12,16 +12,16 @@ from typing import Self
 class Interruption:
     """Takes Ctrl-C for the time of a search; use it as a context manager.
 
-    The first Ctrl-C is only noted, and whoever trains asks for it with :meth:`asked`; the second raises
-    ``KeyboardInterrupt`` on the spot, as the first does after :meth:`at_once`. Where Ctrl-C is not Python's
-    own to handle (another thread, a program with its own handler), nothing is changed.
+    The first Ctrl-C is only recorded, and training code polls it with :meth:`asked`. The second raises
+    ``KeyboardInterrupt`` at once, as the first does after :meth:`at_once`. Nothing is changed in another
+    thread, or in a program with its own handler of Ctrl-C.
 
     Args:
-        told: called at the first Ctrl-C, within the signal's handler; default nobody.
+        noticed: called at the first Ctrl-C, within the signal's handler. Default: nothing.
     """
 
-    def __init__(self, told: Callable[[], None] = lambda: None) -> None:
-        self._told, self._asked, self._at_once, self._taken = told, False, False, False
+    def __init__(self, noticed: Callable[[], None] = lambda: None) -> None:
+        self._noticed, self._asked, self._at_once, self._taken = noticed, False, False, False
 
     def __enter__(self) -> Self:
         ours = threading.current_thread() is threading.main_thread()
@@ -37,14 +37,14 @@ class Interruption:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def asked(self) -> bool:
-        """Whether Ctrl-C was pressed."""
+        """Returns True once Ctrl-C was pressed."""
         return self._asked
 
     def at_once(self) -> None:
-        """From here on there is no epoch worth the wait: Ctrl-C stops now.
+        """Makes Ctrl-C raise at once from here on, where no epoch is worth the wait.
 
         Raises:
-            KeyboardInterrupt: it was pressed before.
+            KeyboardInterrupt: Ctrl-C was pressed before.
         """
         self._at_once = True
         if self._asked:
@@ -54,4 +54,4 @@ class Interruption:
         if self._asked or self._at_once:
             raise KeyboardInterrupt
         self._asked = True
-        self._told()
+        self._noticed()

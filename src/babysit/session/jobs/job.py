@@ -1,4 +1,4 @@
-"""What the user asked for, and the recipe made ready for it."""
+"""A job: the recipe, seed and store of a training or a search, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from babysit.checks.questions.ask import preflight
 from babysit.diagnosis.report import Report
 from babysit.errors import InputError, SpaceError
 from babysit.recipe.building import Prepared, prepare
-from babysit.recipe.loading import apply_settings, load_recipe
+from babysit.recipe.loading import Points, Settings, apply_settings, load_recipe
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import Fixed, as_data, middle
 from babysit.records import Value
 from babysit.store.addresses import USUAL_FOLDER, store_in
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32, PRECISIONS
+from babysit.tuning.settings import SearchSettings
+from babysit.tuning.stages import budgets_of
 from babysit.verdicts import CheckResult
 
 DEFAULT_FOLDER = Path(USUAL_FOLDER)
@@ -30,23 +32,24 @@ DEFAULT_FOLDER = Path(USUAL_FOLDER)
 
 @dataclass(frozen=True)
 class Job:
-    """What the user asked for, in the words of the command line.
+    """The recipe, seed and place of a training or a search.
 
     Attributes:
         recipe: a built-in's name or a file.
-        settings: ``name=value`` overrides.
-        seed: the one seed, default 0.
-        store: the store's URL or path; default a SQLite file in ``folder``.
-        folder: where reports and weights go, default ``babysit-runs``.
-        name: what to call the study; default the recipe's name.
-        precision: of the products: float32, medium, bfloat16 or auto; default float32.
-        device: where it trains: cpu, cuda, cuda:N or auto; default cpu.
-        way: how members compute together: fused, vmap or serial; default the first that is possible.
-        enqueue: points that a search tries first, ``name=value,name=value`` each.
+        settings: overrides of the recipe: ``name=value`` texts, or name -> value or range.
+        seed: the one seed. Default: 0.
+        store: the store's URL or path. Default: a SQLite file in ``folder``.
+        folder: for reports and weights. Default: ``babysit-runs``.
+        name: of the study. Default: the recipe's name.
+        precision: of matrix products: float32, medium, bfloat16 or auto. Default: float32.
+        device: cpu, cuda, cuda:N or auto. Default: cpu.
+        way: of computing trials together: fused, vmap or serial. Default: the first that is possible.
+        enqueue: points that a search tries first: ``name=value,name=value`` texts, or name -> value.
+        identity: distinguishes a recipe object that no file holds from others of its name. Default: empty.
     """
 
     recipe: str
-    settings: tuple[str, ...] = ()
+    settings: Settings = ()
     seed: int = 0
     store: str = ""
     folder: Path = DEFAULT_FOLDER
@@ -54,19 +57,20 @@ class Job:
     precision: str = FLOAT32
     device: str = "cpu"
     way: str | None = None
-    enqueue: tuple[str, ...] = ()
+    enqueue: Points = ()
+    identity: str = ""
 
     @property
     def store_url(self) -> str:
-        """Where the study is kept."""
+        """The URL or path of the store."""
         return self.store or store_in(self.folder)
 
 
-def words_of(job: Job) -> list[str]:
-    """What the command line says of how a job is done, which decides no result.
+def computing_words(job: Job) -> list[str]:
+    """Writes the settings of a job that decide no result as words of the command line.
 
     Example:
-        >>> words_of(Job("digits", device="cpu", way="vmap")), words_of(Job("digits", device="auto"))
+        >>> computing_words(Job("digits", way="vmap")), computing_words(Job("digits", device="auto"))
         (['--device', 'cpu', '--way', 'vmap'], [])
     """
     device = [] if job.device == AUTO else ["--device", job.device]
@@ -77,7 +81,7 @@ def open_job(job: Job) -> Prepared:
     """Loads the recipe and its data, and tries the model on two rows.
 
     Raises:
-        InputError: whatever is wrong with the recipe, its data, the settings or the precision.
+        InputError: for a recipe, data, settings or precision that cannot be used.
 
     Example:
         >>> open_job(Job("digits", ("hidden=20",))).dataset.name
@@ -98,14 +102,14 @@ def open_recipe(
     """Loads a recipe's data, and tries its model on two rows.
 
     Args:
-        recipe: settings applied.
+        recipe: the recipe with its settings applied.
         seed: the one seed.
-        precision: of the products, by name, default float32.
-        device: where it trains, by name, default cpu.
-        way: how members compute together; default the first that is possible.
+        precision: of matrix products, by name. Default: float32.
+        device: by name. Default: cpu.
+        way: of computing members together. Default: the first that is possible.
 
     Raises:
-        InputError: whatever is wrong with the recipe, its data, the precision or the device.
+        InputError: for a recipe, data, precision or device that cannot be used.
     """
     if "learning_rate" not in recipe.full_space():
         raise SpaceError(
@@ -118,17 +122,17 @@ def open_recipe(
 
 
 def check(prepared: Prepared) -> Iterator[CheckResult]:
-    """Runs the checks on the middle of the recipe's space; yields each answer as it comes."""
+    """Runs the checks on the middle of the recipe's space; yields each result as it comes."""
     return preflight(prepared, middle(prepared.recipe.full_space()))
 
 
 def examine(prepared: Prepared) -> Report:
-    """Asks the checks of any program of the recipe's own model, data and update rule."""
+    """Runs the checks of any program on the recipe's model, data and update rule."""
     return program_report(prepared, middle(prepared.recipe.full_space()))
 
 
 def guessed(recipe: Recipe) -> dict[str, Value]:
-    """The searched hyperparameters for which a single training takes the middle of the range.
+    """Returns the searched hyperparameters for which a single training takes the middle of the range.
 
     Example:
         >>> guessed(load_recipe("digits"))
@@ -141,55 +145,77 @@ def guessed(recipe: Recipe) -> dict[str, Value]:
     }
 
 
-def fingerprint_of(job: Job, recipe: Recipe, kind: str, precision: str, **asked: Any) -> str:
-    """Equal for two jobs if and only if the same command on the same recipe would train the same trials.
+def deciding(job: Job, recipe: Recipe, settings: SearchSettings) -> dict[str, Any]:
+    """Returns the settings that decide the trials of a search, resolved, as they are kept with the study.
+
+    Those that have their default value are left out, so that a new setting leaves earlier fingerprints alone.
 
     Args:
-        job: what was asked.
-        recipe: with its settings applied.
-        kind: "train" or "search".
-        precision: the one that was chosen, never ``auto``.
-        asked: what else decides.
+        job: the job.
+        recipe: the recipe with its settings applied.
+        settings: of the search.
     """
-    if precision != FLOAT32:  # left out for float32, so that studies from before there was a choice go on
-        asked = {**asked, "precision": precision}
+    space = recipe.full_space()
+    boxes = {name: {**space, **box} for name, box in (settings.boxes or {}).items()}
+    resolved = ("stages", "trials", "boxes")
+    others = {name: value for name, value in settings.changed("trials").items() if name not in resolved}
+    return {
+        "stages": [list(budget) for budget in budgets_of(recipe, settings)],
+        "boxes": repr(sorted(boxes.items())),
+        **others,
+        **({"identity": job.identity} if job.identity else {}),
+    }
+
+
+def fingerprint_of(job: Job, recipe: Recipe, kind: str, precision: str, **decided: Any) -> str:
+    """Returns a hash that is equal for two jobs if and only if they would train the same trials.
+
+    Args:
+        job: the job.
+        recipe: the recipe with its settings applied.
+        kind: "train" or "search".
+        precision: the chosen one, never ``auto``.
+        decided: other settings that decide the trials.
+    """
+    if precision != FLOAT32:  # left out for float32, so that studies of earlier versions can resume
+        decided = {**decided, "precision": precision}
     if recipe.enqueue:
-        asked = {**asked, "enqueue": list(recipe.enqueue)}
+        decided = {**decided, "enqueue": list(recipe.enqueue)}
     file = Path(job.recipe.partition(":")[0])
     text = file.read_text(errors="replace") if file.is_file() else ""
     space = as_data(recipe.full_space())
     rules = (recipe.loss, recipe.update, recipe.schedule, recipe.epochs)
-    content = json.dumps([kind, job.recipe, text, job.name, job.seed, space, rules, asked], sort_keys=True)
+    content = json.dumps([kind, job.recipe, text, job.name, job.seed, space, rules, decided], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def other_fingerprints(job: Job, prepared: Prepared, kind: str, **asked: Any) -> dict[str, str]:
-    """Precision -> fingerprint of the same command in each precision but the chosen one."""
+def other_fingerprints(job: Job, prepared: Prepared, kind: str, **decided: Any) -> dict[str, str]:
+    """Maps each precision but the chosen one to the fingerprint of the same command in it."""
     return {
-        name: fingerprint_of(job, prepared.recipe, kind, name, **asked)
+        name: fingerprint_of(job, prepared.recipe, kind, name, **decided)
         for name in PRECISIONS
         if name != prepared.precision
     }
 
 
 def refuse_to_mix(what: str, theirs: str, ours: str) -> NoReturn:
-    """Refuses to go on in another precision: one study's trials must be comparable.
+    """Refuses to resume in another precision: one study's trials must be comparable.
 
     Args:
-        what: what was found, e.g. "study 3 of this command".
-        theirs, ours: the precision it was trained in, and the one now chosen.
+        what: the study, e.g. "study 3 of this command".
+        theirs, ours: its precision, and the chosen one.
 
     Raises:
         InputError: always.
     """
     raise InputError(
-        f"{what} was trained with precision {theirs}; it cannot go on with {ours}",
-        fix=f"add --precision {theirs} to go on with it, or leave --resume out to begin anew",
+        f"{what} was trained with precision {theirs}; it cannot resume with {ours}",
+        fix=f"add --precision {theirs} to resume it, or leave --resume out to start anew",
     )
 
 
 def file_stem(name: str, study: int, fingerprint: str) -> str:
-    """What the files of a study are called: safe on any file system, and not another study's.
+    """Returns the stem of a study's file names: safe on any file system, and not another study's.
 
     Example:
         >>> file_stem("../my net", 3, "d2a1f0b7")
@@ -200,7 +226,7 @@ def file_stem(name: str, study: int, fingerprint: str) -> str:
 
 
 def writable(folder: Path) -> Path:
-    """The folder, made if need be; tried now, because hours of training should not end in a full stop.
+    """Makes a folder if need be, and writes into it, so that hours of training do not end in an error.
 
     Raises:
         InputError: when nothing can be written there.
@@ -212,6 +238,6 @@ def writable(folder: Path) -> Path:
     except OSError as error:
         raise InputError(
             f"cannot write in the folder {folder}: {error.strerror}",
-            fix="choose another with --out, free some room, or change its permissions",
+            fix="choose another with --out, free some space, or change its permissions",
         ) from error
     return folder

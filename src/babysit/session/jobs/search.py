@@ -1,4 +1,4 @@
-"""A whole search: checks, stages, the best retrained, the test split scored once, the outcome kept."""
+"""A whole search: its stages, the best trials retrained, the test split scored once, the outcome stored."""
 
 from __future__ import annotations
 
@@ -10,40 +10,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from babysit.data.folds import folds
 from babysit.errors import InputError
 from babysit.recipe.building import Prepared
 from babysit.recipe.space import middle
-from babysit.records import Details, Reading, Result, State, Study
-from babysit.session.commands.handler import SearchDesk
-from babysit.session.jobs.final_stage import Retrained, Retraining, finalists_of, finalize, retrain
+from babysit.records import Reading, Result, State, Study, TrialKey
+from babysit.session.commands.handler import SearchCommandHandler
+from babysit.session.jobs.final_stage import Retrained, finalists_of, finalize, retrain
 from babysit.session.jobs.first_layer import first_weights
 from babysit.session.jobs.interrupt import Interruption
-from babysit.session.jobs.job import Job, file_stem, fingerprint_of, writable
+from babysit.session.jobs.job import Job, computing_words, deciding, file_stem, fingerprint_of, writable
 from babysit.session.jobs.recorder import DiagnosingRecorder, closing, note_retraining
 from babysit.session.jobs.resuming import earlier_search
-from babysit.session.jobs.search_ask import (
-    Ask,
-    asked_of,
-    boxes_of,
-    budgets_of,
-    check_final,
-    how_words,
-    in_folds,
-    of_the_final,
-)
 from babysit.session.jobs.summary import summary
 from babysit.session.jobs.train import begin
+from babysit.session.models.onnx import require_onnx
 from babysit.store import queries
 from babysit.store.reader import Reader
 from babysit.store.writer import Writer
+from babysit.training.folds import refuse_mixing
 from babysit.tuning.engines.calibration import calibrate
-from babysit.tuning.engines.early_stop import Key
 from babysit.tuning.engines.inbox import Inbox
-from babysit.tuning.engines.local import Engine, InProcess, Processes, Source
+from babysit.tuning.engines.local import Engine, InProcess, Processes
 from babysit.tuning.engines.registry import RAY
-from babysit.tuning.extension import Growth
-from babysit.tuning.search import Outcome, Progress, Request, search
-from babysit.tuning.stages import FINAL, Budget
+from babysit.tuning.extension import Extension
+from babysit.tuning.search import Outcome, Progress, StagedSearch
+from babysit.tuning.settings import SearchSettings, words_of
+from babysit.tuning.stages import FINAL, budgets_of
 from babysit.verdicts import CheckResult
 
 FOR_THE_FINAL = 0.2
@@ -52,7 +45,7 @@ FOR_THE_FINAL = 0.2
 
 @dataclass(frozen=True)
 class Hooks:
-    """Who is told while a search runs; by default nobody."""
+    """Functions that are called while a search runs. Default: nothing is called."""
 
     stage: Callable[[Progress], None] = lambda _: None
     final: Callable[[Reading, int], None] = lambda *_: None
@@ -62,13 +55,13 @@ class Hooks:
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search brought.
+    """The result of a search.
 
     Attributes:
         study: its number in the store.
-        outcome: what came of it, as it is kept in the store.
+        outcome: as it is kept in the store.
         weights: the file with the best model's weights; None when no trial completed.
-        report: where its report belongs.
+        report: the path for its report.
     """
 
     study: int
@@ -77,222 +70,206 @@ class Searched:
     report: Path
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """A search that is about to begin.
+def check_search(prepared: Prepared, settings: SearchSettings) -> None:
+    """Refuses a search that cannot be done.
 
-    Attributes:
-        job, prepared, ask, hooks: as they were given, with folds where they were asked for.
-        deadline: when no epoch may begin any more, in seconds since 1970.
-        budgets, asked, fingerprint: its stages, and all that decides which results there are.
+    Raises:
+        InputError: for stages, folds or a form of export that cannot be.
     """
+    if settings.onnx:
+        require_onnx()
+    budgets_of(prepared.recipe, settings)
+    in_folds(prepared, settings.folds)
 
-    job: Job
-    prepared: Prepared
-    ask: Ask
-    hooks: Hooks
-    deadline: float
-    budgets: list[Budget]
-    asked: Mapping[str, Any]
-    fingerprint: str
 
-    def stem(self, study: int) -> str:
-        """What the files of the search are called."""
-        return file_stem(self.job.name or self.prepared.recipe.name, study, self.fingerprint)
+def in_folds(prepared: Prepared, count: int) -> Prepared:
+    """Returns the recipe with K folds; 0 is none.
+
+    Raises:
+        InputError: the data cannot be split so, or the model mixes the rows of a batch.
+    """
+    if not count:
+        return prepared
+    folds(prepared.dataset, count, prepared.seed)
+    refuse_mixing(prepared.model(middle(prepared.recipe.full_space()), ("folds",)))
+    return replace(prepared, folds=count)
 
 
 def run_search(
     job: Job,
     prepared: Prepared,
-    ask: Ask,
+    settings: SearchSettings,
     *,
+    resume: bool = False,
     checks: Sequence[CheckResult] = (),
     hooks: Hooks | None = None,
 ) -> Searched:
     """Searches coarse to fine, retrains the best and scores the test split once.
 
     Args:
-        job: what the user asked for.
+        job: the recipe, seed and store.
         prepared: the recipe with its data.
-        ask: stages, workers, resume. A resumed search may ask for more than the earlier one, see
+        settings: of the search. A resumed search may have larger budgets than the earlier one, see
             :func:`babysit.session.jobs.resuming.earlier_search`.
-        checks: answers to keep with the study.
-        hooks: who is told.
+        resume: continue the earlier search of the same command, if there is one.
+        checks: results to keep with the study.
+        hooks: called while it runs.
 
     Raises:
-        InputError: for stages that cannot be read, a store that cannot be written, a search to go on with
-            in another precision.
+        InputError: for stages that cannot be read, a store that cannot be written, an earlier search in
+            another precision.
         WorkerError: when a worker process dies; finished trials are kept.
         KeyboardInterrupt: after Ctrl-C, at the end of the running epoch, or at once after the second.
     """
-    plan = _planned(job, prepared, ask, hooks or Hooks())
-    writable(job.folder)
-    with Writer(job.store_url) as writer:
-        study, done = _begun(plan, writer, checks)
-        growth = _growth(plan.budgets)
-        with (
-            closing(writer, study),
-            Interruption(plan.hooks.interrupted) as interruption,
-            SearchDesk(job.store_url, study, _extension(plan, growth, writer, study)) as desk,
-        ):
-            found = _searched(plan, writer, _request(plan, study, done, growth), interruption, desk)
-            interruption.at_once()
-            desk.end_if_stopped()
-            finalists = _retrained(plan, writer, study, found, desk)
-            final, weights = finalize(job, plan.prepared, plan.stem(study), finalists, onnx=ask.onnx)
-            if weights is not None:
-                writer.details(study, finalists[0].trial, _pictures(plan.prepared, finalists[0]))
-            outcome = summary(plan.prepared, found, final)
-            writer.finish_study(study, State.COMPLETE, outcome)
-    return Searched(study, outcome, weights, job.folder / f"{plan.stem(study)}.html")
+    return _Search(job, prepared, settings, hooks or Hooks()).run(resume, checks)
 
 
-def _planned(job: Job, prepared: Prepared, ask: Ask, hooks: Hooks) -> _Plan:
-    deadline = time.time() + (ask.timeout or math.inf)
-    check_final(ask)
-    prepared = in_folds(prepared, ask.folds) if ask.folds else prepared
-    asked = asked_of(prepared, ask)
-    fingerprint = fingerprint_of(job, prepared.recipe, "search", prepared.precision, **asked)
-    return _Plan(job, prepared, ask, hooks, deadline, budgets_of(prepared.recipe, ask), asked, fingerprint)
+class _Search:
+    def __init__(self, job: Job, prepared: Prepared, settings: SearchSettings, hooks: Hooks) -> None:
+        self._deadline = time.time() + (settings.timeout or math.inf)
+        if settings.onnx:
+            require_onnx()
+        self._job, self._settings, self._hooks = job, settings, hooks
+        self._prepared = in_folds(prepared, settings.folds)
+        self._budgets = budgets_of(prepared.recipe, settings)
+        self._deciding, self._fingerprint = self._decided_by(settings)
 
+    def _decided_by(self, settings: SearchSettings) -> tuple[dict[str, Any], str]:
+        recipe, precision = self._prepared.recipe, self._prepared.precision
+        found = deciding(self._job, recipe, settings)
+        return found, fingerprint_of(self._job, recipe, "search", precision, **found)
 
-def _begun(plan: _Plan, writer: Writer, checks: Sequence[CheckResult]) -> tuple[int, Mapping[Key, Result]]:
-    """The number of the search's study, begun or gone on with, and its finished trials."""
-    job, prepared, asked, how = plan.job, plan.prepared, plan.asked, how_words(plan.job, plan.ask)
-    # After the writer, which makes the tables: a search killed while it made them can be resumed too.
-    earlier = earlier_search(job, prepared, plan.fingerprint, asked) if plan.ask.resume else None
-    if earlier is None:
-        told = {**asked, **of_the_final(plan.ask), "how": how}
-        study = begin(writer, job, prepared, "search", plan.fingerprint, told)
-        writer.checks(study, checks)
-        return study, {}
-    before, done = earlier
-    writer.reopen_study(before.id)
-    told = {**before.settings, **asked, "how": how, "out": str(job.folder)}
-    writer.extend_study(before.id, plan.fingerprint, told)
-    plan.hooks.resumed(before, len(done))
-    return before.id, done
+    def run(self, resume: bool, checks: Sequence[CheckResult]) -> Searched:
+        job, prepared = self._job, self._prepared
+        writable(job.folder)
+        with Writer(job.store_url) as writer:
+            study, finished = self._start(writer, resume, checks)
+            stem = file_stem(job.name or prepared.recipe.name, study, self._fingerprint)
+            given = [budget for budget in self._budgets if budget.name != FINAL]
+            extension = Extension(len(given) - 1, given[-1].trials)
 
+            def extend(trials: int) -> str:
+                return self._extend(trials, extension, writer, study)
 
-def _request(plan: _Plan, study: int, done: Mapping[Key, Result], growth: Growth) -> Request:
-    prepared, ask = plan.prepared, plan.ask
-    return Request(
-        study,
-        prepared.recipe.full_space(),
-        plan.budgets,
-        plan.job.seed,
-        len(prepared.dataset.val),
-        boxes_of(prepared, ask),
-        done,
-        prepared.recipe.enqueue,
-        ask.until_stable,
-        ask.sampler,
-        ask.round_size,
-        ask.pruner,
-        ask.patience,
-        plan.deadline - FOR_THE_FINAL * ask.timeout,
-        growth,
-    )
+            with (
+                closing(writer, study),
+                Interruption(self._hooks.interrupted) as interruption,
+                SearchCommandHandler(job.store_url, study, extend) as commands,
+            ):
+                with contextlib.closing(self._engine(interruption, commands)) as engine:
+                    commands.pass_to(engine.touch)
+                    found = StagedSearch(
+                        study=study,
+                        space=prepared.recipe.full_space(),
+                        budgets=self._budgets,
+                        settings=self._settings,
+                        seed=job.seed,
+                        examples=len(prepared.dataset.val),
+                        engine=engine,
+                        recorder=DiagnosingRecorder(writer, prepared),
+                        show=self._hooks.stage,
+                        enqueue=prepared.recipe.enqueue,
+                        finished=finished,
+                        deadline=self._deadline - FOR_THE_FINAL * self._settings.timeout,
+                        extension=extension,
+                    ).run()
+                interruption.at_once()
+                commands.end_if_stopped()
+                finalists = self._retrain(writer, study, found, commands)
+                final, weights = finalize(job, prepared, stem, finalists, onnx=self._settings.onnx)
+                if weights is not None and (reading := finalists[0].best.run.best) is not None:
+                    trial = finalists[0].trial
+                    shape = prepared.at(trial.hyperparameters).dataset.input_shape
+                    details = first_weights(finalists[0].best.weights, shape, reading.step)
+                    writer.details(study, trial, details)
+                outcome = summary(prepared, found, final)
+                writer.finish_study(study, State.COMPLETE, outcome)
+        return Searched(study, outcome, weights, job.folder / f"{stem}.html")
 
+    def _start(
+        self, writer: Writer, resume: bool, checks: Sequence[CheckResult]
+    ) -> tuple[int, Mapping[TrialKey, Result]]:
+        """Returns the number of the study, new or resumed, and its finished trials."""
+        job, prepared, settings = self._job, self._prepared, self._settings
+        how = [*computing_words(job), *words_of(settings.changed(""))]
+        # After the writer, which makes the tables: a search that was killed before it had any can resume too.
+        earlier = earlier_search(job, prepared, self._fingerprint, self._deciding) if resume else None
+        if earlier is None:
+            recorded = {**self._deciding, **settings.changed("final"), "how": how}
+            study = begin(writer, job, prepared, "search", self._fingerprint, recorded)
+            writer.checks(study, checks)
+            return study, {}
+        before, finished = earlier
+        writer.reopen_study(before.id)
+        recorded = {**before.settings, **self._deciding, "how": how, "out": str(job.folder)}
+        writer.extend_study(before.id, self._fingerprint, recorded)
+        self._hooks.resumed(before, len(finished))
+        return before.id, finished
 
-def _searched(
-    plan: _Plan, writer: Writer, request: Request, interruption: Interruption, desk: SearchDesk
-) -> Outcome:
-    """All stages but the final one."""
-    recorder = DiagnosingRecorder(writer, plan.prepared)
-    # Nobody looks at the layers of folds.
-    how_to_train = replace(plan.ask, observe=plan.ask.observe and not plan.ask.folds)
-    with contextlib.closing(_engine(plan.job, plan.prepared, how_to_train, interruption, desk)) as engine:
-        desk.pass_to(engine.touch)
-        return search(request, engine, recorder, plan.hooks.stage)
-
-
-def _retrained(plan: _Plan, writer: Writer, study: int, found: Outcome, desk: SearchDesk) -> list[Retrained]:
-    """The best, trained once more on the training split."""
-    inbox = Inbox(desk.answered)
-    desk.pass_to(inbox.put)
-    note_retraining(writer, study, finalists_of(found, plan.budgets)[1])
-    how = Retraining(plan.ask.seeds, plan.ask.observe, plan.ask.details, plan.deadline)
-    each_epoch, whole = _each_epoch(plan.hooks, desk), replace(plan.prepared, folds=0)
-    finalists = retrain(whole, found, plan.budgets, how, each_epoch, inbox=inbox)
-    if finalists and plan.ask.details:
-        writer.details(study, finalists[0].trial, finalists[0].details)
-    return finalists
-
-
-def _pictures(prepared: Prepared, chosen: Retrained) -> Details:
-    """The first layer of the chosen model, where it can be drawn."""
-    member, shape = chosen.best, prepared.at(chosen.trial.hyperparameters).dataset.input_shape
-    reading = member.run.best
-    return Details() if reading is None else first_weights(member.weights, shape, reading.step)
-
-
-def _each_epoch(hooks: Hooks, desk: SearchDesk) -> Callable[[Reading, int], None]:
-    """Tells of an epoch of the retraining, and ends it there if that was asked for."""
-
-    def told(reading: Reading, epochs: int) -> None:
-        hooks.final(reading, epochs)
-        desk.end_if_stopped()
-
-    return told
-
-
-def _growth(budgets: Sequence[Budget]) -> Growth:
-    """The last stage before the final one may grow."""
-    given = [budget for budget in budgets if budget.name != FINAL]
-    return Growth(len(given) - 1, given[-1].trials)
-
-
-def _extension(plan: _Plan, growth: Growth, writer: Writer, study: int) -> Callable[[int], str]:
-    """What answers who asks a running search for more trials: the larger command, begun early."""
-    ask = plan.ask
-
-    def extend(trials: int) -> str:
-        if ask.sampler == "grid":
+    def _extend(self, trials: int, extension: Extension, writer: Writer, study: int) -> str:
+        """Extends the last stage, or returns the reason why not; the store then knows the larger command."""
+        if self._settings.sampler == "grid":
             return "a grid of more trials is another grid: search anew with a larger budget"
-        if ask.until_stable:
+        if self._settings.until_stable:
             return "repetitions of the last stage have its size: search anew with a larger budget"
-        reason = growth.ask(trials, lambda: _write_down(plan, trials, writer, study))
+
+        def record() -> None:
+            found, fingerprint = self._decided_by(replace(self._settings, trials=trials))
+            with Reader(self._job.store_url) as reader:
+                settings = queries.study(reader, study).settings
+            writer.extend_study(study, fingerprint, {**settings, **found})
+
+        reason = extension.request(trials, record)
         return f"the last stage does not grow: {reason}" if reason else ""
 
-    return extend
+    def _engine(self, interruption: Interruption, commands: SearchCommandHandler) -> Engine:
+        job, prepared, settings = self._job, self._prepared, self._settings
+        observe = settings.observe and not settings.folds  # the layers of folds are not sampled
+        workers, population, answered = settings.workers, settings.population, commands.answered
 
+        def stop() -> bool:
+            return interruption.asked() or commands.is_stopped()
 
-def _write_down(plan: _Plan, trials: int, writer: Writer, study: int) -> None:
-    """Keeps in the store that a study was extended, so that the larger command goes on with it."""
-    recipe, precision = plan.prepared.recipe, plan.prepared.precision
-    asked = asked_of(plan.prepared, replace(plan.ask, trials=trials))
-    fingerprint = fingerprint_of(plan.job, recipe, "search", precision, **asked)
-    with Reader(plan.job.store_url) as reader:
-        settings = queries.study(reader, study).settings
-    writer.extend_study(study, fingerprint, {**settings, **asked})
+        if settings.engine == RAY:
+            from babysit.tuning.engines.ray import Cluster
 
-
-def _engine(job: Job, prepared: Prepared, ask: Ask, interruption: Interruption, desk: SearchDesk) -> Engine:
-    def stop() -> bool:
-        return interruption.asked() or desk.is_stopped()
-
-    if ask.engine == RAY:
-        from babysit.tuning.engines.ray import Cluster
-
-        size, see = ask.population, ask.observe
-        return Cluster(
-            *(prepared, ask.workers, size, ask.address), observe=see, stop=stop, answered=desk.answered
+            address = settings.address
+            return Cluster(
+                prepared, workers, population, address, observe=observe, stop=stop, answered=answered
+            )
+        is_alone = workers <= 1 or prepared.device != "cpu"
+        if not is_alone and not population:
+            # A trial that cannot train fails by itself, with its reason.
+            with contextlib.suppress(InputError):
+                values = middle(prepared.recipe.full_space())
+                is_alone = calibrate(prepared, values, workers=workers).threads_pay
+        if is_alone:
+            return InProcess(prepared, population, observe=observe, stop=stop, answered=answered)
+        return Processes(
+            prepared,
+            job.recipe,
+            job.settings,
+            workers,
+            population,
+            observe=observe,
+            stop=stop,
+            answered=answered,
         )
-    if ask.workers <= 1 or prepared.device != "cpu" or _threads_pay(prepared, ask):
-        return InProcess(prepared, ask.population, observe=ask.observe, stop=stop, answered=desk.answered)
-    source = Source(
-        job.recipe, job.settings, job.seed, prepared.precision, prepared.way, ask.observe, ask.folds
-    )
-    return Processes(prepared, source, ask.workers, ask.population, stop=stop, answered=desk.answered)
 
+    def _retrain(
+        self, writer: Writer, study: int, found: Outcome, commands: SearchCommandHandler
+    ) -> list[Retrained]:
+        """Trains the best trials once more, on the training split."""
+        settings, inbox = self._settings, Inbox(commands.answered)
+        commands.pass_to(inbox.put)
+        note_retraining(writer, study, finalists_of(found, self._budgets)[1])
 
-def _threads_pay(prepared: Prepared, ask: Ask) -> bool:
-    """Whether one process with all threads was measured to beat a process per core, which is rare."""
-    if ask.population:
-        return False
-    try:
-        found = calibrate(prepared, middle(prepared.recipe.full_space()), workers=ask.workers)
-    except InputError:  # a trial that cannot train fails by itself, with its reason
-        return False
-    return found.threads_pay
+        def show(reading: Reading, epochs: int) -> None:
+            self._hooks.final(reading, epochs)
+            commands.end_if_stopped()
+
+        whole = replace(self._prepared, folds=0)
+        finalists = retrain(whole, found, self._budgets, settings, show, deadline=self._deadline, inbox=inbox)
+        if finalists and settings.details:
+            writer.details(study, finalists[0].trial, finalists[0].best.details)
+        return finalists

@@ -1,51 +1,43 @@
-"""What a search came to, as plain data: the best, its equals, alarms, what mattered, and what to do next."""
+"""The outcome of a search as plain data: the best trial, ties, alarms, importances, and what to do next."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from babysit.recipe.building import Prepared
-from babysit.records import Stage
 from babysit.session.jobs.train import best_data
-from babysit.tuning.advice import judge
-from babysit.tuning.importance import WITHOUT_OPTUNA, Importance, has_optuna
+from babysit.tuning.importance import WITHOUT_OPTUNA, has_optuna, importances
 from babysit.tuning.search import Outcome
+from babysit.tuning.standing import standing
 
 
 def summary(prepared: Prepared, found: Outcome, final: dict[str, Any] | None) -> dict[str, Any]:
-    """The outcome as plain data, for the store, the report and the machine.
+    """Returns the outcome as plain data, for the store, the report and ``--json``.
 
     Args:
         prepared: the recipe with its data.
-        found: what the stages brought.
-        final: what the last stage brought.
+        found: the results of the stages.
+        final: the outcome of the final stage; None without one.
     """
-    best = found.best
     names, examples = [stage.name for stage in found.stages], len(prepared.dataset.val)
-    judged = judge(found.rounds, names, examples, given=found.given)
-    causes = [] if final is None or best is None else final.get("causes", [])
-    seconds = max(found.seconds, 1e-9)
+    stands = standing(found.rounds, names, examples, given=found.given)
+    importance = [
+        {"stage": name, "knobs": [{**asdict(each), "matters": each.matters} for each in knobs]}
+        for name, stage in zip(names, found.rounds, strict=True)
+        if (knobs := importances(stage))  # empty with too few trials
+    ]
+    causes = [] if final is None or found.best is None else final.get("causes", [])
     return {
-        "best": None if best is None else best_data(best),
-        "edges": [asdict(edge) for edge in judged.edges],
-        "silenced": [asdict(edge) for edge in judged.silenced],
-        "ties": [list(result.trial.key) for result in judged.ties],
-        "importance": importance_data(found.stages, judged.importance),
+        "best": None if found.best is None else best_data(found.best),
+        "edges": [asdict(edge) for edge in stands.edges],
+        "silenced": [asdict(edge) for edge in stands.silenced],
+        "ties": [list(result.trial.key) for result in stands.ties],
+        "importance": importance,
         "importance_note": "" if has_optuna() else WITHOUT_OPTUNA,
         "states": found.states(),
         "wall_seconds": found.seconds,
-        "trial_steps_per_second": found.trained_steps / seconds,
+        "trial_steps_per_second": found.trained_steps / max(found.seconds, 1e-9),
         "final": final,
-        "advice": [*judged.advice, *(f"{each['message']}: {each['advice']}" for each in causes)],
+        "advice": [*stands.advice, *(f"{each['message']}: {each['advice']}" for each in causes)],
     }
-
-
-def importance_data(stages: Sequence[Stage], found: Sequence[Sequence[Importance]]) -> list[dict[str, Any]]:
-    """Stage by stage, how much each hyperparameter mattered; stages with too few trials are left out."""
-    return [
-        {"stage": stage.name, "knobs": [{**asdict(each), "matters": each.matters} for each in knobs]}
-        for stage, knobs in zip(stages, found, strict=True)
-        if knobs
-    ]

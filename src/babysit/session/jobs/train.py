@@ -15,26 +15,26 @@ from babysit.diagnosis.report import Report
 from babysit.errors import CheckpointError
 from babysit.recipe.building import Prepared
 from babysit.recipe.recipe import Recipe
+from babysit.recipe.setting_text import point_text, setting_texts
 from babysit.recipe.space import as_data, middle
 from babysit.records import Reading, Result, Run, Stage, State, Trial
-from babysit.session.commands.handler import RunDesk
+from babysit.session.commands.handler import RunCommandHandler
 from babysit.session.jobs.environment import environment
 from babysit.session.jobs.job import (
     Job,
+    computing_words,
     file_stem,
     fingerprint_of,
     other_fingerprints,
     refuse_to_mix,
-    words_of,
     writable,
 )
 from babysit.session.jobs.recorder import DiagnosingRecorder, Series, closing
 from babysit.session.models.export import save_model
 from babysit.store.writer import Writer
 from babysit.training.checkpoint import load_checkpoint, save_checkpoint
-from babysit.training.population import Tensors
 from babysit.training.trainer import EpochReport, Trainer
-from babysit.tuning.engines.events import looks_until_the_end, told_of_stop
+from babysit.tuning.engines.events import samples_until_explosion, series, with_stop_message
 from babysit.verdicts import Finding
 from babysit.watching.observer import PopulationObserver
 from babysit.watching.watch import EVERY
@@ -45,7 +45,7 @@ CHECKPOINT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Trained:
-    """What one training brought.
+    """The result of one training.
 
     Attributes:
         study: its number in the store.
@@ -61,7 +61,7 @@ class Trained:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """The report's findings, the most severe first."""
+        """The report's findings, most severe first."""
         return self.report.findings
 
 
@@ -75,9 +75,9 @@ def train(
     """Trains one run.
 
     Args:
-        job: what the user asked for.
+        job: the job.
         prepared: the recipe with its data.
-        resume: go on from the checkpoint of the same command, bit for bit, if there is one.
+        resume: resume from the checkpoint of the same command, bit for bit, if there is one.
         show: called with every reading, those before the checkpoint included.
 
     Raises:
@@ -89,17 +89,26 @@ def train(
     trial = Trial(0, 0, middle(recipe.full_space()))
     fingerprint = fingerprint_of(job, recipe, "train", prepared.precision)
     checkpoint = _checkpoint(job, recipe, fingerprint)
-    if resume and not checkpoint.exists():
-        _refuse_another_precision(job, prepared)
+    is_resumed = resume and checkpoint.exists()
+    if resume and not is_resumed:
+        for precision, other in other_fingerprints(job, prepared, "train").items():
+            if (found := _checkpoint(job, recipe, other)).exists():
+                refuse_to_mix(f"the training behind {found}", precision, prepared.precision)
     trainer = prepared.trainer([(trial.hyperparameters, ("trial", 0, 0))], recipe.epochs, keep_best=True)
     trainer.observer = observer = PopulationObserver(EVERY, detailed=True)
-    if resume and checkpoint.exists():
-        trainer.restore(*_checked(checkpoint, fingerprint))
+    if is_resumed:
+        tensors, data = load_checkpoint(checkpoint)
+        if data.get("fingerprint") != fingerprint:
+            raise CheckpointError(
+                f"{checkpoint} belongs to another recipe or other settings",
+                fix="repeat the former command exactly, or leave --resume out",
+            )
+        trainer.restore(tensors, data)
     with Writer(job.store_url) as writer:
         study = begin(writer, job, prepared, "train", fingerprint, {})
         recorder = DiagnosingRecorder(writer, prepared)
-        with closing(writer, study), RunDesk(job.store_url, study) as desk:
-            trainer.requests = desk.requests
+        with closing(writer, study), RunCommandHandler(job.store_url, study) as commands:
+            trainer.requests = commands.requests
             stage = Stage(0, "train", as_data(recipe.full_space()), 1, recipe.epochs, "as asked")
             recorder.begin_stage(study, stage)
             recorder.begin_trials(study, [trial])
@@ -108,7 +117,7 @@ def train(
             reports = prepared.reports(trainer)
             recorded = _recorded(reports, observer, recorder, study, trial)
             tail = _follow(trainer, recorded, checkpoint, fingerprint, show)
-            run = told_of_stop(trainer.runs()[0])
+            run = with_stop_message(trainer.runs()[0])
             verdicts = recorder.finish_trials(study, [Result(trial, run)], {trial.key: tail})
             weights = None
             if run.best is not None:
@@ -120,7 +129,7 @@ def train(
                     trial.hyperparameters,
                     trainer.weights(0),
                     recipe=job.recipe,
-                    settings=job.settings,
+                    settings=setting_texts(job.settings),
                 )
             if run.state is not State.STOPPED:
                 checkpoint.unlink(missing_ok=True)  # the run is finished: nothing is left to resume
@@ -134,13 +143,6 @@ def _checkpoint(job: Job, recipe: Recipe, fingerprint: str) -> Path:
     return writable(job.folder) / f"{file_stem(recipe.name, 0, fingerprint)}.checkpoint.safetensors"
 
 
-def _refuse_another_precision(job: Job, prepared: Prepared) -> None:
-    for precision, fingerprint in other_fingerprints(job, prepared, "train").items():
-        checkpoint = _checkpoint(job, prepared.recipe, fingerprint)
-        if checkpoint.exists():
-            refuse_to_mix(f"the training behind {checkpoint}", precision, prepared.precision)
-
-
 def _recorded(
     reports: Iterator[EpochReport],
     observer: PopulationObserver,
@@ -148,13 +150,13 @@ def _recorded(
     study: int,
     trial: Trial,
 ) -> Iterator[EpochReport]:
-    """Passes the reports on; what each says, and what was seen of the layers, is recorded first."""
+    """Yields the reports, after each was recorded with the samples of its layers."""
     for report in reports:
         looks = observer.take()
-        seen = looks_until_the_end(report, 0, looks) if report.exploded else looks.get(0, ())
-        recorder.observed(study, trial, seen)
+        samples = samples_until_explosion(report, 0, looks) if report.exploded else looks.get(0, ())
+        recorder.observed(study, trial, samples)
         if report.readings:
-            recorder.epoch(study, trial, report.readings[0], *series_of(report, 0))
+            recorder.epoch(study, trial, report.readings[0], *series(report, 0))
             recorder.judge_so_far(study, trial)
         yield report
 
@@ -170,7 +172,7 @@ def _follow(
     saved = -math.inf
     for report in reports:
         if 0 not in report.readings:
-            return series_of(report, 0)
+            return series(report, 0)
         if time.monotonic() - saved >= CHECKPOINT_SECONDS:
             tensors, data = trainer.snapshot()
             save_checkpoint(checkpoint, tensors, {**data, "fingerprint": fingerprint})
@@ -179,24 +181,8 @@ def _follow(
     return np.empty(0, np.int32), np.empty(0, np.float32)
 
 
-def series_of(report: EpochReport, member: int) -> Series:
-    """An epoch's steps and costs of one member."""
-    costs = report.costs[member]
-    return np.arange(report.first_step, report.first_step + len(costs), dtype=np.int32), costs
-
-
-def _checked(checkpoint: Path, fingerprint: str) -> tuple[Tensors, dict[str, Any]]:
-    tensors, data = load_checkpoint(checkpoint)
-    if data.get("fingerprint") != fingerprint:
-        raise CheckpointError(
-            f"{checkpoint} belongs to another recipe or other settings",
-            fix="repeat the former command exactly, or leave --resume out",
-        )
-    return tensors, data
-
-
 def best_data(best: Result) -> dict[str, Any]:
-    """The best trial as plain data, for the store and the machine."""
+    """Returns the best trial as plain data, for the store and ``--json``."""
     reading = best.run.best
     return {
         "stage": best.trial.stage,
@@ -209,12 +195,13 @@ def best_data(best: Result) -> dict[str, Any]:
 
 
 def begin(
-    writer: Writer, job: Job, prepared: Prepared, kind: str, fingerprint: str, asked: Mapping[str, Any]
+    writer: Writer, job: Job, prepared: Prepared, kind: str, fingerprint: str, settings: Mapping[str, Any]
 ) -> int:
-    """Begins a study in the store, with everything that was asked."""
+    """Starts a study in the store, with all its settings."""
     recipe = prepared.recipe
-    settings = {
-        "settings": list(job.settings),
+    enqueued = [point if isinstance(point, str) else point_text(point) for point in job.enqueue]
+    recorded = {
+        "settings": setting_texts(job.settings),
         "loss": recipe.loss,
         "update": " or ".join(recipe.options("update")),
         "schedule": " or ".join(recipe.options("schedule")),
@@ -226,11 +213,11 @@ def begin(
         "precision": prepared.precision,
         "environment": environment(),
         "out": str(job.folder),
-        "how": words_of(job),
+        "how": computing_words(job),
         **({"name": job.name} if job.name else {}),
-        **({"enqueued": list(job.enqueue)} if job.enqueue else {}),  # the command's own words
+        **({"enqueued": enqueued} if enqueued else {}),
         **({"enqueue": list(recipe.enqueue)} if recipe.enqueue and kind == "search" else {}),
-        **asked,
+        **settings,
     }
     return writer.begin_study(
         name=job.name or recipe.name,
@@ -238,5 +225,5 @@ def begin(
         kind=kind,
         seed=job.seed,
         fingerprint=fingerprint,
-        settings=settings,
+        settings=recorded,
     )

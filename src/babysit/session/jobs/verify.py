@@ -1,4 +1,4 @@
-"""`verify`: the user's own members trained as one population and each alone, and whether they agree."""
+"""`verify`: compares members of the user's model trained as one population with each trained alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from babysit.data.batches import Batch, Batches
 from babysit.errors import InputError
 from babysit.recipe.building import Prepared, groups
-from babysit.recipe.loading import apply_settings, load_recipe
+from babysit.recipe.loading import Settings, apply_settings, load_recipe
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import Numeric, middle, plain, sample
 from babysit.records import Result, State, Value
@@ -27,8 +27,8 @@ from babysit.training.agreement import (
     NUDGE,
     TOLERANCE,
     MemberAgreement,
+    MemberTrace,
     RankAgreement,
-    Trace,
     Verification,
     is_own_chaos,
     loss_differences,
@@ -42,7 +42,7 @@ from babysit.training.trainer import Candidate, Trainer
 from babysit.tuning.stages import draw_trials, ranked
 
 ALONE = "serial"
-"""The way that calls the user's own module as it is, member by member."""
+"""The way of computing that calls the user's module as it is, member by member."""
 
 _OWN_STATE = (
     "trained alone twice it differs from itself too: the model keeps state outside its parameters and "
@@ -62,7 +62,7 @@ _CHAOTIC = "rounding, amplified by its own training; nudged alone it parts as fa
 
 def verify(
     recipe: Recipe | str,
-    settings: Sequence[str] = (),
+    settings: Settings = (),
     *,
     members: int = 4,
     steps: int = 50,
@@ -70,22 +70,22 @@ def verify(
     trials: int = 20,
     seed: int = 0,
 ) -> Verification:
-    """Trains a few members as one population and each alone, and compares them; for Python.
+    """Trains a few members as one population and each alone, and compares them.
 
     Args:
         recipe: a recipe, or a built-in's name or file.
-        settings: ``name=value`` overrides.
-        members: how many, at least 2, drawn from the recipe's space; default 4.
-        steps: how many steps, default 50.
+        settings: overrides: ``name=value`` texts, or name -> value or range.
+        members: their number, at least 2, drawn from the recipe's space. Default: 4.
+        steps: of the training. Default: 50.
         precision: compares the ranking of trials in this precision with float32's as well.
-        trials: for that ranking, at least 3; default 20.
+        trials: for that ranking, at least 3. Default: 20.
         seed: the one seed.
 
     Returns:
         The verification; ``equal`` and ``verdict`` say it in short.
 
     Raises:
-        InputError: whatever is wrong with the recipe, its data, the settings, the precision or the numbers.
+        InputError: for a recipe, data, settings, precision or numbers that cannot be used.
 
     Example:
         >>> found = verify("digits", ["hidden=20"], members=2, steps=5)
@@ -93,18 +93,13 @@ def verify(
         ('fused', 'equal to float tolerance')
     """
     loaded = load_recipe(recipe) if isinstance(recipe, str) else recipe
-    _check_numbers(members, steps, trials)
+    for name, value, least in (("members", members, 2), ("steps", steps, 1), ("trials", trials, 3)):
+        if value < least:
+            raise InputError(f"{name} = {value} is too few to compare", fix=f"use at least {least}")
     prepared = open_recipe(apply_settings(loaded, settings), seed=seed, precision=precision)
     found = verify_members(prepared, members=members, steps=steps)
     ranking = None if prepared.precision == FLOAT32 else compare_ranking(prepared, trials=trials)
     return replace(found, remark=remark(precision), ranking=ranking)
-
-
-def _check_numbers(members: int, steps: int, trials: int) -> None:
-    wanted = {"members": (members, 2), "steps": (steps, 1), "trials": (trials, 3)}
-    for name, (value, least) in wanted.items():
-        if value < least:
-            raise InputError(f"{name} = {value} is too few to compare", fix=f"use at least {least}")
 
 
 def verify_members(prepared: Prepared, *, members: int, steps: int) -> Verification:
@@ -112,11 +107,11 @@ def verify_members(prepared: Prepared, *, members: int, steps: int) -> Verificat
 
     Args:
         prepared: the recipe with its data.
-        members: how many.
-        steps: how many steps, over as many epochs as that takes.
+        members: their number.
+        steps: of the training, over as many epochs as that takes.
 
     Raises:
-        RecipeError: what the user's model raises.
+        RecipeError: when the user's model raises.
     """
     prepared = replace(prepared, precision=FLOAT32)
     drawn, numbers = _members(prepared, members)
@@ -140,10 +135,10 @@ def verify_members(prepared: Prepared, *, members: int, steps: int) -> Verificat
 
 
 def _members(prepared: Prepared, count: int) -> tuple[list[Candidate], list[list[int]]]:
-    """Members of one architecture: the middle of the space and draws from it, and how they group.
+    """Draws members of one architecture, the first from the middle of the space, and groups them.
 
-    Whole numbers and choices, which mostly shape the network, are the first member's. Should they still not
-    be alike, only what acts on the training is drawn.
+    Whole numbers and choices, which mostly shape the network, are those of the first member. If the members
+    still differ in architecture, only hyperparameters of the training are drawn.
     """
     space, first = prepared.recipe.full_space(), middle(prepared.recipe.full_space())
     real = {
@@ -152,7 +147,12 @@ def _members(prepared: Prepared, count: int) -> tuple[list[Candidate], list[list
         if isinstance(found := plain(entry), Numeric) and not found.whole
     }
     for names in (real, real & prepared.recipe.training_names()):
-        drawn = [first, *(_drawn(prepared, first, names, number) for number in range(1, count))]
+        drawn = [first]
+        for number in range(1, count):
+            values = sample(space, numpy_generator(prepared.seed, "verify", number))
+            drawn.append(
+                {name: values[name] if name in names and name in values else first[name] for name in first}
+            )
         candidates = [prepared.candidate(values, ("verify", number)) for number, values in enumerate(drawn)]
         populations = groups(candidates)
         if len(populations) == 1:
@@ -160,15 +160,10 @@ def _members(prepared: Prepared, count: int) -> tuple[list[Candidate], list[list
     return candidates, populations
 
 
-def _drawn(prepared: Prepared, first: Mapping[str, Value], names: set[str], number: int) -> dict[str, Value]:
-    values = sample(prepared.recipe.full_space(), numpy_generator(prepared.seed, "verify", number))
-    return {name: values[name] if name in names and name in values else first[name] for name in first}
-
-
 def _train(
     prepared: Prepared, candidates: Sequence[Candidate], steps: int, way: str | None = None
-) -> tuple[Trainer, list[Trace]]:
-    """Trains for so many steps; returns the trainer, and what every member left."""
+) -> tuple[Trainer, list[MemberTrace]]:
+    """Trains a number of steps; returns the trainer, and the trace of every member."""
     per_epoch = prepared.batches(int(candidates[0].hyperparameters["batch_size"])).steps_per_epoch  # type: ignore[call-overload]
     epochs = max(prepared.recipe.epochs, math.ceil(steps / per_epoch))
     trainer = prepared.trainer_of(candidates, epochs, way=way)
@@ -185,7 +180,7 @@ def _train(
         exploded = step is not None
         weights = {} if exploded else trainer.weights(member)
         loss = math.nan if exploded else val_losses[member]
-        traces.append(Trace(np.asarray(costs[member], np.float64), loss, step, weights))
+        traces.append(MemberTrace(np.asarray(costs[member], np.float64), loss, step, weights))
     return trainer, traces
 
 
@@ -195,7 +190,7 @@ class _Compared(NamedTuple):
     alone: Tensors
 
 
-class _Why(NamedTuple):
+class _Reason(NamedTuple):
     cause: str = ""
     equal: bool = True
     exact: float = math.nan
@@ -203,48 +198,48 @@ class _Why(NamedTuple):
 
 
 class _Population:
-    """Members that trained together, to be compared with each of them alone."""
+    """Members that trained together, to be compared with each member alone."""
 
     def __init__(self, prepared: Prepared, candidates: Sequence[Candidate], steps: int) -> None:
         self._prepared, self._candidates, self._steps = prepared, candidates, steps
         self.trainer, self._traces = _train(prepared, candidates, steps)
 
     def compare(self, place: int) -> _Compared:
-        """One member against itself alone; where they differ, finds out why."""
+        """Compares a member with itself alone; where they differ, finds the reason."""
         ours, alone = self._traces[place], self._alone(self._prepared, self._candidates[place])
         differences = loss_differences(ours, alone)
         largest, step = float(differences.max()), min(int(differences.argmax()) + 1, len(alone.costs))
         within = largest <= TOLERANCE and ours.explosion == alone.explosion
-        why = _Why() if within else self._why(place, ours, alone)
+        reason = _Reason() if within else self._reason(place, ours, alone)
         values = cast(Mapping[str, Value], self._candidates[place].hyperparameters)
         explosions = (ours.explosion, alone.explosion)
         agreement = MemberAgreement(
-            dict(values), largest, step, explosions, why.exact, why.growth, why.cause, why.equal
+            dict(values), largest, step, explosions, reason.exact, reason.growth, reason.cause, reason.equal
         )
         return _Compared(agreement, ours.weights, alone.weights)
 
-    def _alone(self, prepared: Prepared, candidate: Candidate) -> Trace:
+    def _alone(self, prepared: Prepared, candidate: Candidate) -> MemberTrace:
         return _train(prepared, [candidate], self._steps, ALONE)[1][0]
 
-    def _why(self, place: int, ours: Trace, alone: Trace) -> _Why:
+    def _reason(self, place: int, ours: MemberTrace, alone: MemberTrace) -> _Reason:
         candidate = self._candidates[place]
         again = self._alone(self._prepared, candidate)
         if again.explosion != alone.explosion or loss_differences(again, alone).max() > TOLERANCE:
-            return _Why(_OWN_STATE, False)
+            return _Reason(_OWN_STATE, False)
         exact = self._exact(place)
         if exact is not None and exact > EXACT_TOLERANCE:
-            return _Why(_SHARED, False, exact)
+            return _Reason(_SHARED, False, exact)
         if exact is not None:
             # At the first step there was no training yet that could have amplified rounding.
             precise = loss_differences(ours, alone)[0] <= TOLERANCE
-            return _Why(_ROUNDING if precise else _IMPRECISE, bool(precise), exact)
+            return _Reason(_ROUNDING if precise else _IMPRECISE, bool(precise), exact)
         nudged = self._alone(self._prepared, _nudged(self._prepared, candidate))
         chaotic = is_own_chaos(ours, alone, nudged)
         growth = float(loss_differences(nudged, alone).max())
-        return _Why(_CHAOTIC if chaotic else _SHARED, chaotic, growth=growth)
+        return _Reason(_CHAOTIC if chaotic else _SHARED, chaotic, growth=growth)
 
     def _exact(self, place: int) -> float | None:
-        """The largest difference in float64; None for a model that cannot run in it."""
+        """Returns the largest difference in float64; None for a model that cannot run in it."""
         if self._double is None:
             return None
         prepared, candidates, traces = self._double
@@ -254,8 +249,8 @@ class _Population:
         return float(loss_differences(traces[place], alone).max())
 
     @cached_property
-    def _double(self) -> tuple[Prepared, list[Candidate], list[Trace]] | None:
-        """The population once more in float64, computed in the same way."""
+    def _double(self) -> tuple[Prepared, list[Candidate], list[MemberTrace]] | None:
+        """The same population in float64, computed in the same way."""
         double = _Double(**{field.name: getattr(self._prepared, field.name) for field in fields(Prepared)})
         candidates = [
             candidate._replace(model=copy.deepcopy(candidate.model).double())
@@ -279,7 +274,7 @@ class _Double(Prepared):
         return Evaluation(train_x.double(), _doubled(train_y), val_x.double(), _doubled(val_y))
 
     def batches(self, batch_size: int) -> Batches:
-        """The same mini-batches."""
+        """Returns the same mini-batches in float64."""
         return _DoubleBatches(self.dataset, batch_size, seed=derive(self.seed, "order"))
 
 
@@ -294,7 +289,7 @@ def _doubled(rows: Tensor) -> Tensor:
 
 
 def _nudged(prepared: Prepared, candidate: Candidate) -> Candidate:
-    """The same candidate, its first weights changed in the last digits of float32."""
+    """Returns the candidate with its initial weights changed in the last digits of float32."""
     model: nn.Module = copy.deepcopy(candidate.model)
     generator = torch.Generator().manual_seed(derive(prepared.seed, "verify", "nudge"))
     with torch.no_grad():
@@ -309,13 +304,16 @@ def compare_ranking(prepared: Prepared, *, trials: int, epochs: int = 1) -> Rank
 
     Args:
         prepared: the recipe with its data; its precision is the one compared with float32.
-        trials: how many, drawn from the recipe's space.
-        epochs: how long each, default 1.
+        trials: their number, drawn from the recipe's space.
+        epochs: of each. Default: 1.
     """
     ours = _trained(replace(prepared, precision=FLOAT32), trials, epochs)
     theirs = _trained(prepared, trials, epochs)
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.run.best and b.run.best]
-    losses = [_loss_difference(a, b) for a, b in pairs]
+    losses = []
+    for a, b in pairs:
+        own, other = a.run.readings[-1].val_loss, b.run.readings[-1].val_loss
+        losses.append(abs(own - other) / abs(own) if own else abs(other))
     best = ranked(ours)[:1], ranked(theirs)[:1]
     scores = {result.trial.key: result.score for result in ours}
     same = bool(best[0] and best[1]) and scores[best[1][0].trial.key] == best[0][0].score
@@ -335,7 +333,7 @@ def compare_ranking(prepared: Prepared, *, trials: int, epochs: int = 1) -> Rank
 
 
 def _trained(prepared: Prepared, count: int, epochs: int) -> list[Result]:
-    """The trials' results, in the order they were drawn."""
+    """Trains trials; returns their results, in the order in which they were drawn."""
     trials = draw_trials(prepared.recipe.full_space(), stage=0, count=count, seed=prepared.seed)
     candidates = [prepared.candidate(trial.hyperparameters, ("trial", *trial.key)) for trial in trials]
     found: dict[int, Result] = {}
@@ -345,8 +343,3 @@ def _trained(prepared: Prepared, count: int, epochs: int) -> list[Result]:
             pass
         found |= {index: Result(trials[index], run) for index, run in zip(group, trainer.runs(), strict=True)}
     return [found[index] for index in range(count)]
-
-
-def _loss_difference(ours: Result, theirs: Result) -> float:
-    a, b = ours.run.readings[-1].val_loss, theirs.run.readings[-1].val_loss
-    return abs(a - b) / abs(a) if a else abs(b)

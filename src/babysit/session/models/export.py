@@ -1,8 +1,8 @@
-"""A trained model as files that outlive the search: weights, a recipe file that rebuilds it, and its loader.
+"""Saves and loads a trained model: its weights, fitted preprocessing, and a recipe file that rebuilds it.
 
-Beside ``NAME.safetensors`` lies ``NAME.recipe.json``: the recipe with its text and hash, and the versions.
-What a preprocessing step learned lies in ``NAME.preprocessing.safetensors``. Nothing is pickled: the only
-code that loading runs is the recipe of the user's own, found unchanged.
+``NAME.safetensors`` holds the weights, ``NAME.recipe.json`` the recipe with its text and hash, and the
+versions, ``NAME.preprocessing.safetensors`` the statistics of the preprocessing. Nothing is pickled: loading
+runs no code but the user's own recipe, and that only if it is unchanged.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ _STEPS: dict[str, type[LearnedStatistics]] = {
 
 
 class LoadedModel(nn.Module):
-    """A model that babysit trained, in evaluation mode, with the preprocessing it was trained behind.
+    """A trained model in evaluation mode, with the preprocessing that it was trained with.
 
     Args:
-        network: the recipe's own module, weights loaded.
-        facts: the recipe file's contents.
-        steps: the fitted preprocessing; None where it could not be saved.
+        network: the recipe's module with its weights loaded.
+        facts: the contents of the recipe file.
+        steps: the fitted preprocessing; None if it could not be saved.
 
     Attributes:
-        network: the same.
-        hyperparameters: those it was built with.
-        classes: their names by label; empty for regression.
+        network: the recipe's module.
+        hyperparameters: the values with which it was built.
+        classes: the names of the classes by label; empty for regression.
     """
 
     def __init__(
@@ -73,21 +73,21 @@ class LoadedModel(nn.Module):
         self.eval()
 
     def preprocess(self, x: Any) -> Tensor:
-        """What the network sees: raw rows through the preprocessing fitted in training.
+        """Applies the preprocessing fitted in training to raw rows.
 
         Args:
             x: [N, ...] as the data set gives them, e.g. uint8 images.
 
         Returns:
-            float32 [N, ...].
+            The network's inputs, float32 [N, ...].
 
         Raises:
-            InputError: when the preprocessing is not babysit's own and so could not be saved, or does not fit
-                the rows.
+            InputError: the preprocessing was not saved, since a step of it is not babysit's own, or it does
+                not fit the rows.
         """
         if self._steps is None:
             raise InputError(
-                "this model's preprocessing is none of babysit's own steps, so it was not saved",
+                "this model's preprocessing has a step that is not babysit's own, so it was not saved",
                 fix="apply it yourself and call the model on the result",
             )
         rows: Array = np.asarray(x)
@@ -103,13 +103,13 @@ class LoadedModel(nn.Module):
         return torch.from_numpy(np.array(rows, dtype=np.float32, order="C"))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The network's outputs for preprocessed rows."""
+        """Returns the network's outputs for preprocessed rows."""
         outputs: Tensor = self.network(x)
         return outputs
 
     @torch.no_grad()
     def predict(self, x: Any) -> Tensor:
-        """Labels [N] for raw rows; for regression the outputs."""
+        """Returns labels [N] for raw rows; for regression the outputs."""
         outputs = self(self.preprocess(x))
         return outputs if self._loss.predict is None else self._loss.predict(outputs.unsqueeze(0))[0]
 
@@ -123,13 +123,13 @@ def save_model(
     recipe: str,
     settings: Sequence[str] = (),
 ) -> Path:
-    """Writes a model's weights, what its preprocessing learned, and the recipe file that rebuilds it.
+    """Writes a model's weights, its fitted preprocessing, and the recipe file that rebuilds it.
 
     Args:
-        path: of the weights, ending in .safetensors.
+        path: the weights' file, ending in .safetensors.
         prepared: the recipe with its data.
-        hyperparameters: those the model was built with.
-        weights: its state dict.
+        hyperparameters: the values with which the model was built.
+        weights: the model's state dict.
         recipe: a built-in's name or a file, as the user named it.
         settings: ``name=value`` overrides of the recipe. Default: none.
 
@@ -137,10 +137,14 @@ def save_model(
         The recipe file.
 
     Raises:
-        CheckpointError: when a file cannot be written.
+        CheckpointError: a file cannot be written.
     """
     dataset = prepared.at(hyperparameters).dataset
     steps, statistics = _described(dataset.preprocessing)
+    try:
+        own_version = version("babysit")
+    except PackageNotFoundError:  # run from its sources
+        own_version = ""
     facts: dict[str, Any] = {
         "format": _FORMAT,
         "recipe": _origin(recipe),
@@ -153,7 +157,7 @@ def save_model(
         "preprocessing": steps,
         "weights_sha256": "",
         "versions": {
-            "babysit": _own_version(),
+            "babysit": own_version,
             "torch": str(torch.__version__),
             "numpy": np.__version__,
             "python": platform.python_version(),
@@ -163,24 +167,35 @@ def save_model(
     if statistics:
         save_checkpoint(_statistics_file(path), statistics, {})
     facts["weights_sha256"] = _hash(path.read_bytes())
-    return _write(_recipe_file(path), facts)
+    file = _recipe_file(path)
+    part = file.with_name(file.name + ".part")
+    try:
+        part.write_text(json.dumps(facts, indent=2), encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"cannot write the recipe file {file}: {error.strerror}",
+            fix="choose a folder that can be written and has room, with --out",
+        ) from error
+    return file
 
 
 def load(path: str | os.PathLike[str], recipe: str | Recipe | None = None) -> LoadedModel:
-    """A model that ``babysit train`` or ``babysit search`` left, ready to use.
+    """Loads a model that ``babysit train`` or ``babysit search`` saved.
 
     Args:
-        path: the weights, ``*.safetensors``; its ``*.recipe.json`` lies beside it.
-        recipe: the recipe itself, or its file, where the one that was used was made in memory, has moved, or
-            has changed in a way that does not concern the model.
+        path: the weights, ``*.safetensors``, with ``*.recipe.json`` in the same folder.
+        recipe: the recipe or its file; needed if the original was made in memory, has moved, or has changed
+            in a way that does not concern the model. Default: the recipe that the recipe file names.
 
     Returns:
         The model in evaluation mode; ``model(model.preprocess(x))`` are its outputs, ``model.predict(x)``
         the labels.
 
     Raises:
-        CheckpointError: when a file is missing, damaged, or belongs to another model.
-        RecipeError: when the recipe is missing, has changed, or builds another network.
+        CheckpointError: a file is missing, damaged, or belongs to another model.
+        RecipeError: the recipe is missing, has changed, or builds another network.
 
     Example:
         >>> model = load("babysit-runs/digits-1-5f1c02.safetensors")  # doctest: +SKIP
@@ -195,7 +210,13 @@ def load(path: str | os.PathLike[str], recipe: str | Recipe | None = None) -> Lo
             fix="keep the files of one model together, as babysit wrote them",
         )
     weights, _ = load_checkpoint(weights_file)
-    network = _rebuilt(_recipe_of(facts, weights_file, recipe), facts)
+    found = _recipe_of(facts, weights_file, recipe)
+    with seeded(0, "load"):  # the first weights are overwritten; the caller's random state stays
+        network = calling("model(hp)", lambda: found.model(Hyperparameters(facts["hyperparameters"])))
+    if not isinstance(network, nn.Module):
+        raise RecipeError(
+            f"model(hp) returned {type(network).__name__}, not a torch nn.Module", fix="return a module"
+        )
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -206,16 +227,6 @@ def load(path: str | os.PathLike[str], recipe: str | Recipe | None = None) -> Lo
     return LoadedModel(network, facts, _fitted(facts["preprocessing"], _statistics_file(weights_file)))
 
 
-def _rebuilt(recipe: Recipe, facts: Mapping[str, Any]) -> nn.Module:
-    with seeded(0, "load"):  # the first weights are overwritten; the caller's random state stays
-        made = calling("model(hp)", lambda: recipe.model(Hyperparameters(facts["hyperparameters"])))
-    if not isinstance(made, nn.Module):
-        raise RecipeError(
-            f"model(hp) returned {type(made).__name__}, not a torch nn.Module", fix="mend the recipe"
-        )
-    return made
-
-
 def _recipe_file(weights: Path) -> Path:
     return weights.with_suffix(".recipe.json")
 
@@ -224,19 +235,12 @@ def _statistics_file(weights: Path) -> Path:
     return weights.with_suffix(".preprocessing.safetensors")
 
 
-def _own_version() -> str:
-    try:
-        return version("babysit")
-    except PackageNotFoundError:  # run from its sources
-        return ""
-
-
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
 def _origin(name: str) -> dict[str, Any]:
-    """Where a recipe comes from: built in, a file with its text, or made in memory."""
+    """Describes the origin of a recipe: built in, a file with its text, or made in memory."""
     if name in BUILTIN:
         return {"kind": "builtin", "name": name}
     path, _, variable = name.partition(":")
@@ -254,7 +258,7 @@ def _origin(name: str) -> dict[str, Any]:
 
 
 def _described(steps: Sequence[Transformer]) -> tuple[list[dict[str, Any]] | None, Tensors]:
-    """Fitted steps as plain data and tensors; None where one of them is not babysit's own."""
+    """Returns fitted steps as plain data and tensors; None if one of them is not babysit's own."""
     described: list[dict[str, Any]] = []
     statistics: Tensors = {}
     for index, step in enumerate(steps):
@@ -283,39 +287,20 @@ def _fitted(steps: Sequence[Mapping[str, Any]] | None, file: Path) -> list[Trans
             for name, values in statistics.items()
             if name.startswith(prefix)
         }
-        found.append(_step(each, state, file))
+        try:
+            found.append(_STEPS[each["step"]].from_state(state, **each["parameters"]))
+        except TypeError as error:
+            raise CheckpointError(
+                f"{file}: {each['step']} cannot be made: {error}",
+                fix="restore the files as they were written",
+            ) from error
+        wrong = [one for one in state if not (one.isidentifier() and one.endswith("_") and one[0] != "_")]
+        if wrong or not state:
+            problem = f"holds {wrong[0]!r}" if wrong else "holds nothing"
+            raise CheckpointError(
+                f"{file} {problem} of {each['step']}", fix="restore the files as they were written"
+            )
     return found
-
-
-def _step(described: Mapping[str, Any], state: Mapping[str, Array], file: Path) -> Transformer:
-    try:
-        step = _STEPS[described["step"]].from_state(state, **described["parameters"])
-    except TypeError as error:
-        raise CheckpointError(
-            f"{file}: {described['step']} cannot be made: {error}",
-            fix="bring the files as they were written",
-        ) from error
-    wrong = [name for name in state if not (name.isidentifier() and name.endswith("_") and name[0] != "_")]
-    if wrong or not state:
-        problem = f"holds {wrong[0]!r}" if wrong else "holds nothing"
-        raise CheckpointError(
-            f"{file} {problem} of {described['step']}", fix="bring the files as they were written"
-        )
-    return step
-
-
-def _write(file: Path, facts: Mapping[str, Any]) -> Path:
-    part = file.with_name(file.name + ".part")
-    try:
-        part.write_text(json.dumps(facts, indent=2), encoding="utf-8")
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"cannot write the recipe file {file}: {error.strerror}",
-            fix="choose a folder that can be written and has room, with --out",
-        ) from error
-    return file
 
 
 def _present(file: Path) -> Path:
@@ -338,23 +323,25 @@ def _bytes(file: Path) -> bytes:
 
 
 def _facts(weights: Path) -> dict[str, Any]:
-    """The recipe file beside some weights."""
+    """Reads and checks the recipe file of some weights."""
     _present(weights)
     file = _recipe_file(weights)
     try:
         facts = json.loads(_bytes(file))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{file} is damaged: {error}", fix="bring the file as it was written"
+            f"{file} is damaged: {error}", fix="restore the file as it was written"
         ) from error
     if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
-        raise CheckpointError(f"{file} is no recipe file of babysit", fix="give a model that babysit wrote")
+        raise CheckpointError(
+            f"{file} is not a recipe file of babysit", fix="give a model that babysit wrote"
+        )
     check_facts(facts, file)
     return facts
 
 
 def _recipe_of(facts: Mapping[str, Any], weights: Path, given: str | Recipe | None) -> Recipe:
-    """The recipe that was given, else the one that the recipe file names, found unchanged."""
+    """Returns the given recipe, else the one that the recipe file names if it is unchanged."""
     if isinstance(given, Recipe):
         return given
     if given is not None:
@@ -367,24 +354,18 @@ def _recipe_of(facts: Mapping[str, Any], weights: Path, given: str | Recipe | No
         )
     if origin["kind"] == "builtin":
         return load_recipe(origin["name"])
-    file = _unchanged(origin, weights)
-    return load_recipe(f"{file}:{origin['name']}" if origin["name"] else str(file))
-
-
-def _unchanged(origin: Mapping[str, Any], weights: Path) -> Path:
-    """The recipe's file where it was, or beside the weights, with the text it had."""
     was = Path(origin["path"])
     present = [file for file in (was, weights.parent / was.name) if file.is_file()]
     for file in present:
         if _hash(_bytes(file)) == origin["sha256"]:
-            return file
+            return load_recipe(f"{file}:{origin['name']}" if origin["name"] else str(file))
     if not present:
         raise RecipeError(
             f"the recipe {was} that {weights} was trained with is gone",
-            fix=f"put it back, or beside the weights; its text is kept in {_recipe_file(weights).name}",
+            fix=f"restore it, or put it beside the weights; its text is in {_recipe_file(weights).name}",
         )
     raise RecipeError(
         f"the recipe {present[0]} has changed since {weights} was trained",
-        fix=f"restore it (its text is kept in {_recipe_file(weights).name}), or, if the model is the same, "
+        fix=f"restore it (its text is in {_recipe_file(weights).name}), or, if the model is the same, "
         "pass it: babysit.load(path, recipe=...)",
     )

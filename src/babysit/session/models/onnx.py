@@ -1,4 +1,4 @@
-"""A network as an ONNX file, on request: with the extra packages that torch's own exporter asks for."""
+"""Exports a network as an ONNX file; needs the packages of the extra ``onnx``."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _PACKAGES = ("onnx", "onnxscript")
 
 
 def require_onnx() -> None:
-    """Asks for the packages before anything trains.
+    """Requires the packages before anything trains.
 
     Raises:
-        InputError: when one of them is not installed.
+        InputError: one of them is not installed.
     """
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -36,7 +36,7 @@ def require_onnx() -> None:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps back what the exporter says of its own future, and of packages that this model does not use."""
+    """Silences the exporter's warnings of deprecations and of packages that this model does not use."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -51,18 +51,18 @@ def _quietly() -> Iterator[None]:
 def try_save_onnx(
     weights_file: Path, prepared: Prepared, hyperparameters: Mapping[str, Value], weights: Tensors
 ) -> dict[str, Any]:
-    """Writes the network as ONNX beside its weights; what cannot be converted is told, and fails nothing.
+    """Writes the network as ONNX beside its weights; a network that cannot be converted raises nothing.
 
-    The file's input is preprocessed rows, float32 with any number of them; its output the network's.
+    The file's input is any number of preprocessed rows, float32; its output is the network's.
 
     Args:
-        weights_file: of the same model, ending in .safetensors.
+        weights_file: the model's weights, ending in .safetensors.
         prepared: the recipe with its data.
-        hyperparameters: those the model was built with.
-        weights: its state dict.
+        hyperparameters: the values with which the model was built.
+        weights: the model's state dict.
 
     Returns:
-        ``onnx``, the file, or ``onnx_error``, why there is none.
+        ``onnx``, the file, or ``onnx_error``, the reason why there is none.
     """
     network = prepared.model(hyperparameters, ("onnx",))
     network.load_state_dict(weights)
@@ -80,7 +80,7 @@ def try_save_onnx(
                 external_data=False,
                 verbose=False,
             )
-    except Exception as error:  # whatever a user's model holds that ONNX has no word for
+    except Exception as error:  # a user's model may hold anything, also what ONNX cannot express
         file.unlink(missing_ok=True)
         return {"onnx_error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
     return {"onnx": str(file)}

@@ -1,1 +1,1 @@
-"""How older stores become today's: one script for each version of the schema, run by Alembic."""
+"""The upgrades of older stores: one script for each version of the schema, run by Alembic."""

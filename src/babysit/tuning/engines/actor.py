@@ -1,4 +1,4 @@
-"""What a worker of a cluster does: the local worker's life as an actor's methods, without a word of Ray."""
+"""The worker of a cluster: the life of a local worker as methods of an actor; imports nothing of Ray."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from importlib.metadata import version
 import torch
 
 from babysit.recipe.building import Prepared
-from babysit.records import Command, Trial
-from babysit.tuning.engines.early_stop import Ending, Key
+from babysit.records import Command, Trial, TrialKey
+from babysit.tuning.engines.early_stop import EarlyStop
 from babysit.tuning.engines.events import Event
-from babysit.tuning.engines.inbox import Answer, Inbox
-from babysit.tuning.engines.populations import Crews
+from babysit.tuning.engines.inbox import Inbox, Reply
+from babysit.tuning.engines.populations import Populations
 
-Told = list[Event | Answer]
-Reasons = Mapping[Key, str]
+Messages = list[Event | Reply]
+Reasons = Mapping[TrialKey, str]
 
 
 def versions() -> dict[str, str]:
-    """What results depend on beside the recipe, as it is installed here.
+    """Returns the installed versions of all that results depend on beside the recipe.
 
     Example:
         >>> sorted(versions())
@@ -33,72 +33,73 @@ def versions() -> dict[str, str]:
 
 
 class Actor:
-    """A worker's life: load the recipe, train the groups that come.
+    """A worker: loads the recipe, then trains the groups of trials that it gets.
 
     Args:
-        observe: whether layers and updates are looked at.
+        observe: layers and updates are sampled.
     """
 
     def __init__(self, observe: bool) -> None:
-        with contextlib.suppress(ValueError):  # it is no main thread, which alone gets signals
+        with contextlib.suppress(ValueError):  # not a main thread, which alone gets signals
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
         self._observe = observe
-        self._answers: list[Answer] = []
-        self._inbox = Inbox(self._answers.append)
+        self._replies: list[Reply] = []
+        self._inbox = Inbox(self._replies.append)
 
     def versions(self) -> dict[str, str]:
-        """What is installed here."""
+        """Returns the versions that are installed here."""
         return versions()
 
-    def load(self, prepared: Prepared) -> Iterator[Told]:
+    def load(self, prepared: Prepared) -> Iterator[Messages]:
         """Takes the recipe and its data."""
         self._prepared = prepared
         yield []
 
-    def begin(self, epochs: int, ending: Ending, rungs: int) -> None:
-        """Begins a stage that is past so many rungs."""
-        self._epochs, self._ending = epochs, ending
-        self._crews = self._new_crews()
+    def begin(self, epochs: int, early_stop: EarlyStop, rungs: int) -> None:
+        """Starts a stage that is past a number of rungs."""
+        self._epochs, self._early_stop = epochs, early_stop
+        self._populations = self._new_populations()
         for _ in range(rungs):
-            list(self._crews.go_on({}))
+            list(self._populations.next_rung({}))
 
-    def train(self, trials: Sequence[Trial]) -> Iterator[Told]:
-        """Trains a group to the first rung; thin populations may wait for the next group."""
-        yield from self._tell(self._crews.train(trials))
+    def train(self, trials: Sequence[Trial]) -> Iterator[Messages]:
+        """Trains a group to the first rung; undersized populations may wait for the next group."""
+        yield from self._messages(self._populations.train(trials))
 
-    def finish(self) -> Iterator[Told]:
-        """Trains those that wait; there will be no more groups."""
-        yield from self._tell(self._crews.finish())
+    def finish(self) -> Iterator[Messages]:
+        """Trains the populations that wait; there will be no more groups."""
+        yield from self._messages(self._populations.finish())
 
-    def go_on(self, reasons: Reasons) -> Iterator[Told]:
-        """Goes on to the next rung with those that have no reason to be pruned."""
-        yield from self._tell(self._crews.go_on(reasons))
+    def next_rung(self, reasons: Reasons) -> Iterator[Messages]:
+        """Prunes trials for their reasons, and trains the others to the next rung."""
+        yield from self._messages(self._populations.next_rung(reasons))
 
-    def again(self, trials: Sequence[Trial], verdicts: Sequence[Reasons]) -> Iterator[Told]:
-        """Trains a lost worker's trials from the beginning to where the others are, by the same verdicts."""
-        crews = self._new_crews()
-        yield from self._tell(crews.train(trials))
-        yield from self._tell(crews.finish())
+    def again(self, trials: Sequence[Trial], verdicts: Sequence[Reasons]) -> Iterator[Messages]:
+        """Trains a lost worker's trials from the start to the rung of the others, by the same verdicts."""
+        populations = self._new_populations()
+        yield from self._messages(populations.train(trials))
+        yield from self._messages(populations.finish())
         for reasons in verdicts:
-            yield from self._tell(crews.go_on(reasons))
-        self._crews.adopt(crews)
+            yield from self._messages(populations.next_rung(reasons))
+        self._populations.adopt(populations)
 
     def touch(self, command: Command) -> None:
-        """Takes a command; it has a thread of its own, so that it need not wait for the training."""
+        """Takes a command; it has its own thread, so that it need not wait for the training."""
         self._inbox.put(command)
 
-    def _new_crews(self) -> Crews:
-        return Crews(
-            self._prepared, self._epochs, observe=self._observe, ending=self._ending, inbox=self._inbox
+    def _new_populations(self) -> Populations:
+        return Populations(
+            self._prepared,
+            self._epochs,
+            observe=self._observe,
+            early_stop=self._early_stop,
+            inbox=self._inbox,
         )
 
-    def _tell(self, found: Iterator[list[Event]]) -> Iterator[Told]:
-        """An epoch's events at once, behind what was asked and done in it."""
+    def _messages(self, found: Iterator[list[Event]]) -> Iterator[Messages]:
+        """Yields the events of an epoch at once, after the replies to commands that it carried out."""
         torch.set_num_threads(1)  # of the thread that trains
         for events in found:
-            yield [*self._taken(), *events]
-
-    def _taken(self) -> list[Answer]:
-        taken = self._answers[:]
-        del self._answers[: len(taken)]
-        return taken
+            replies = self._replies[:]
+            del self._replies[: len(replies)]
+            yield [*replies, *events]

@@ -1,8 +1,9 @@
-"""How many members train fastest together, measured once per machine and network, and remembered.
+"""The population size that trains fastest, measured once per machine and network, and remembered.
 
 More members share the first layer's matrix product and the cost of calling it; too many leave the cache of
-a CPU or the memory of a GPU. Where the best lies depends on the network and the machine, so a few steps at
-sizes that double are timed, and the smallest size close to the best is taken: more to spread over workers.
+a CPU or the memory of a GPU. The best size depends on the network and the machine. So a few steps at sizes
+that double are timed, and the smallest size close to the best is taken, which leaves more to spread over
+workers.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from platformdirs import user_cache_dir
@@ -22,7 +23,7 @@ from platformdirs import user_cache_dir
 from babysit.recipe.building import Prepared, calling
 from babysit.records import Value
 from babysit.training.population import signature
-from babysit.training.trainer import Candidate, Trainer
+from babysit.training.trainer import Candidate
 
 SIZES = (4, 8, 16, 32, 64, 128, 256, 512)
 CLOSE = 0.95
@@ -35,12 +36,12 @@ _FORMAT = 1
 
 
 class Calibration(NamedTuple):
-    """What was measured.
+    """A measurement.
 
     Attributes:
         size: members that should train together.
         rates: size -> trial-steps per second of one process with one thread.
-        threads_pay: one process with all threads beats one process per core.
+        threads_pay: True if one process with all threads is faster than one process per core.
     """
 
     size: int
@@ -49,27 +50,22 @@ class Calibration(NamedTuple):
 
 
 def calibrate(prepared: Prepared, hyperparameters: Mapping[str, Value], *, workers: int = 1) -> Calibration:
-    """The population size for these hyperparameters' network, measured now or remembered from before.
+    """Returns the population size for the network of some hyperparameters, measured now or before.
 
     Args:
         prepared: the recipe with its data.
         hyperparameters: of one of the trials; the real-valued ones do not matter.
-        workers: processes that would train at the same time, for the question of threads.
+        workers: processes that would train at the same time, to compare with threads.
 
     Raises:
         InputError: when the model cannot be built or trained.
     """
     candidate = prepared.candidate({**hyperparameters, "learning_rate": 0.0}, ("calibration",))
     file = _file(prepared, candidate, workers)
-    remembered = _read(file)
-    if remembered is not None:
-        return remembered
-    found = _measure(prepared, candidate, workers)
-    _write(file, found)
-    return found
-
-
-def _measure(prepared: Prepared, candidate: Candidate, workers: int) -> Calibration:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or damaged
+        data = json.loads(file.read_text())
+        rates = {int(size): float(rate) for size, rate in data["rates"].items()}
+        return Calibration(int(data["size"]), rates, bool(data["threads_pay"]))
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -81,11 +77,17 @@ def _measure(prepared: Prepared, candidate: Candidate, workers: int) -> Calibrat
             threads_pay = _rate(prepared, candidate, size) > workers * rates[size]
     finally:
         torch.set_num_threads(threads)
-    return Calibration(size, rates, threads_pay)
+    found = Calibration(size, rates, threads_pay)
+    with contextlib.suppress(OSError):  # where nothing can be written, it is measured again next time
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(found._asdict()))
+        part.replace(file)
+    return found
 
 
 def _rates(prepared: Prepared, candidate: Candidate) -> dict[int, float]:
-    """Size -> rate, until larger ones are no faster or the time is up."""
+    """Measures the rate of each size, until larger ones are no faster or the time is up."""
     rates: dict[int, float] = {}
     deadline = time.perf_counter() + _SECONDS
     for size in SIZES:
@@ -99,7 +101,7 @@ def _rates(prepared: Prepared, candidate: Candidate) -> dict[int, float]:
 
 
 def chosen(rates: Mapping[int, float]) -> int:
-    """The smallest size whose rate is close to the best.
+    """Returns the smallest size whose rate is close to the best.
 
     Example:
         >>> chosen({4: 800.0, 8: 1250.0, 16: 1290.0, 32: 1300.0})
@@ -110,28 +112,23 @@ def chosen(rates: Mapping[int, float]) -> int:
 
 
 def _rate(prepared: Prepared, candidate: Candidate, size: int) -> float:
-    """Trial-steps per second of a population of copies; the learning rate is 0, so nothing explodes."""
+    """Measures trial-steps per second of a population of copies; with a learning rate of 0 none explodes."""
     trainer = prepared.trainer_of([candidate] * size, 1)
     batch = next(trainer.batches.epoch(1))
-    _rehearse(trainer, batch, 1)
-    best = min(_seconds(trainer, batch) for _ in range(_ROUNDS))
-    return size * _STEPS / best
 
+    def seconds(steps: int) -> float:
+        started = time.perf_counter()
+        calling("the model, in training,", lambda: trainer.rehearse(*batch, steps))
+        if trainer.plan.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
 
-def _seconds(trainer: Trainer, batch: Any) -> float:
-    started = time.perf_counter()
-    _rehearse(trainer, batch, _STEPS)
-    return time.perf_counter() - started
-
-
-def _rehearse(trainer: Trainer, batch: tuple[torch.Tensor, torch.Tensor], steps: int) -> None:
-    calling("the model, in training,", lambda: trainer.rehearse(*batch, steps))
-    if trainer.plan.device.startswith("cuda"):
-        torch.cuda.synchronize()
+    seconds(1)
+    return size * _STEPS / min(seconds(_STEPS) for _ in range(_ROUNDS))
 
 
 def _fits(prepared: Prepared, candidate: Candidate, size: int) -> bool:
-    """Parameters, gradients and update state of a population take a quarter of the free memory at most."""
+    """Returns True if parameters, gradients and update state take a quarter of the free memory at most."""
     values: int = sum(value.numel() * value.element_size() for value in candidate.model.state_dict().values())
     if prepared.device.startswith("cuda"):
         free = int(torch.cuda.mem_get_info()[0])
@@ -141,7 +138,7 @@ def _fits(prepared: Prepared, candidate: Candidate, size: int) -> bool:
 
 
 def _file(prepared: Prepared, candidate: Candidate, workers: int) -> Path:
-    """The file that remembers the measurement; its name says what it depends on."""
+    """Returns the path that remembers the measurement; its name is a hash of all that it depends on."""
     processor = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else ""
     machine = (str(processor), os.cpu_count(), torch.__version__, prepared.device, prepared.precision)
     layers = [(name, type(module).__name__) for name, module in candidate.model.named_modules()]
@@ -151,22 +148,3 @@ def _file(prepared: Prepared, candidate: Candidate, workers: int) -> Path:
     text = repr((_FORMAT, machine, network, candidate.hyperparameters["batch_size"], workers))
     name = hashlib.sha256(text.encode()).hexdigest()[:32]
     return Path(user_cache_dir("babysit")) / "calibration" / f"{name}.json"
-
-
-def _read(file: Path) -> Calibration | None:
-    """What a file remembers; None when there is none, or it is damaged, which costs a measurement only."""
-    try:
-        data = json.loads(file.read_text())
-        rates = {int(size): float(rate) for size, rate in data["rates"].items()}
-        return Calibration(int(data["size"]), rates, bool(data["threads_pay"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _write(file: Path, found: Calibration) -> None:
-    """Remembers a measurement; where nothing can be written it is measured again next time."""
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(found._asdict()))
-        part.replace(file)

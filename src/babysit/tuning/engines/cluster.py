@@ -55,7 +55,7 @@ def connect(address: str, workers: int) -> bool:
     is_ours = address == _LOCAL
     own = {"num_cpus": workers or default_workers(), "include_dashboard": False} if is_ours else {}
     try:
-        with _discreetly(is_ours):
+        with _privately(is_ours):
             ray.init(address=address, log_to_driver=False, configure_logging=False, **own)
     except Exception as error:  # a start that takes too long is a bare one
         ray.shutdown()
@@ -70,7 +70,7 @@ def connect(address: str, workers: int) -> bool:
 
 @contextlib.contextmanager
 def _set(module: Any, name: str, value: Any) -> Iterator[None]:
-    """One of Ray's inner names has another value meanwhile; a Ray that lacks it stays as it is."""
+    """Gives an internal name of Ray another value meanwhile; a Ray that lacks it stays as it is."""
     if not hasattr(module, name):
         yield
         return
@@ -83,13 +83,13 @@ def _set(module: Any, name: str, value: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _discreetly(is_ours: bool) -> Iterator[None]:
-    """What ``ray.init`` does within it, it does without telling strangers.
+def _privately(is_ours: bool) -> Iterator[None]:
+    """Keeps ``ray.init`` from exposing secrets and ports.
 
-    A driver's command line, which may hold a store's password, is not given to the cluster. And the daemons
-    of a cluster of our own listen on 127.0.0.1, not on every address: whoever can connect to them can run
-    code here. ``ray.init(_node_ip_address="127.0.0.1")`` does not help, it takes the machine's own address
-    instead; this is the switch by which Ray does it on macOS and Windows.
+    A driver's command line, which may hold a store's password, is not given to the cluster. The daemons of a
+    cluster that this process starts listen on 127.0.0.1, not on every address, since any process that can
+    connect to them can run code here. ``ray.init(_node_ip_address="127.0.0.1")`` does not help: it takes the
+    machine's own address instead. The switch below is the one that Ray uses on macOS and Windows.
     """
     with contextlib.ExitStack() as meanwhile:
         meanwhile.enter_context(_set(ray_utils, "get_entrypoint_name", lambda: "babysit"))
@@ -99,11 +99,11 @@ def _discreetly(is_ours: bool) -> Iterator[None]:
 
 
 def room(device: str, workers: int) -> int:
-    """As many workers as are asked for, which may have to wait for a machine, or as there is room for.
+    """Returns the number of workers: the requested one, or as many as there is room for.
 
     Args:
         device: "cpu", or else each worker needs a GPU.
-        workers: how many are asked for; 0 for as many as there is room for.
+        workers: the requested number, which may have to wait for machines; 0 for as many as fit.
 
     Raises:
         InputError: there is no room for any.
@@ -119,7 +119,7 @@ def room(device: str, workers: int) -> int:
 
 
 def put(prepared: Prepared) -> Any:
-    """A reference to the recipe and its data in the object store, the code of a recipe's file with it.
+    """Puts the recipe, its data and the code of its file into the object store; returns a reference.
 
     Raises:
         InputError: the recipe cannot be pickled.

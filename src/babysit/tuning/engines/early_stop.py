@@ -1,4 +1,4 @@
-"""When trials end before their last epoch, as an engine is told."""
+"""Early stopping: the rules by which an engine ends trials before their last epoch."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from babysit.records import Run
+from babysit.records import Run, TrialKey
 
-Key = tuple[int, int]
-Judge = Callable[[int], Mapping[Key, str]]
-"""Asked at a rung, once every trial has come to it or ended: which trials are pruned, and why, in words."""
+Prune = Callable[[int], Mapping[TrialKey, str]]
+"""Called at a rung, once every trial has come to it or ended; returns the pruned trials with the reasons."""
 
 
-class Ending(NamedTuple):
-    """What ends trials early; by default nothing does. It travels to the workers.
+class EarlyStop(NamedTuple):
+    """The rules that end trials early, as they are sent to the workers. Default: none.
 
     Attributes:
-        patience: a trial whose validation score was not improved for so many epochs is complete; 0 for never.
-        deadline: no epoch begins after this moment, in seconds since 1970; what is unfinished is stopped.
-        rungs: the epochs, ascending and less than the trials' own number, at whose end all trials wait for
-            one another and are judged.
+        patience: epochs without a better validation score after which a trial is complete; 0 for never.
+        deadline: in seconds since 1970; no epoch starts after it, and unfinished trials are stopped.
+        rungs: the epochs, ascending and before the last, at whose end all trials wait for one another and the
+            worst are pruned.
     """
 
     patience: int = 0
@@ -34,13 +33,13 @@ class Ending(NamedTuple):
         return time.time() > self.deadline
 
     def is_satisfied(self, run: Run) -> bool:
-        """True for a run that has waited long enough for a better score.
+        """Returns True for a run that has waited long enough for a better score.
 
         Example:
             >>> from babysit.records import Reading, State
             >>> readings = [Reading(e, e, 1.0, a, a, 0.1) for e, a in enumerate([0.5, 0.8, 0.7, 0.8], 1)]
             >>> run = Run(State.RUNNING, tuple(readings))
-            >>> Ending(patience=2).is_satisfied(run), Ending(patience=3).is_satisfied(run)
+            >>> EarlyStop(patience=2).is_satisfied(run), EarlyStop(patience=3).is_satisfied(run)
             (True, False)
         """
         best, last = run.best, run.last
@@ -49,10 +48,10 @@ class Ending(NamedTuple):
         return last.epoch - best.epoch >= self.patience
 
 
-NEVER = Ending()
+NEVER = EarlyStop()
 """Every trial trains to its last epoch, unless it explodes."""
 
 
-def nobody(_: int) -> Mapping[Key, str]:
-    """The judge who prunes nobody."""
+def prune_none(_: int) -> Mapping[TrialKey, str]:
+    """Prunes no trial."""
     return {}

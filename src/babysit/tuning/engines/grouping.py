@@ -1,4 +1,4 @@
-"""Which trials train together, and how many: as measured on this machine for this network."""
+"""Groups of trials that train together, of the size that was measured for this machine and network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from babysit.records import Trial, Value
 
 WORTH_MEASURING = 8
-"""Fewer trials of one shape than this for each worker train as one population without a measurement."""
+"""With fewer trials of one shape for each worker than this, they train as one population, unmeasured."""
 
 Shape = tuple[tuple[str, Value], ...]
 SizeFor = Callable[[Mapping[str, Value]], int]
@@ -16,14 +16,14 @@ SizeFor = Callable[[Mapping[str, Value]], int]
 
 
 def grouped(trials: Sequence[Trial], size_for: SizeFor, *, workers: int) -> list[list[Trial]]:
-    """Trials in groups, alike ones together, evenly for the workers, the largest groups first.
+    """Groups alike trials, evenly for the workers, the largest groups first.
 
     Trials are alike when everything but their real-valued settings is equal: others may shape the network.
 
     Args:
-        trials: what to train.
-        size_for: the largest group for a trial's shape; asked where there are enough trials to matter.
-        workers: how many train at the same time, at least 1.
+        trials: the trials.
+        size_for: returns the largest group for a trial's shape; called for many trials.
+        workers: the number that trains at the same time, at least 1.
 
     Example:
         >>> trials = [Trial(0, number, {"learning_rate": 0.1 * number, "hidden": 50}) for number in range(9)]
@@ -46,6 +46,6 @@ def grouped(trials: Sequence[Trial], size_for: SizeFor, *, workers: int) -> list
 
 
 def shape_of(trial: Trial) -> Shape:
-    """A trial's settings that are no real numbers."""
+    """Returns the hyperparameters of a trial that are not real numbers."""
     values = trial.hyperparameters
     return tuple((name, values[name]) for name in sorted(values) if not isinstance(values[name], float))

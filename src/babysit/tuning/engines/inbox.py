@@ -1,4 +1,4 @@
-"""Commands to trials, on their way from the thread or process that hears them to whoever trains."""
+"""Commands to trials, on their way from the thread or process that receives them to the trainer."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from babysit.records import Command, Touch
-from babysit.training.requests import Request
-from babysit.tuning.engines.early_stop import Key
+from babysit.records import Command, Touch, TrialKey
+from babysit.training.requests import MemberRequest
 from babysit.tuning.engines.events import Event
 
 
-class Answer(NamedTuple):
-    """A command was done.
+class Reply(NamedTuple):
+    """The reply to a command that was carried out.
 
     Attributes:
         command: its number.
@@ -24,49 +23,48 @@ class Answer(NamedTuple):
     step: int
 
 
-Answered = Callable[[Answer], None]
+Answered = Callable[[Reply], None]
 
 
-def nobody_asks(_: Answer) -> None:
-    """Where no command comes in, no answer goes out."""
+def ignore_replies(_: Reply) -> None:
+    """Discards a reply."""
 
 
-def passed_on(
-    told: Iterator[Event | Answer],
+def forward_events(
+    messages: Iterator[Event | Reply],
     answered: Answered,
-    taken: Callable[[Event | Answer], None],
-    given_up: Callable[[], None],
+    forwarded: Callable[[Event | Reply], None],
+    abandoned: Callable[[], None],
 ) -> Iterator[Event]:
-    """What workers tell: events to whoever listens to this, answers to whoever asked.
+    """Yields the events of workers, and passes their replies to a function.
 
     Args:
-        told: by the workers.
-        answered: gets the answers.
-        taken: called with each once it was passed on.
-        given_up: called if it ends before the workers do: they are in the middle of something that nobody
-            waits for.
+        messages: of the workers.
+        answered: receives the replies.
+        forwarded: called with each message once it was passed on.
+        abandoned: called if the caller stops before the workers have ended.
     """
     finished = False
     try:
-        for one in told:
-            if isinstance(one, Answer):
-                answered(one)
+        for message in messages:
+            if isinstance(message, Reply):
+                answered(message)
             else:
-                yield one
-            taken(one)
+                yield message
+            forwarded(message)
         finished = True
     finally:
         if not finished:
-            given_up()
+            abandoned()
 
 
 class Inbox:
     """Commands that wait for their trials; one thread puts them in, the training one takes them out.
 
-    A command may come long before its trial is begun, or for a trial that trains elsewhere: it waits.
+    A command may come long before its trial starts, or for a trial that trains elsewhere: it waits.
 
     Args:
-        answered: told in the training thread once a command is done.
+        answered: called in the training thread once a command was carried out.
 
     Example:
         >>> from babysit.records import CommandKind, CommandState
@@ -77,7 +75,7 @@ class Inbox:
         >>> request.member
         1
         >>> request.done(120)
-        Answer(command=7, step=120)
+        Reply(command=7, step=120)
         >>> inbox.requests({(0, 3): [1]})
         []
     """
@@ -89,28 +87,29 @@ class Inbox:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no command waits; costs next to nothing."""
+        """True while no command waits."""
         return not (self._arrived or self._waiting)
 
     def put(self, command: Command) -> None:
         """Takes a command to a trial; may be called from any thread."""
         self._arrived.append(command)
 
-    def requests(self, members: Mapping[Key, Sequence[int]]) -> list[Request]:
-        """What waits for some trials, as requests to the members that they are, oldest first.
+    def requests(self, members: Mapping[TrialKey, Sequence[int]]) -> list[MemberRequest]:
+        """Takes the commands to some trials, as requests to their members, oldest first.
 
         Args:
-            members: key of a trial -> its members; it is said once that a command was done to all of them.
+            members: key of a trial -> its members; one reply is sent for all of them.
         """
         while self._arrived:
             self._waiting.append(self._arrived.popleft())
         mine = [command for command in self._waiting if command.trial in members]
         self._waiting = [command for command in self._waiting if command.trial not in members]
+
+        def done(command: int, is_first: bool) -> Callable[[int], None]:
+            return (lambda step: self._answered(Reply(command, step))) if is_first else (lambda _: None)
+
         return [
-            Request(member, Touch(command.kind, 0, command.argument), self._done(command.id, first=not index))
+            MemberRequest(member, Touch(command.kind, 0, command.argument), done(command.id, not index))
             for command in mine
             for index, member in enumerate(members[command.trial] if command.trial else ())
         ]
-
-    def _done(self, command: int, *, first: bool) -> Callable[[int], None]:
-        return (lambda step: self._answered(Answer(command, step))) if first else (lambda _: None)

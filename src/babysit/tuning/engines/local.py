@@ -16,52 +16,51 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
 from babysit.errors import InputError, WorkerError
 from babysit.recipe.building import Prepared, prepare
-from babysit.recipe.loading import apply_settings, load_recipe
-from babysit.records import Command, Trial, Value
-from babysit.training.precision import FLOAT32
+from babysit.recipe.loading import Settings, apply_settings, load_recipe
+from babysit.records import Command, Trial, TrialKey, Value
 from babysit.tuning.engines.calibration import calibrate
-from babysit.tuning.engines.early_stop import NEVER, Ending, Judge, Key, nobody
+from babysit.tuning.engines.early_stop import NEVER, EarlyStop, Prune, prune_none
 from babysit.tuning.engines.events import Event, TrialDone
 from babysit.tuning.engines.grouping import SizeFor, grouped
-from babysit.tuning.engines.inbox import Answer, Answered, Inbox, nobody_asks, passed_on
-from babysit.tuning.engines.populations import Crews
+from babysit.tuning.engines.inbox import Answered, Inbox, Reply, forward_events, ignore_replies
+from babysit.tuning.engines.populations import Populations
 
 _UNMEASURED = 16
 
 
 def never() -> bool:
-    """Nobody asks an engine to stop."""
+    """Returns False: no request stops the engine."""
     return False
 
 
 class Engine(Protocol):
-    """Trains trials and tells what happens, in whatever order it happens."""
+    """An engine: trains trials and reports events, in any order."""
 
     def train(
-        self, trials: Sequence[Trial], epochs: int, ending: Ending = NEVER, judge: Judge = nobody
+        self, trials: Sequence[Trial], epochs: int, early_stop: EarlyStop = NEVER, prune: Prune = prune_none
     ) -> Iterator[Event]:
         """Trains all trials; exactly one ``TrialDone`` each.
 
         Args:
-            trials: what to train.
-            epochs: how many each gets.
-            ending: what ends them early.
-            judge: asked at each rung, when all events up to it have been taken.
+            trials: the trials.
+            epochs: of each.
+            early_stop: the rules that end them early.
+            prune: called at each rung, when all events up to it have been taken.
         """
         ...
 
     def touch(self, command: Command) -> None:
-        """Takes a command to one of the trials, also to one that is not begun; from any thread."""
+        """Takes a command to one of the trials, also to one that has not started; from any thread."""
         ...
 
     def close(self) -> None:
-        """Ends whatever it had started; it is not to be used any more."""
+        """Ends all that it had started; it must not be used afterwards."""
         ...
 
 
@@ -70,11 +69,11 @@ class InProcess:
 
     Args:
         prepared: the recipe with its data.
-        population: members that train together; measured where it is 0, the default.
-        observe: whether layers and updates are looked at; the events carry what was seen.
-        stop: asked after every epoch of a population; once it says yes, training ends with
+        population: members that train together. Default: 0, measured.
+        observe: layers and updates are sampled, and the events hold the samples.
+        stop: called after every epoch of a population; once it returns True, training ends with
             ``KeyboardInterrupt``, after the epoch's events.
-        answered: told of each command that was done.
+        answered: receives the reply to each command.
     """
 
     def __init__(
@@ -84,25 +83,27 @@ class InProcess:
         *,
         observe: bool = False,
         stop: Callable[[], bool] = never,
-        answered: Answered = nobody_asks,
+        answered: Answered = ignore_replies,
     ) -> None:
         self._prepared, self._population, self._observe = prepared, population, observe
         self._stop, self._inbox = stop, Inbox(answered)
 
     def train(
-        self, trials: Sequence[Trial], epochs: int, ending: Ending = NEVER, judge: Judge = nobody
+        self, trials: Sequence[Trial], epochs: int, early_stop: EarlyStop = NEVER, prune: Prune = prune_none
     ) -> Iterator[Event]:
         """Trains all trials; exactly one ``TrialDone`` each. See ``Engine.train``."""
-        crews = Crews(self._prepared, epochs, observe=self._observe, ending=ending, inbox=self._inbox)
+        populations = Populations(
+            self._prepared, epochs, observe=self._observe, early_stop=early_stop, inbox=self._inbox
+        )
         for group in grouped(trials, measured_size(self._prepared, self._population, 1), workers=1):
-            for events in crews.train(group):
+            for events in populations.train(group):
                 yield from events
                 end_if(self._stop())
-        for events in crews.finish():
+        for events in populations.finish():
             yield from events
             end_if(self._stop())
-        for rung in ending.rungs:
-            for events in crews.go_on(judge(rung)):
+        for rung in early_stop.rungs:
+            for events in populations.next_rung(prune(rung)):
                 yield from events
                 end_if(self._stop())
 
@@ -111,20 +112,7 @@ class InProcess:
         self._inbox.put(command)
 
     def close(self) -> None:
-        """Nothing was started."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """How a worker process finds the recipe: by the words of the command line; and whether it observes."""
-
-    recipe: str
-    settings: tuple[str, ...]
-    seed: int
-    precision: str = FLOAT32
-    way: str | None = None
-    observe: bool = False
-    folds: int = 0
+        """Ends nothing, since no process was started."""
 
 
 class Processes:
@@ -132,25 +120,31 @@ class Processes:
 
     Args:
         prepared: the recipe as this process holds it, for grouping.
-        source: how the workers find it.
+        recipe: its name or file, by which each worker loads it.
+        settings: applied to it, as ``apply_settings`` takes them.
         workers: how many, at least 1.
-        population: members that train together; measured where it is 0, the default.
-        stop: asked after every epoch that a worker tells; once it says yes, each worker ends the epoch it
-            is in, and training ends with ``KeyboardInterrupt``.
-        answered: told of each command that was done.
+        population: members that train together. Default: 0, measured.
+        observe: layers and updates are sampled, and the events hold the samples.
+        stop: called after every epoch of a worker; once it returns True, each worker ends its epoch, and
+            training ends with ``KeyboardInterrupt``.
+        answered: receives the reply to each command.
     """
 
     def __init__(
         self,
         prepared: Prepared,
-        source: Source,
+        recipe: str,
+        settings: Settings,
         workers: int,
         population: int = 0,
         *,
+        observe: bool = False,
         stop: Callable[[], bool] = never,
-        answered: Answered = nobody_asks,
+        answered: Answered = ignore_replies,
     ) -> None:
-        self._prepared, self._source, self._workers = prepared, source, workers
+        self._prepared, self._workers = prepared, workers
+        how = {name: getattr(prepared, name) for name in ("seed", "precision", "way", "folds")}
+        self._arguments = (recipe, settings, how, observe)
         self._population, self._stop, self._answered = population, stop, answered
         self._lock = threading.Lock()  # the threads that train and that touch both know the workers
         self._started: list[_Worker] = []
@@ -159,12 +153,12 @@ class Processes:
     def touch(self, command: Command) -> None:
         """Takes a command to one of the trials. See ``Engine.touch``.
 
-        Every worker is told: the one that has the trial now, or will have it, does it.
+        Every worker gets it: the one that has the trial now, or will have it, carries it out.
         """
         with self._lock:
             self._touching[command.id] = command
             for worker in self._started:
-                worker.tell(command)
+                worker.send(command)
 
     def close(self) -> None:
         """Ends the workers."""
@@ -173,29 +167,29 @@ class Processes:
             self._started = []
 
     def train(
-        self, trials: Sequence[Trial], epochs: int, ending: Ending = NEVER, judge: Judge = nobody
+        self, trials: Sequence[Trial], epochs: int, early_stop: EarlyStop = NEVER, prune: Prune = prune_none
     ) -> Iterator[Event]:
-        """Trains all trials; exactly one ``TrialDone`` each. Whoever stops listening ends the workers.
+        """Trains all trials; exactly one ``TrialDone`` each. Closing the iterator ends the workers.
 
-        At a rung the workers wait until the slowest has come to it: whom the judge sees does not depend on
-        how fast anybody was. See ``Engine.train`` for the arguments.
+        At a rung the workers wait for the slowest, so that pruning does not depend on timing. See
+        ``Engine.train`` for the arguments.
 
         Raises:
-            WorkerError: when a worker dies; what it had finished was told before.
-            InputError: what the recipe raised in a worker.
+            WorkerError: when a worker dies; the trials that it had finished were reported before.
+            InputError: raised by the recipe in a worker.
         """
         size_for = measured_size(self._prepared, self._population, self._workers)
         groups = grouped(trials, size_for, workers=self._workers)
         wanted = min(self._workers, len(groups))
         with self._lock:
-            self._started += _start(self._source, wanted - len(self._started), self._touching.values())
-        told = _collect(self._started[:wanted], groups, epochs, ending, judge, self._stop)
-        yield from passed_on(told, self._answered, self._forget, self.close)
+            self._started += _start(self._arguments, wanted - len(self._started), self._touching.values())
+        messages = _collect(self._started[:wanted], groups, epochs, early_stop, prune, self._stop)
+        yield from forward_events(messages, self._answered, self._forget, self.close)
 
-    def _forget(self, event: Event | Answer) -> None:
-        """Drops the commands that no worker needs to be told any more."""
+    def _forget(self, event: Event | Reply) -> None:
+        """Drops the commands that no worker needs any more."""
         with self._lock:
-            if isinstance(event, Answer):
+            if isinstance(event, Reply):
                 self._touching.pop(event.command, None)
             elif isinstance(event, TrialDone) and self._touching:
                 ended = event.trial.key
@@ -203,7 +197,7 @@ class Processes:
 
 
 def measured_size(prepared: Prepared, population: int, workers: int) -> SizeFor:
-    """How many trials train together: so many, or where ``population`` is 0 as many as is fastest here."""
+    """Returns the size of a population for a trial: ``population``, or if it is 0 the fastest one here."""
 
     def size(hyperparameters: Mapping[str, Value]) -> int:
         if population:
@@ -218,7 +212,7 @@ def measured_size(prepared: Prepared, population: int, workers: int) -> SizeFor:
 
 
 def default_workers() -> int:
-    """One worker for each core that this process may use."""
+    """Returns one worker for each core that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -228,31 +222,31 @@ class _Worker:
     pipe: Connection
     commands: Connection
 
-    def tell(self, command: Command) -> None:
-        with contextlib.suppress(OSError):  # whoever listens to a worker finds out that it died
+    def send(self, command: Command) -> None:
+        with contextlib.suppress(OSError):  # that a worker died is found out where its messages are received
             self.commands.send(command)
 
 
-def _start(source: Source, count: int, commands: Collection[Command]) -> list[_Worker]:
+def _start(arguments: tuple[object, ...], count: int, commands: Collection[Command]) -> list[_Worker]:
     context = multiprocessing.get_context("spawn")
     workers = []
     for _ in range(count):
         ours, theirs = context.Pipe()
-        heard, told = context.Pipe(duplex=False)
-        process = context.Process(target=_serve, args=(theirs, heard, source), daemon=True)
+        receiving, sending = context.Pipe(duplex=False)
+        process = context.Process(target=_serve, args=(theirs, receiving, *arguments), daemon=True)
         process.start()
         theirs.close()
-        heard.close()
-        workers.append(_Worker(process, ours, told))
+        receiving.close()
+        workers.append(_Worker(process, ours, sending))
     for worker in workers:
         for command in commands:
-            worker.tell(command)
+            worker.send(command)
     return workers
 
 
-def end_if(asked: bool) -> None:
-    """Ends training where that was asked for."""
-    if asked:
+def end_if(requested: bool) -> None:
+    """Ends training on request."""
+    if requested:
         raise KeyboardInterrupt
 
 
@@ -260,76 +254,76 @@ def _collect(
     workers: list[_Worker],
     groups: list[list[Trial]],
     epochs: int,
-    ending: Ending,
-    judge: Judge,
+    early_stop: EarlyStop,
+    prune: Prune,
     stop: Callable[[], bool],
-) -> Iterator[Event | Answer]:
-    """Hands out groups, first come first served, and what the judge decides at each rung."""
+) -> Iterator[Event | Reply]:
+    """Hands out groups, first come first served, and the trials to prune at each rung."""
     waiting = list(reversed(groups))
     for worker in workers:
-        _send(worker, (epochs, ending))
+        _send(worker, (epochs, early_stop))
         _send(worker, waiting.pop())
-    yield from _listen(workers, waiting, set(), stop)
-    for rung in ending.rungs:
-        reasons = judge(rung)
+    yield from _messages(workers, waiting, set(), stop)
+    for rung in early_stop.rungs:
+        reasons = prune(rung)
         for worker in workers:
             _send(worker, reasons)
-        yield from _listen(workers, [], {worker.pipe for worker in workers}, stop)
+        yield from _messages(workers, [], {worker.pipe for worker in workers}, stop)
 
 
-def _listen(
+def _messages(
     workers: list[_Worker],
     waiting: list[list[Trial]],
     finishing: set[Connection],
     stop: Callable[[], bool],
-) -> Iterator[Event | Answer]:
-    """Passes on what the workers tell until all are idle; who asks for a group gets one while there are any.
+) -> Iterator[Event | Reply]:
+    """Yields the messages of the workers until all are idle; an idle worker gets a group while there are any.
 
     Args:
-        workers: all that have something to do.
+        workers: all that have a group.
         waiting: groups to hand out, the next one last.
-        finishing: those who know that there will be no more groups.
-        stop: once it says yes, each worker is heard to the end of its epoch and no further.
+        finishing: the workers that know that there are no more groups.
+        stop: once it returns True, each worker is received to the end of its epoch and no further.
     """
     busy = {worker.pipe: worker for worker in workers}
     while busy:
-        for ready in wait(list(busy)):
-            pipe = next(pipe for pipe in busy if pipe is ready)
-            message = _receive(busy[pipe])
+        # Only the connections of workers are waited for.
+        for pipe in (pipe for ready in wait(list(busy)) for pipe in list(busy) if pipe is ready):
+            worker = busy[pipe]
+            try:
+                message: list[Event] | list[Reply] | InputError | None = pipe.recv()
+            except (EOFError, OSError):  # OSError when it died half-way through a message
+                raise _died(worker) from None
             if isinstance(message, InputError):
                 raise message
-            if message is not None:
-                yield from message
-            if message and isinstance(message[0], Answer):
+            yield from message or ()
+            if message and isinstance(message[0], Reply):
                 continue  # it came in the middle of an epoch
-            if stop():
-                del busy[pipe]
-            elif message is not None:
-                continue
-            elif waiting:
-                _send(busy[pipe], waiting.pop())
-            elif pipe not in finishing:
-                finishing.add(pipe)
-                _send(busy[pipe], None)
-            else:
+            if stop() or (message is None and _is_idle(worker, waiting, finishing)):
                 del busy[pipe]
     end_if(stop())
 
 
-def _send(worker: _Worker, message: tuple[int, Ending] | list[Trial] | Mapping[Key, str] | None) -> None:
-    """Sends a stage's epochs and ending, its groups, None (no more will come), then each rung's reasons."""
+def _is_idle(worker: _Worker, waiting: list[list[Trial]], finishing: set[Connection]) -> bool:
+    """Gives a worker the next group, or says once that there is none; returns True if it knew that."""
+    if waiting:
+        _send(worker, waiting.pop())
+    elif worker.pipe not in finishing:
+        finishing.add(worker.pipe)
+        _send(worker, None)
+    else:
+        return True
+    return False
+
+
+def _send(
+    worker: _Worker, message: tuple[int, EarlyStop] | list[Trial] | Mapping[TrialKey, str] | None
+) -> None:
+    """Sends a stage's epochs and early stop, its groups, None (no more), then the reasons at each rung."""
     try:
         worker.pipe.send(message)
     except OSError:
         raise _died(worker) from None
-
-
-def _receive(worker: _Worker) -> list[Event] | list[Answer] | InputError | None:
-    try:
-        message: list[Event] | list[Answer] | InputError | None = worker.pipe.recv()
-    except (EOFError, OSError):  # OSError when it died half-way through a message
-        raise _died(worker) from None
-    return message
 
 
 def _died(worker: _Worker) -> WorkerError:
@@ -350,53 +344,54 @@ def _stop(workers: list[_Worker]) -> None:
         worker.process.join(5)
 
 
-def _serve(pipe: Connection, commands: Connection, source: Source) -> None:
-    """A worker's life: load the recipe, train the groups that come, end with the parent."""
+def _serve(
+    pipe: Connection,
+    commands: Connection,
+    recipe: str,
+    settings: Settings,
+    how: dict[str, Any],
+    observe: bool,
+) -> None:
+    """Runs a worker: loads the recipe, trains the groups that it gets, ends with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    inbox = Inbox(lambda answer: pipe.send([answer]))
-    threading.Thread(target=_hear, args=(commands, inbox), daemon=True).start()
+    inbox = Inbox(lambda reply: pipe.send([reply]))
+    threading.Thread(target=_receive_commands, args=(commands, inbox), daemon=True).start()
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
-            recipe = apply_settings(load_recipe(source.recipe), source.settings)
-            prepared = prepare(
-                recipe, seed=source.seed, precision=source.precision, way=source.way, folds=source.folds
-            )
+            prepared = prepare(apply_settings(load_recipe(recipe), settings), **how)
             while True:
-                epochs, ending = pipe.recv()
-                crews = Crews(prepared, epochs, observe=source.observe, ending=ending, inbox=inbox)
-                _serve_stage(pipe, crews, ending)
+                epochs, early_stop = pipe.recv()
+                populations = Populations(
+                    prepared, epochs, observe=observe, early_stop=early_stop, inbox=inbox
+                )
+                trials: list[Trial] | None = []
+                while trials is not None:
+                    trials = pipe.recv()
+                    _report(pipe, populations.finish() if trials is None else populations.train(trials))
+                for _ in early_stop.rungs:
+                    _report(pipe, populations.next_rung(pipe.recv()))
         except InputError as error:
             pipe.send(error)
 
 
-def _serve_stage(pipe: Connection, crews: Crews, ending: Ending) -> None:
-    """Trains the groups of one stage until there are no more, then from rung to rung."""
-    trials: list[Trial] | None = []
-    while trials is not None:
-        trials = pipe.recv()
-        _tell(pipe, crews.finish() if trials is None else crews.train(trials))
-    for _ in ending.rungs:
-        _tell(pipe, crews.go_on(pipe.recv()))
-
-
-def _tell(pipe: Connection, found: Iterator[list[Event]]) -> None:
-    """Sends what happens, then None."""
+def _report(pipe: Connection, found: Iterator[list[Event]]) -> None:
+    """Sends the events, then None."""
     for events in found:
-        pipe.send(events)  # an epoch's at once: a message each would cost more than the training
+        pipe.send(events)  # of an epoch at once: a message each would cost more than the training
     pipe.send(None)
 
 
-def _hear(commands: Connection, inbox: Inbox) -> None:
-    """Puts into the inbox what the parent tells, so that training asks no pipe."""
+def _receive_commands(commands: Connection, inbox: Inbox) -> None:
+    """Puts the parent's commands into the inbox, so that the training reads no pipe."""
     with contextlib.suppress(EOFError, OSError):
         while True:
             inbox.put(commands.recv())
 
 
 def _end_with_parent() -> None:
-    # A parent that was killed cannot tell its workers; they would train on for nobody.
+    # A parent that was killed cannot end its workers, which would train on.
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

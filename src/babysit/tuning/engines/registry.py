@@ -1,4 +1,4 @@
-"""Which engines there are, known without importing what only one of them needs."""
+"""The names of the engines, known without importing what only one of them needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from babysit.recipe.space import closest
 
 LOCAL, RAY = "local", "ray"
 ENGINES = (LOCAL, RAY)
-"""What ``--engine`` may be."""
+"""Accepted by ``--engine``."""
 
 
 def check_engine(name: str, address: str = "") -> None:

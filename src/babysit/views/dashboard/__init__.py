@@ -1,1 +1,1 @@
-"""The dashboard: a small web server that shows a store, draws nothing it was not told, and trains nothing."""
+"""The dashboard: a small web server that shows a store; it trains nothing and judges nothing."""

@@ -30,10 +30,10 @@ PAGES = (studies_page, command_center, commands, run_page, series_page, compare_
 
 
 def create_app(serving: Serving) -> Starlette:
-    """The dashboard as an ASGI application.
+    """Creates the dashboard as an ASGI application.
 
     Args:
-        serving: the store, the rules of asking, and what only the starter can tell.
+        serving: the store, the rules for requests, and what only the starting process knows.
 
     Example:
         >>> from starlette.testclient import TestClient
@@ -45,33 +45,23 @@ def create_app(serving: Serving) -> Starlette:
     app = Starlette(
         routes=[*static_files.routes, *(route for module in PAGES for route in module.routes)],
         middleware=[Middleware(Guard, rules=serving.rules), Middleware(GZipMiddleware, compresslevel=5)],
-        exception_handlers={
-            StoreError: _store_failed,
-            HTTPException: _refused,
-            TooLargeError: _too_large,
-        },
+        exception_handlers={StoreError: _failed, HTTPException: _failed, TooLargeError: _failed},
     )
     app.state.serving = serving
     return app
 
 
-def _store_failed(request: Request, error: Exception) -> Response:
-    assert isinstance(error, StoreError)
-    return _told(request, 404, error.problem, error.fix)
-
-
-def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 404:
-        return _told(request, 404, "there is nothing at this address", "go back to the studies")
-    return _told(request, error.status_code, error.detail, "")
-
-
-def _too_large(request: Request, error: Exception) -> Response:
-    return PlainTextResponse("the request is too large", 413)
-
-
-def _told(request: Request, status: int, problem: str, fix: str) -> Response:
+def _failed(request: Request, error: Exception) -> Response:
+    """Answers a failed request with a page or, for a script, with data."""
+    if isinstance(error, TooLargeError):
+        return PlainTextResponse("the request is too large", 413)
+    if isinstance(error, StoreError):
+        status, problem, fix = 404, error.problem, error.fix
+    else:
+        assert isinstance(error, HTTPException)
+        status, problem, fix = error.status_code, error.detail, ""
+        if status == 404:
+            problem, fix = "there is nothing at this address", "go back to the studies"
     if wants_data(request):
         return JSONResponse({"problem": problem, "fix": fix}, status)
     return page(serving_of(request), "problem.html.j2", {"problem": problem, "fix": fix}, status)

@@ -1,7 +1,7 @@
-"""Requests to live runs: taken from a page into the store, and told with how far each has come.
+"""Requests to live runs: written from a page into the store, and shown with the state of each.
 
-A button is a request, not a signal. It is written down, the process that trains sees it at the end of a step,
-and answers; the page shows which of these has happened.
+A button is a request, not a signal. It is written into the store; the training process reads it at the end of
+a step and answers; the page shows which of these has happened.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from babysit.errors import InputError, StoreError
-from babysit.records import Command, CommandKind, CommandState
+from babysit.records import Command, CommandKind, CommandState, TrialKey
 from babysit.store import commands
-from babysit.store.queries import Key
 from babysit.store.reader import Reader
 from babysit.views.dashboard.parameters import STUDY_PATH, TRIAL_PATH
 from babysit.views.dashboard.state import Serving, serving_of
@@ -33,29 +32,20 @@ async def _ask(request: Request) -> Response:
     key = None
     if "number" in request.path_params:
         key = (request.path_params["stage"], request.path_params["number"])
-    kind, argument = _wanted(await request.body())
-    return await run_in_threadpool(_written, serving_of(request), study, key, kind, argument)
-
-
-def _wanted(body: bytes) -> tuple[CommandKind, float]:
-    """What a request asks for.
-
-    Raises:
-        HTTPException: 400, for what is no request.
-    """
     try:
-        given = json.loads(body)
+        given = json.loads(await request.body())
         kind, argument = CommandKind(given["kind"]), given.get("argument")
         if isinstance(argument, bool) or not isinstance(argument, int | float | None):
             raise TypeError(argument)
-        return kind, math.nan if argument is None else float(argument)
+        number = math.nan if argument is None else float(argument)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         kinds = ", ".join(CommandKind)
         raise HTTPException(400, f'write {{"kind": ..., "argument": ...}} with one of {kinds}') from None
+    return await run_in_threadpool(_written, serving_of(request), study, key, kind, number)
 
 
 def _written(
-    serving: Serving, study: int, key: Key | None, kind: CommandKind, argument: float
+    serving: Serving, study: int, key: TrialKey | None, kind: CommandKind, argument: float
 ) -> JSONResponse:
     try:
         with commands.Commands(serving.store.url, busy_seconds=5) as opened:
@@ -64,17 +54,19 @@ def _written(
         return JSONResponse({"problem": error.problem, "fix": error.fix}, 404)
     except InputError as error:
         return JSONResponse({"problem": error.problem, "fix": error.fix}, 409)
-    serving.store.close()  # an older store has only now got the table of requests
+    serving.store.close()  # an older store got its table of requests only now
     return JSONResponse({"command": command_data(asked)}, 202)
 
 
-def commands_data(serving: Serving, reader: Reader, study: int, key: Key | None = None) -> dict[str, Any]:
-    """The requests of a study or of one trial, newest first, and whether anybody is there to hear them.
+def commands_data(
+    serving: Serving, reader: Reader, study: int, key: TrialKey | None = None
+) -> dict[str, Any]:
+    """Returns the requests of a study or of one trial, newest first, and a warning if its process is silent.
 
-    Those that nobody heard for too long expire here: whoever waits for an answer may say so.
+    Requests that no process received for too long expire here.
 
     Args:
-        serving: what is served.
+        serving: the running dashboard.
         reader: its store.
         study: the study's number.
         key: the trial; None for the whole study.
@@ -84,30 +76,19 @@ def commands_data(serving: Serving, reader: Reader, study: int, key: Key | None 
     waiting = [one for one in found if one.state.is_open]
     if waiting and not silence <= commands.SILENT_SECONDS:
         with commands.Commands(serving.store.url, busy_seconds=1) as opened:
-            if opened.expire_unheard(study):
+            if opened.expire_unanswered(study):
                 found = commands.commands_of(reader, study, trial=key)
-    return {
-        "list": [command_data(one) for one in reversed(found)],
-        "silence": _silence_text(silence) if any(one.state.is_open for one in found) else "",
-    }
-
-
-def _silence_text(silence: float) -> str:
-    """That nobody may be there; empty while somebody is.
-
-    Example:
-        >>> _silence_text(3.0), _silence_text(42.4)
-        ('', 'no heartbeat for 42 s, the request will expire')
-    """
-    if math.isnan(silence):
-        return "no heartbeat was ever left, the request will expire"
-    if silence <= 2 * commands.HEARTBEAT_SECONDS:
-        return ""
-    return f"no heartbeat for {silence:.0f} s, the request will expire"
+    warning = ""
+    if any(one.state.is_open for one in found):
+        if math.isnan(silence):
+            warning = "the run has sent no heartbeat, the request will expire"
+        elif silence > 2 * commands.HEARTBEAT_SECONDS:
+            warning = f"no heartbeat for {silence:.0f} s, the request will expire"
+    return {"list": [command_data(one) for one in reversed(found)], "silence": warning}
 
 
 def command_data(command: Command) -> dict[str, Any]:
-    """A request as plain data.
+    """Returns a request as plain data.
 
     Example:
         >>> kind, state = CommandKind.SCALE_LEARNING_RATE, CommandState.ASKED
@@ -130,7 +111,7 @@ def command_data(command: Command) -> dict[str, Any]:
 
 
 def what_text(command: Command) -> str:
-    """What was asked, in words."""
+    """Describes a request."""
     if command.kind is CommandKind.SCALE_LEARNING_RATE:
         return f"learning rate × {value_text(command.argument)}"
     if command.kind is CommandKind.EXTEND_STUDY:

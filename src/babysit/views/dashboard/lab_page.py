@@ -1,15 +1,13 @@
-"""The lecture's experiments: a list, and each with its numbers beside theory and its figures."""
+"""Pages of the lab: the list of experiments, and each with its numbers beside theory and its figures."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from babysit.views.dashboard.lab_runner import DONE, RUNNING, WAITING, Card, Laboratory
+from babysit.views.dashboard.lab_runner import DONE, RUNNING, WAITING, ExperimentCard, Laboratory
 from babysit.views.dashboard.rendering import page
 from babysit.views.dashboard.state import serving_of
 
@@ -21,13 +19,10 @@ def _list(request: Request) -> Response:
 
 
 def _experiment(request: Request) -> Response:
-    lab, card = _asked(request)
-    return page(serving_of(request), "experiment.html.j2", {"card": card, **_told(lab, card)})
-
-
-def _told(lab: Laboratory, card: Card) -> dict[str, Any]:
+    lab, card = _requested(request)
     state, answer = lab.state(card.name), lab.answer(card.name)
-    return {
+    context = {
+        "card": card,
         "state": state,
         "busy": state in (RUNNING, WAITING),
         "failure": lab.failure(card.name),
@@ -36,32 +31,33 @@ def _told(lab: Laboratory, card: Card) -> dict[str, Any]:
         "remark": str(answer.get("remark") or ""),
         "figures": list(lab.figures(card.name)) if state == DONE else [],
     }
+    return page(serving_of(request), "experiment.html.j2", context)
 
 
 def _state(request: Request) -> Response:
-    lab, card = _asked(request)
+    lab, card = _requested(request)
     return JSONResponse({"state": lab.state(card.name)})
 
 
 def _start(request: Request) -> Response:
-    lab, card = _asked(request)
+    lab, card = _requested(request)
     lab.start(card.name)
     return JSONResponse({"state": lab.state(card.name)}, 202)
 
 
 def _figure(request: Request) -> Response:
-    lab, card = _asked(request)
+    lab, card = _requested(request)
     path = lab.figures(card.name).get(request.path_params["figure"])
     if path is None or not path.is_file():
         raise HTTPException(404)
     return FileResponse(path, media_type="image/png", headers={"cache-control": "no-cache"})
 
 
-def _asked(request: Request) -> tuple[Laboratory, Card]:
-    """The laboratory, and the experiment of the name that an address holds.
+def _requested(request: Request) -> tuple[Laboratory, ExperimentCard]:
+    """Returns the laboratory, and the experiment that an address names.
 
     Raises:
-        HTTPException: 404, where there is none.
+        HTTPException: 404 if there is none.
     """
     lab = serving_of(request).lab
     card = lab.card(request.path_params["name"])

@@ -1,7 +1,7 @@
-"""The lecture's experiments as a dashboard offers them: done by a process of their own, kept in a folder.
+"""Runner of the lab's experiments for the dashboard: each in its own process, with results in a folder.
 
-An experiment is the command ``babysit lab NAME --json``. Its answer and its figures lie in a folder of its
-own; whoever asks again finds them there.
+An experiment is the command ``babysit lab NAME --json``. Its JSON and its figures are kept in a folder of its
+own, from which later requests are served.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ ANSWER = "answer.json"
 ABSENT, WAITING, RUNNING, DONE, FAILED = "absent", "waiting", "running", "done", "failed"
 
 
-class Card(NamedTuple):
-    """One experiment: its name, its title, what it shows, and where the lecture speaks of it."""
+class ExperimentCard(NamedTuple):
+    """One experiment: its name, title, subject, and section of the lecture."""
 
     name: str
     title: str
@@ -30,15 +30,15 @@ class Card(NamedTuple):
 
 @dataclass
 class Laboratory:
-    """The experiments and what came of them; one is done at a time, the next waits.
+    """The experiments and their results; one runs at a time, others wait in a queue.
 
     Args:
-        cards: the experiments; default none.
-        folder: where answers lie, one folder an experiment.
-        command: the words that do an experiment, before its name; default this Python's babysit.
+        cards: the experiments. Default: none.
+        folder: holds the results, one folder per experiment.
+        command: runs an experiment, given its name. Default: the babysit of this Python.
     """
 
-    cards: Sequence[Card] = ()
+    cards: Sequence[ExperimentCard] = ()
     folder: Path = Path()
     command: Sequence[str] = (sys.executable, "-m", "babysit", "lab")
     _waiting: list[str] = field(default_factory=list)
@@ -48,12 +48,12 @@ class Laboratory:
     _closed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def card(self, name: str) -> Card | None:
-        """The experiment of that name; None where there is none."""
+    def card(self, name: str) -> ExperimentCard | None:
+        """Returns the experiment of that name; None if there is none."""
         return next((card for card in self.cards if card.name == name), None)
 
     def state(self, name: str) -> str:
-        """Whether an experiment is absent, waiting, running, done or failed."""
+        """Returns the state of an experiment: absent, waiting, running, done or failed."""
         with self._lock:
             if name == self._running:
                 return RUNNING
@@ -64,11 +64,11 @@ class Laboratory:
         return DONE if (self.folder / name / ANSWER).is_file() else ABSENT
 
     def failure(self, name: str) -> str:
-        """Why an experiment failed; empty where it did not."""
+        """Returns the reason why an experiment failed; empty if it did not."""
         return self._failures.get(name, "")
 
     def answer(self, name: str) -> Mapping[str, Any]:
-        """What an experiment found: lines, tables, a remark, its figures; empty before it is done."""
+        """Reads an experiment's result: lines, tables, a remark, its figures; empty before it is done."""
         try:
             found = json.loads((self.folder / name / ANSWER).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -76,13 +76,13 @@ class Laboratory:
         return found if isinstance(found, dict) else {}
 
     def figures(self, name: str) -> dict[str, Path]:
-        """The pictures of an experiment by name."""
-        told = [Path(str(path)) for path in self.answer(name).get("figures") or ()]
-        # By their names, for the folder may have moved since.
-        return {path.stem: self.folder / name / path.name for path in told if path.suffix == ".png"}
+        """Lists the figures of an experiment by name."""
+        paths = [Path(str(path)) for path in self.answer(name).get("figures") or ()]
+        # Only their names count: the folder may have moved since.
+        return {path.stem: self.folder / name / path.name for path in paths if path.suffix == ".png"}
 
     def start(self, name: str) -> None:
-        """Begins an experiment, or lets it wait for the one that runs."""
+        """Starts an experiment, or queues it behind the one that runs."""
         with self._lock:
             if name == self._running or name in self._waiting or self._closed:
                 return
@@ -94,7 +94,7 @@ class Laboratory:
         threading.Thread(target=self._work, name="babysit-lab", daemon=True).start()
 
     def close(self) -> None:
-        """Ends what runs; nothing more begins."""
+        """Terminates the running experiment and starts no other."""
         with self._lock:
             self._closed = True
             self._waiting.clear()
@@ -102,16 +102,16 @@ class Laboratory:
                 self._process.terminate()
 
     def _work(self) -> None:
-        """Does one experiment after the other until none waits."""
+        """Runs one experiment after the other until the queue is empty."""
         while self._running:
-            failure = self._done(self._running)
+            failure = self._run(self._running)
             with self._lock:
                 if failure:
                     self._failures[self._running] = failure
                 self._running = self._waiting.pop(0) if self._waiting else ""
 
-    def _done(self, name: str) -> str:
-        """Does an experiment; returns why it failed, or nothing."""
+    def _run(self, name: str) -> str:
+        """Runs an experiment; returns the reason of a failure, or an empty text."""
         folder = self.folder / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -125,9 +125,9 @@ class Laboratory:
             answer, complaint = self._process.communicate()
             if self._process.returncode != 0:
                 return complaint.strip()[-800:] or f"it ended with exit code {self._process.returncode}"
-            half = folder / f"{ANSWER}.part"  # whoever reads meanwhile sees the whole answer or none
-            half.write_text(answer, encoding="utf-8")
-            half.replace(folder / ANSWER)
+            part = folder / f"{ANSWER}.part"  # renamed when complete, so no reader sees half of it
+            part.write_text(answer, encoding="utf-8")
+            part.replace(folder / ANSWER)
         except OSError as error:
             return f"{error.strerror}: {error.filename or folder}"
         return ""

@@ -1,4 +1,4 @@
-"""What stands in a request: numbers in its path and its query, each checked before anything is read."""
+"""The numbers in the path and the query of a request, each checked before anything is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LARGEST = 2**53
 
 
 class _RowConvertor(Convertor[int]):
-    """The number of a row, as it stands in a path; one that no database could hold is no such number."""
+    """The number of a row in a path; it has at most nine digits."""
 
     regex = "[0-9]{1,9}"
 
@@ -30,15 +30,15 @@ TRIAL_PATH = "/r/{study:row}/{stage:row}/{number:row}"
 
 
 def number(request: Request, name: str, default: int | None = None) -> int:
-    """A whole number of the query.
+    """Reads a whole number from the query.
 
     Args:
         request: the request.
         name: of the parameter.
-        default: where it is missing; None demands it.
+        default: the value where it is missing. Default: None, the parameter is required.
 
     Raises:
-        HTTPException: 400, where it is missing or none.
+        HTTPException: 400, where it is missing or no whole number.
     """
     given = request.query_params.get(name)
     if given is None and default is not None:
@@ -49,5 +49,5 @@ def number(request: Request, name: str, default: int | None = None) -> int:
 
 
 def wants_data(request: Request) -> bool:
-    """Whether a script asks, not a person."""
+    """Returns True for a request of a script, which wants data and no page."""
     return "application/json" in request.headers.get("accept", "")

@@ -1,4 +1,4 @@
-"""Templates to pages: what every page has in common is added here, and every value is escaped."""
+"""The templates of the pages: common contents are added here, and every value is escaped."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from babysit.views.dashboard.state import Serving
 from babysit.views.dashboard.static_files import static_url
+from babysit.views.data.scatter import RangeStrip
 from babysit.views.html.pages import FILTERS
+from babysit.views.svg.figures import range_strip_svg
 
 SHARED = ("dom.js", "keyboard.js", "polling.js")
 """The scripts that all pages use."""
@@ -19,7 +22,7 @@ SHARED = ("dom.js", "keyboard.js", "polling.js")
 
 @cache
 def environment() -> Environment:
-    """The templates of the dashboard, with the report's words as filters."""
+    """Creates the environment of the templates, with the report's text functions as filters."""
     made = Environment(
         loader=PackageLoader("babysit.views.dashboard"),
         autoescape=True,
@@ -28,27 +31,32 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters.update(FILTERS)
+    made.filters.update(FILTERS, range_strip=_range_strip)
     made.globals.update(static=static_url)
     return made
 
 
+def _range_strip(data: RangeStrip) -> Markup:
+    """Draws the figure of an edge alarm; the drawing escapes every name in it."""
+    return Markup(range_strip_svg(data))
+
+
 def page(serving: Serving, template: str, contents: Mapping[str, Any], status: int = 200) -> HTMLResponse:
-    """A whole page.
+    """Renders a whole page.
 
     Args:
-        serving: what is served.
-        template: its file's name.
-        contents: what it shows, by name; a name that the template needs and that is missing is an error.
-        status: of the answer, default 200.
+        serving: the running dashboard.
+        template: the name of its file.
+        contents: name -> value; a name that the template needs and that is missing is an error.
+        status: of the answer. Default: 200.
     """
     common = {"token": serving.rules.token, "store": serving.store.text, "modules": modules()}
     html = environment().get_template(template).render({**common, **contents})
-    # A page holds the start's token and the store's present state: nobody keeps it.
+    # A page holds the token of this start and the present state of the store: it must not be cached.
     return HTMLResponse(html, status, {"cache-control": "no-store"})
 
 
 @cache
 def modules() -> tuple[str, ...]:
-    """The addresses of the shared scripts, to be fetched at once instead of one after the other."""
+    """Returns the addresses of the shared scripts, so that a browser fetches them all at once."""
     return tuple(static_url(name) for name in SHARED)

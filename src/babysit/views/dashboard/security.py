@@ -1,12 +1,13 @@
-"""Who may ask what: checked for every request before any page is made, and headers for every answer.
+"""The guard of the dashboard: it checks every request before a page is made, and sets the security headers.
 
-A browser lets any web page send requests to 127.0.0.1, and a rebound name lets it read the answers. So the
-name in ``Host`` must be one that the server goes by, and a request that changes something must come from a
-page of this very start of the server.
+A browser lets any web page send requests to 127.0.0.1, and a rebound name lets it read the answers. So
+``Host`` must hold one of the server's names, and a request that changes something must come from a page of
+this very start of the server.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import secrets
 from collections.abc import Collection
@@ -41,23 +42,23 @@ HEADERS = {
 STYLED = {
     "content-security-policy": f"{HEADERS['content-security-policy']}; style-src 'self' 'unsafe-inline'"
 }
-"""For a page that plotly draws on: it sets styles on its elements. Scripts are our own files there, too."""
+"""The headers of a page with plotly, which sets styles on its elements; scripts are only our own files."""
 
 
 def new_token() -> str:
-    """A secret that nobody guesses."""
+    """Returns a new random secret."""
     return secrets.token_urlsafe(24)
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What a request must bring.
+class RequestRules:
+    """The rules that a request must meet.
 
     Attributes:
         token: every request that changes something carries it in ``X-Babysit-Token``; new at every start.
-        login: what a browser must show, as a cookie, to see anything; empty where only this machine can ask.
-        names: the names, without port, that the server goes by.
-        any_address: a bare IP address in ``Host`` will do too: there is no name that could be rebound.
+        login: a browser must send it as a cookie; empty where only this machine can reach the server.
+        names: the server's names, without port.
+        any_address: accept a bare IP address in ``Host`` too, since there is no name that could be rebound.
     """
 
     token: str = field(default_factory=new_token)
@@ -66,19 +67,25 @@ class Rules:
     any_address: bool = False
 
     def knows(self, host: str) -> bool:
-        """Whether the server goes by a name, as it stands in a ``Host`` header.
+        """Returns True for a ``Host`` header with one of the server's names.
 
         Example:
-            >>> rules = Rules()
+            >>> rules = RequestRules()
             >>> rules.knows("localhost:8265"), rules.knows("[::1]:8265"), rules.knows("evil.example:8265")
             (True, True, False)
         """
         name = host_name(host)
-        return name in self.names or (self.any_address and _is_address(name))
+        if name in self.names or not self.any_address:
+            return name in self.names
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
 
 
 def host_name(host: str) -> str:
-    """The name in a ``Host`` header, without its port; empty for what is none.
+    """Returns the name in a ``Host`` header without its port; empty for a malformed one.
 
     Example:
         >>> host_name("LocalHost:80"), host_name("[::1]:80"), host_name("::1"), host_name("a:b:80")
@@ -93,23 +100,15 @@ def host_name(host: str) -> str:
     return name.lower().removesuffix(".") if port.isdigit() or not port else ""
 
 
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
 class Guard:
     """The outermost layer of the application.
 
     Args:
-        app: what answers the requests that pass.
-        rules: what a request must bring.
+        app: answers the requests that pass.
+        rules: the rules for requests.
     """
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+    def __init__(self, app: ASGIApp, rules: RequestRules) -> None:
         self._app = app
         self._rules = rules
 
@@ -131,13 +130,14 @@ class Guard:
         await self._app(scope, _limited(receive), send_with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Why a request is not answered; None where it is."""
+        """Returns the answer that refuses a request; None for one that passes."""
         headers = Headers(scope=scope)
         if not self._rules.knows(headers.get("host", "")):
-            return PlainTextResponse("this server does not go by that name", 403)
+            return PlainTextResponse("this server has another name", 403)
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return PlainTextResponse("only GET and POST", 405, {"allow": "GET, HEAD, POST"})
-        if _announced(headers) > LARGEST_BODY:
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit() and len(length) < 16 and int(length) <= LARGEST_BODY):
             return PlainTextResponse("the request is too large", 413)
         if self._rules.login:
             refused = self._without_login(scope, headers)
@@ -146,13 +146,16 @@ class Guard:
         return self._unasked_change(scope, headers) if scope["method"] == "POST" else None
 
     def _without_login(self, scope: Scope, headers: Headers) -> Response | None:
-        if _same(_cookie(headers), self._rules.login):
-            return None
+        with contextlib.suppress(CookieError):
+            cookie = SimpleCookie(headers.get("cookie", "")).get(LOGIN_COOKIE)
+            if cookie and _same(cookie.value, self._rules.login):
+                return None
         url = URL(scope=scope)
         query = dict(part.split("=", 1) for part in url.query.split("&") if "=" in part)
         if scope["method"] == "GET" and _same(query.get(LOGIN_PARAMETER, ""), self._rules.login):
-            # The secret leaves the address bar, and with it the history and what is pasted to others.
-            answer = RedirectResponse(_local_path(url.path), 303)
+            # The secret leaves the address bar, and so the history and copied addresses. A path that begins
+            # with two slashes would name another server.
+            answer = RedirectResponse("/" + url.path.lstrip("/\\"), 303)
             answer.set_cookie(LOGIN_COOKIE, self._rules.login, httponly=True, samesite="strict", path="/")
             return answer
         return PlainTextResponse(
@@ -169,35 +172,16 @@ class Guard:
         return None
 
 
-def _announced(headers: Headers) -> int:
-    """How large a request says it is; what is no number is too large."""
-    length = headers.get("content-length", "0")
-    return int(length) if length.isascii() and length.isdigit() and len(length) < 16 else LARGEST_BODY + 1
-
-
-def _local_path(path: str) -> str:
-    """A path of this server: one that begins with two slashes would name another."""
-    return "/" + path.lstrip("/\\")
-
-
-def _cookie(headers: Headers) -> str:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(LOGIN_COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found else ""
-
-
 def _same(given: str, secret: str) -> bool:
     return secrets.compare_digest(given.encode("utf-8", "replace"), secret.encode())
 
 
 class TooLargeError(Exception):
-    """A request went on beyond what it had announced."""
+    """A request body is larger than allowed, whatever its header said."""
 
 
 def _limited(receive: Receive) -> Receive:
-    """The same requests, but none larger than allowed, whatever it announced."""
+    """Wraps the reading of a request so that a body larger than allowed fails."""
     seen = 0
 
     async def limited() -> Message:

@@ -1,4 +1,4 @@
-"""One quantity of a run in a range of steps, in as few points as there are pixels, and plotly to draw it."""
+"""One quantity of a run in a range of steps, in one point a pixel, and plotly to draw it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _PIXELS = 800
 
 
 def _series(request: Request) -> Response:
-    """Lowest, middle and highest value of every bucket, and the steps at which there was no number."""
+    """Returns lowest, middle and highest value of every bucket, and the steps that are NaN or infinite."""
     reader, study, key = reader_of(request), request.path_params["study"], key_of(request)
     first, last = number(request, "from", 0), number(request, "to", LAST_STEP)
     pixels = number(request, "px", _PIXELS)
     if not 1 <= pixels <= MOST_PIXELS:
         raise HTTPException(400, f"px must be a whole number from 1 to {MOST_PIXELS}")
     if first > last:
-        raise HTTPException(400, f"from ({first}) lies behind to ({last})")
+        raise HTTPException(400, f"from ({first}) must not exceed to ({last})")
     names = run_queries.series_names(reader, study, key)
     name = request.query_params.get("key", "cost")
     if name not in names:
@@ -62,20 +62,20 @@ def _numbers(values: NDArray[Any]) -> list[float | None]:
 
 def _names(request: Request) -> Response:
     reader, study, key = reader_of(request), request.path_params["study"], key_of(request)
-    run_queries.result(reader, study, key)  # one that is not there is told
+    run_queries.result(reader, study, key)  # raises where there is no such run
     return JSONResponse({"names": run_queries.series_names(reader, study, key), "plotly": plotly_url()})
 
 
 @cache
 def _plotly() -> tuple[str, bytes]:
-    """The library's version and its text, compressed; imported only when somebody explores."""
+    """Returns the library's version and its compressed text; it is imported on first use."""
     from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
     return str(get_plotlyjs_version()), gzip.compress(get_plotlyjs().encode(), 6, mtime=0)
 
 
 def plotly_url() -> str:
-    """The address of plotly.js; empty where the package is not installed."""
+    """Returns the address of plotly.js; empty where the package is not installed."""
     try:
         return f"/plotly/{_plotly()[0]}.js"
     except ImportError:

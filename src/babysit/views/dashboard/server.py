@@ -15,20 +15,20 @@ import uvicorn
 
 from babysit.errors import InputError
 from babysit.views.dashboard.app import create_app
-from babysit.views.dashboard.security import LOGIN_PARAMETER, LOOPBACK_NAMES, Rules, new_token
+from babysit.views.dashboard.security import LOGIN_PARAMETER, LOOPBACK_NAMES, RequestRules, new_token
 from babysit.views.dashboard.state import Serving
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8265
 PORTS_TRIED = 20
-"""How many ports after the default one are tried where it is taken."""
+"""The number of ports that are tried, from the default one on."""
 
 
 class _ProperRequests(logging.Filter):
-    """Keeps a terminal free of what others send: whoever scans ports sends much that is no HTTP.
+    """A log filter that drops complaints about malformed requests, as port scanners send them.
 
-    A request that turns out to be none while it is answered ends in an error of the protocol's own; every
-    other error in an answer is a fault of ours, and told with its traceback.
+    A request that proves malformed while it is answered ends in an error of the protocol. Every other error
+    in an answer is a fault of the dashboard, and is logged with its traceback.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -41,8 +41,8 @@ _OF_REQUESTS = ("Invalid HTTP request", "Unsupported upgrade request", "No suppo
 _PROPER = _ProperRequests()
 
 
-def rules_for(host: str) -> Rules:
-    """The rules of asking for an address to listen on: beyond this machine, a login is demanded.
+def rules_for(host: str) -> RequestRules:
+    """Returns the rules for requests to an address: beyond this machine a login is required.
 
     Example:
         >>> rules_for("127.0.0.1").login
@@ -51,13 +51,13 @@ def rules_for(host: str) -> Rules:
         True
     """
     if is_loopback(host):
-        return Rules()
+        return RequestRules()
     names = {host.lower(), socket.gethostname().lower(), socket.getfqdn().lower(), *LOOPBACK_NAMES}
-    return Rules(login=new_token(), names=frozenset(names), any_address=True)
+    return RequestRules(login=new_token(), names=frozenset(names), any_address=True)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Returns True for an address that only this machine can reach."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -65,7 +65,7 @@ def is_loopback(host: str) -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+    """Opens a listening socket.
 
     Args:
         host: the address.
@@ -103,12 +103,12 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 class Server:
-    """A dashboard that listens; it answers while :meth:`run` runs, or between entering and leaving it.
+    """A dashboard that listens; it answers while :meth:`run` runs, or as a context manager in a thread.
 
     Args:
-        serving: what is served.
-        host: the address to listen on, default this machine alone.
-        port: 0, the default, takes the usual port or the next free one.
+        serving: the store, the rules for requests, and what only the starting process knows.
+        host: the address to listen on. Default: this machine alone.
+        port: Default: 0, the usual port or the next free one.
 
     Attributes:
         port: the port that it listens on.
@@ -137,7 +137,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The address to open; with the login where one is needed."""
+        """The address to open, with the login where one is required."""
         wildcard = self._host in ("0.0.0.0", "::")
         name = socket.gethostname() if wildcard else self._host
         login = self._serving.rules.login

@@ -1,11 +1,11 @@
-"""What a running dashboard holds: the store, the rules of asking, and what only its starter can tell."""
+"""The state of a running dashboard: the store, the rules for requests, and what only its starter knows."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -14,13 +14,13 @@ from babysit.records import Study
 from babysit.store.engine import locate
 from babysit.store.reader import Reader
 from babysit.views.dashboard.lab_runner import Laboratory
-from babysit.views.dashboard.security import Rules
+from babysit.views.dashboard.security import RequestRules
 
 Made = TypeVar("Made")
 
 
 class OpenStore:
-    """A store that is opened when the first page asks for it, since a search may only be about to make it.
+    """A store that is opened for the first page, since a search may not have created it yet.
 
     Args:
         url: a path, ``sqlite:///path``, or a database server's URL.
@@ -35,15 +35,19 @@ class OpenStore:
         self._lock = threading.Lock()
 
     def reader(self) -> Reader:
-        """The store, opened; the same one for every request and thread.
+        """Returns the opened store, the same one for every request and thread.
 
-        A file that was deleted, or replaced by another of its name, is not read on.
+        A file that was deleted, or replaced by another of its name, is not read any further.
 
         Raises:
-            StoreError: there is no such store yet, or it is none.
+            StoreError: there is no such store yet, or the file is not a store.
         """
         with self._lock:
-            file = _identity(self._path)
+            file = None  # of a store on a server, or where there is no file yet
+            if self._path is not None:
+                with contextlib.suppress(OSError):
+                    found = self._path.stat()
+                    file = (found.st_dev, found.st_ino)
             if self._reader is not None and file != self._file:
                 self._close()
             if self._reader is None:
@@ -51,7 +55,7 @@ class OpenStore:
             return self._reader
 
     def close(self) -> None:
-        """Lets go of the store; the next page opens it again, with whatever tables it has by then."""
+        """Closes the store; the next page opens it again, with the tables that it has by then."""
         with self._lock:
             self._close()
 
@@ -61,45 +65,32 @@ class OpenStore:
         self._reader = None
 
 
-def _identity(path: Path | None) -> tuple[int, int] | None:
-    """Which file stands at a path; None where there is none, or the store is on a server."""
-    try:
-        found = None if path is None else path.stat()
-    except OSError:
-        return None
-    return None if found is None else (found.st_dev, found.st_ino)
-
-
-def _never(study: Study) -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class Serving:
     """One start of a dashboard.
 
     Attributes:
-        store: what is shown.
-        rules: what a request must bring.
-        is_interrupted: whether the process that runs a study is gone; only the session can tell.
-        lab: the lecture's experiments, and who does them.
+        store: the store that is shown.
+        rules: the rules for requests.
+        is_interrupted: tells whether the process that runs a study is gone; only the session knows.
+        lab: the lecture's experiments, and what runs them.
     """
 
     store: OpenStore
-    rules: Rules = field(default_factory=Rules)
-    is_interrupted: Callable[[Study], bool] = _never
+    rules: RequestRules = field(default_factory=RequestRules)
+    is_interrupted: Callable[[Study], bool] = lambda study: False
     lab: Laboratory = field(default_factory=Laboratory)
     _kept: dict[Hashable, tuple[Hashable, Any]] = field(default_factory=dict, repr=False)
 
     def kept(self, name: Hashable, state: Hashable, make: Callable[[], Made]) -> Made:
-        """What was last made under a name, as long as the state that it was made from is the same.
+        """Returns the cached value of a name, or makes it anew where its state has changed.
 
-        Several pages that look at one study share the work; nothing depends on what was kept.
+        Pages that show one study share the work. No result depends on the cache.
 
         Args:
-            name: what it is.
-            state: what it was made from.
-            make: makes it.
+            name: of the value.
+            state: equal as long as the value is valid.
+            make: makes the value.
         """
         known = self._kept.get(name)
         if known is None or known[0] != state:
@@ -109,15 +100,15 @@ class Serving:
 
 
 def serving_of(request: Request) -> Serving:
-    """What the application that got a request serves."""
+    """Returns the running dashboard that received a request."""
     serving: Serving = request.app.state.serving
     return serving
 
 
 def reader_of(request: Request) -> Reader:
-    """The store, opened.
+    """Returns the opened store.
 
     Raises:
-        StoreError: there is no such store yet, or it is none; the application makes a page of it.
+        StoreError: there is no such store yet, or the file is not one; the application answers with a page.
     """
     return serving_of(request).store.reader()

@@ -1,4 +1,4 @@
-"""Scripts, styles and the icon: read once, found by name in a table, never by a path from a request."""
+"""Scripts, styles and the icon: read once, and found by name, never by a path from a request."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from starlette.routing import Route
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 FOREVER = "public, max-age=31536000, immutable"
-"""The address of a file changes with its content."""
+"""The caching of a file, whose address changes with its content."""
 
 
 class StaticFile(NamedTuple):
-    """One file: its media type, its bytes, and the same compressed."""
+    """One file: its media type, its bytes, and its compressed bytes."""
 
     media_type: str
     plain: bytes
@@ -28,22 +28,20 @@ class StaticFile(NamedTuple):
 
 @cache
 def static_files() -> dict[str, StaticFile]:
-    """Every file under ``static/`` by name."""
+    """Reads every file under ``static/``; name -> file."""
     folder = resources.files(__package__).joinpath("static")
-    found = {file.name: file.read_bytes() for file in folder.iterdir() if _type(file.name)}
-    return {
-        name: StaticFile(_type(name), content, gzip.compress(content, 9, mtime=0))
-        for name, content in sorted(found.items())
-    }
-
-
-def _type(name: str) -> str:
-    return TYPES.get(name.rpartition(".")[2], "")
+    found = {}
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        media_type = TYPES.get(file.name.rpartition(".")[2])
+        if media_type:
+            content = file.read_bytes()
+            found[file.name] = StaticFile(media_type, content, gzip.compress(content, 9, mtime=0))
+    return found
 
 
 @cache
 def edition() -> str:
-    """A name for the content of all files; it is part of their addresses, so that browsers may keep them."""
+    """Returns a hash of all files; it is part of their addresses, so that browsers may cache them."""
     digest = hashlib.sha256()
     for name, file in static_files().items():
         digest.update(name.encode() + b"\0" + file.plain)
@@ -51,7 +49,7 @@ def edition() -> str:
 
 
 def static_url(name: str) -> str:
-    """The address of a file.
+    """Returns the address of a file.
 
     Raises:
         KeyError: there is no such file.
@@ -66,9 +64,8 @@ async def _serve(request: Request) -> Response:
         return PlainTextResponse("there is no such file", 404)
     headers = {"vary": "accept-encoding", "cache-control": FOREVER}
     if request.path_params["edition"] != edition():
-        headers["cache-control"] = (
-            "no-store"  # a page of an earlier babysit asks for what is now another file
-        )
+        # A page of an earlier version requests what is now another file.
+        headers["cache-control"] = "no-store"
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers["content-encoding"] = "gzip"
         return Response(file.packed, headers=headers, media_type=file.media_type)

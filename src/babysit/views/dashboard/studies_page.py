@@ -16,14 +16,15 @@ from babysit.records import State, Study
 from babysit.store import overview, queries
 from babysit.store.overview import StateCount
 from babysit.store.reader import Reader
+from babysit.tuning.ranking import state_class
 from babysit.views.dashboard.parameters import number
 from babysit.views.dashboard.rendering import environment, page
 from babysit.views.dashboard.state import Serving, reader_of, serving_of
 from babysit.views.data.formatting import MISSING, ago_text, number_text, percent_text
 
 
-class Card(NamedTuple):
-    """One study in the list; ``share`` is how far it has come, 0 to 1, and ``when`` its age in words."""
+class StudyCard(NamedTuple):
+    """One study in the list; ``share`` is the done part of its work, 0 to 1, and ``when`` its age."""
 
     study: Study
     address: str
@@ -37,30 +38,25 @@ class Card(NamedTuple):
 
 
 def _studies(request: Request) -> Response:
-    serving = serving_of(request)
-    reader = _reader(request)
+    serving, reader = serving_of(request), _reader(request)
     contents = {
-        "cursor": _cursor(reader),
+        "cursor": overview.cursor(reader) if reader else 0,
         "cards": _cards(serving, reader) if reader else [],
     }
     return page(serving, "studies.html.j2", contents)
 
 
 def _reader(request: Request) -> Reader | None:
-    """The store; None while there is none, since a search may only be about to make it."""
+    """Returns the store; None while there is none, since a search may not have created it yet."""
     try:
         return reader_of(request)
     except StoreError:
         return None
 
 
-def _cursor(reader: Reader | None) -> int:
-    return overview.cursor(reader) if reader else 0
-
-
 def _changes(request: Request) -> Response:
     serving, reader = serving_of(request), _reader(request)
-    since, cursor = number(request, "since"), _cursor(reader)
+    since, cursor = number(request, "since"), overview.cursor(reader) if reader else 0
     news: dict[str, object] = {"cursor": cursor}
     if reader and since != cursor:
         template = environment().get_template("study_cards.html.j2")
@@ -68,7 +64,7 @@ def _changes(request: Request) -> Response:
     return JSONResponse(news, headers={"cache-control": "no-store"})
 
 
-def _cards(serving: Serving, reader: Reader) -> list[Card]:
+def _cards(serving: Serving, reader: Reader) -> list[StudyCard]:
     counts: dict[int, list[StateCount]] = {}
     for one in overview.state_counts(reader):
         counts.setdefault(one.study, []).append(one)
@@ -78,49 +74,41 @@ def _cards(serving: Serving, reader: Reader) -> list[Card]:
     ]
 
 
-def _card(study: Study, counts: Sequence[StateCount], interrupted: bool) -> Card:
-    accuracies = [one.best_accuracy for one in counts if one.best_accuracy is not None]
-    scores = [
-        one.best_score for one in counts if one.best_score is not None and math.isfinite(one.best_score)
+def _card(study: Study, counts: Sequence[StateCount], interrupted: bool) -> StudyCard:
+    scored = [
+        (state_class(State(one.state)), one.best_score, one.best_accuracy)
+        for one in counts
+        if one.state != State.EXPLODED and one.best_score is not None and math.isfinite(one.best_score)
     ]
-    best = percent_text(max(accuracies)) if accuracies else number_text(-max(scores)) if scores else MISSING
+    # A stopped, pruned or failed trial counts only where there is no other, as for the best trial.
+    _, score, accuracy = min(scored, key=lambda one: (one[0], -one[1]), default=(0, None, None))
+    best = MISSING if score is None else number_text(-score)
+
+    requested = study.settings.get("stages") or ()
+    epochs = study.settings.get("epochs") or 0
+    if requested:
+        stages = ", ".join(f"{name} {trials} × {epochs}" for name, trials, epochs in requested) + " epochs"
+    else:
+        stages = f"{epochs} epochs" if epochs else ""
+    # Trials that ended early count by the epochs that they trained.
+    whole = sum(trials * epochs for _, trials, epochs in requested or [("train", 1, epochs)])
+    share = min(1.0, sum(one.epochs for one in counts) / whole) if whole else 0.0
+
+    is_one_run = study.kind != "search" and sum(one.trials for one in counts) == 1
     order = [state.value for state in State]
-    counted = sorted(((one.state, one.trials) for one in counts), key=lambda pair: order.index(pair[0]))
-    return Card(
+    return StudyCard(
         study=study,
-        address=_address(study, counts),
+        address=f"/r/{study.id}/0/0" if is_one_run else f"/s/{study.id}",
         state="interrupted" if interrupted else study.state.value,
-        score=best,
-        accuracy=bool(accuracies) or not scores,
-        share=_share(study, counts),
-        stages=_stages(study),
-        counts=tuple(counted),
+        score=best if accuracy is None else percent_text(accuracy),
+        accuracy=accuracy is not None or score is None,
+        share=1.0 if study.state is State.COMPLETE else share,
+        stages=stages,
+        counts=tuple(
+            (one.state, one.trials) for one in sorted(counts, key=lambda one: order.index(one.state))
+        ),
         when=ago_text(max(0.0, time.time() - study.created)),
     )
-
-
-def _address(study: Study, counts: Sequence[StateCount]) -> str:
-    """Where a study is shown: one that is a single run, at its run."""
-    alone = study.kind != "search" and sum(one.trials for one in counts) == 1
-    return f"/r/{study.id}/0/0" if alone else f"/s/{study.id}"
-
-
-def _share(study: Study, counts: Sequence[StateCount]) -> float:
-    """How much of what was asked is done, by epochs; trials that ended early count by what they trained."""
-    if study.state is State.COMPLETE:
-        return 1.0
-    asked = study.settings.get("stages") or [["train", 1, study.settings.get("epochs") or 0]]
-    whole = sum(trials * epochs for _, trials, epochs in asked)
-    return min(1.0, sum(one.epochs for one in counts) / whole) if whole else 0.0
-
-
-def _stages(study: Study) -> str:
-    """What was asked, in words: "coarse 100 × 5, fine 50 × 10 epochs"."""
-    asked = study.settings.get("stages") or ()
-    if not asked:
-        epochs = study.settings.get("epochs")
-        return f"{epochs} epochs" if epochs else ""
-    return ", ".join(f"{name} {trials} × {epochs}" for name, trials, epochs in asked) + " epochs"
 
 
 def _health(request: Request) -> Response:
@@ -128,3 +116,4 @@ def _health(request: Request) -> Response:
 
 
 routes = [Route("/", _studies), Route("/studies", _changes), Route("/healthz", _health)]
+"""The addresses of this page."""

@@ -1,4 +1,4 @@
-"""Scales and ticks: where a value lies on an axis, and what is written beside it."""
+"""Axes of figures: the place of a value on an axis, and the ticks with their labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Tick(NamedTuple):
-    """A mark on an axis: where (0 to 1) and what it says."""
+    """A mark on an axis: its position, 0 to 1, and its label."""
 
     position: float
     label: str
@@ -20,7 +20,7 @@ class Axis(NamedTuple):
     Attributes:
         low, high: the values at its ends; ``low < high``.
         log: logarithmic if True.
-        label: what it shows, with the unit.
+        label: the quantity, with its unit.
         whole: ticks stand at whole numbers only, as for epochs.
     """
 
@@ -31,7 +31,7 @@ class Axis(NamedTuple):
     whole: bool = False
 
     def place(self, value: float) -> float:
-        """Where a value lies: 0 at the low end, 1 at the high end; NaN for what a log axis cannot show.
+        """Returns the place of a value: 0 at the low end, 1 at the high end; NaN for one without a logarithm.
 
         Example:
             >>> Axis(1e-6, 1e-2, True, "").place(1e-4)
@@ -55,13 +55,13 @@ class Axis(NamedTuple):
 
 
 def make_axis(values: Iterable[float], label: str, *, log: bool = False, margin: float = 0.05) -> Axis:
-    """The axis that shows all of some values.
+    """Makes an axis that shows all of some values.
 
     Args:
-        values: what must be visible; what is not finite, or not positive on a log axis, is passed over.
-        label: what the axis shows, with the unit.
-        log: logarithmic if True; default False.
-        margin: the share of the length left free at either end, default 0.05.
+        values: must be visible; those that are not finite, or not positive on a log axis, are left out.
+        label: the quantity, with its unit.
+        log: logarithmic if True. Default: False.
+        margin: the share of the length left free at either end. Default: 0.05.
     """
     shown = [value for value in values if math.isfinite(value) and (value > 0 or not log)]
     low, high = (min(shown), max(shown)) if shown else ((0.1, 10.0) if log else (0.0, 1.0))
@@ -99,7 +99,7 @@ def _round_values(low: float, high: float, smallest: float = 0.0) -> list[float]
 
 
 def tick_text(value: float, *, powers: bool = False) -> str:
-    """What is written at a tick.
+    """Returns the label of a tick.
 
     Args:
         value: the tick's value.

@@ -1,7 +1,7 @@
-"""A long series as few buckets: lowest, middle and highest value of each, and how many were no numbers.
+"""A long series in few buckets: the lowest, median and highest value of each, and its count of broken values.
 
-Nothing is drawn at random and nothing is averaged away: every value lies between its bucket's lowest and
-highest, so a spike of one step among 100,000 stays where it was.
+Nothing is sampled and nothing is averaged: every value lies between its bucket's lowest and highest, so a
+spike of one step among 100,000 remains.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LARGEST = 1e38
-"""Beyond it a value counts as no number: single precision, in which series are kept, ends there."""
+"""The largest value of single precision, in which series are stored; larger ones count as infinite."""
 
 
 class Bands(NamedTuple):
@@ -23,7 +23,7 @@ class Bands(NamedTuple):
         first, last: the first and the last step of each bucket.
         low, middle, high: the lowest, median and highest finite value; NaN in a bucket without one.
         latest: the last finite value; NaN in a bucket without one.
-        broken: how many values were NaN or infinite.
+        broken: the number of NaN or infinite values.
     """
 
     first: NDArray[np.int64]
@@ -36,11 +36,11 @@ class Bands(NamedTuple):
 
 
 def bands(steps: ArrayLike, values: ArrayLike, count: int) -> Bands:
-    """Shrinks a series to at most so many buckets of (nearly) equally many points.
+    """Shrinks a series to buckets of (nearly) equally many points.
 
     Args:
-        steps: where each value was measured, rising.
-        values: as many; NaN and infinity are counted, not drawn.
+        steps: of each value, rising.
+        values: one a step; NaN and infinity are counted, not drawn.
         count: the most buckets, at least 1.
 
     Example:
@@ -54,13 +54,10 @@ def bands(steps: ArrayLike, values: ArrayLike, count: int) -> Bands:
     edges = np.arange(size + 1) * len(given) // max(size, 1)
     known = np.isfinite(given) & (np.abs(given) < LARGEST)
     parts = [given[start:end][known[start:end]] for start, end in pairwise(edges)]
-    numbers = np.array([_summary(part) for part in parts], dtype=np.float64).reshape(-1, 4)
+    summaries = [
+        (part.min(), np.median(part), part.max(), part[-1]) if len(part) else (np.nan,) * 4 for part in parts
+    ]
+    numbers = np.array(summaries, dtype=np.float64).reshape(-1, 4)
     sizes = np.array([len(part) for part in parts], dtype=np.int64)
     low, middle, high, latest = numbers.T
     return Bands(at[edges[:-1]], at[edges[1:] - 1], low, middle, high, latest, np.diff(edges) - sizes)
-
-
-def _summary(part: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    if not len(part):
-        return (np.nan,) * 4
-    return float(part.min()), float(np.median(part)), float(part.max()), float(part[-1])

@@ -1,4 +1,4 @@
-"""The costs of the last training as plain data, few enough for an outcome, which is read at every look."""
+"""The costs of the final training as plain data, few enough for an outcome, which is read often."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from babysit.store.queries import Curve
 
 MOST = 10_000
-"""A training of more steps keeps some of its costs."""
+"""A training of more steps stores only some of its costs."""
 BUCKETS = 2000
-"""So many pieces of it, each with its first, lowest, highest and last cost: more than a figure has pixels."""
+"""The pieces of a long training, each with its first, lowest, highest and last cost."""
 
 
 def costs_data(costs: Sequence[float]) -> dict[str, list[float]]:
-    """What an outcome keeps: all costs, or of a long training some, with their steps.
+    """Returns the costs for an outcome: all, or of a long training some with their steps.
 
     Args:
         costs: of every step.
@@ -43,10 +43,10 @@ def costs_data(costs: Sequence[float]) -> dict[str, list[float]]:
 
 
 def costs_of(final: Mapping[str, Any]) -> Curve:
-    """The steps and the costs that an outcome has kept.
+    """Reads the steps and the costs that an outcome stores.
 
     Args:
-        final: what the outcome says of the last training.
+        final: the final training in the outcome.
 
     Example:
         >>> steps, costs = costs_of({"costs": [2.0, 1.0]})

@@ -1,4 +1,4 @@
-"""The last stage in words: the best trained anew, the spread over seeds, the ensemble beside the best."""
+"""The final stage in words: the retrained best trials, the spread over seeds, and the ensemble."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FinalRow(NamedTuple):
 
 
 class Finalists(NamedTuple):
-    """All retrained trials, the best first, and what their ensemble is."""
+    """All retrained trials, the best first, and their ensemble."""
 
     about: str
     what: str
@@ -33,24 +33,31 @@ class Finalists(NamedTuple):
 
 
 def finalists(view: StudyView) -> Finalists | None:
-    """The table of the last stage; None where only one model was trained in it."""
+    """Builds the table of the final stage; None where it trained only one model."""
     final = view.study.outcome.get("final") or {}
     each = [one for one in final.get("finalists") or () if isinstance(one, Mapping)]
     trained = sum(len(one["scores"]) for one in each)
     if trained < 2:
         return None
     seeds = len(each[0]["scores"])
-    rows = [_row(view.trial_name((one["trial"][0], one["trial"][1])), one) for one in each]
+    rows = []
+    for one in each:
+        scores = [
+            _scored(value) if _finite(value) else state
+            for value, state in zip(one["scores"], one["states"], strict=True)
+        ]
+        name, spread = view.trial_name((one["trial"][0], one["trial"][1])), _spread(one["std"], one["mean"])
+        rows.append(FinalRow(name, _scored(one["mean"]), spread, ", ".join(scores)))
     about = f"{len(each)} trial{'s' if len(each) > 1 else ''} × {seeds} seed{'s' if seeds > 1 else ''}"
     about += f", {epochs_text(final)} each"
-    what = "mean val accuracy" if _is_accuracy(final) else "mean val loss"
+    what = "mean val accuracy" if _finite(final.get("val_accuracy")) else "mean val loss"
     return Finalists(
         about, what if seeds > 1 else what.removeprefix("mean "), tuple(rows), _about_ensemble(final)
     )
 
 
 def ensemble_facts(final: Any) -> tuple[tuple[str, str], ...]:
-    """The ensemble's score on the test split, else on validation, for the headline."""
+    """Returns the ensemble's score on the test split, or else on validation, for the headline."""
     found = final.get("ensemble") if isinstance(final, Mapping) else None
     if not found:
         return ()
@@ -60,7 +67,7 @@ def ensemble_facts(final: Any) -> tuple[tuple[str, str], ...]:
 
 
 def fold_text(best: Result) -> str:
-    """A trial's score over its folds in words; empty without folds.
+    """Describes a trial's score over its folds; empty without folds.
 
     Example:
         >>> from babysit.records import Run, State, Trial
@@ -76,20 +83,20 @@ def fold_text(best: Result) -> str:
 
 
 def epochs_text(final: Final) -> str:
-    """How long the best was retrained; less than asked for where the time was up, or somebody stopped it.
+    """Describes how long the best trial was retrained; it may have been stopped early.
 
     Example:
         >>> epochs_text({"epochs": 20, "epochs_done": 20}), epochs_text({"epochs": 20, "epochs_done": 7})
         ('20 epochs', '7 of 20 epochs, then stopped')
     """
-    asked = final.get("epochs")
-    done = final.get("epochs_done", asked)  # of a study from before it was kept: all
-    epochs = "epoch" if asked == 1 else "epochs"
-    return f"{asked} {epochs}" if done == asked else f"{done} of {asked} {epochs}, then stopped"
+    requested = final.get("epochs")
+    done = final.get("epochs_done", requested)  # an older study does not store it
+    epochs = "epoch" if requested == 1 else "epochs"
+    return f"{requested} {epochs}" if done == requested else f"{done} of {requested} {epochs}, then stopped"
 
 
 def final_lines(final: Final) -> list[str]:
-    """What the terminal says of the last stage beside the chosen model.
+    """Describes the final stage for the terminal, without the chosen model.
 
     Example:
         >>> two = {"trial": [1, 4], "scores": [0.5, 0.52], "mean": 0.51, "std": 0.0141}
@@ -108,14 +115,6 @@ def final_lines(final: Final) -> list[str]:
         lines.append(_about_ensemble(final))
     lines += [f"onnx: {final['onnx']}"] if "onnx" in final else []
     return lines + ([f"no ONNX file: {final['onnx_error']}"] if "onnx_error" in final else [])
-
-
-def _row(name: str, one: Final) -> FinalRow:
-    each = [
-        _scored(value) if _finite(value) else state
-        for value, state in zip(one["scores"], one["states"], strict=True)
-    ]
-    return FinalRow(name, _scored(one["mean"]), _spread(one["std"], one["mean"]), ", ".join(each))
 
 
 def _about_ensemble(final: Final) -> str:
@@ -137,12 +136,8 @@ def _measured(found: Final, split: str) -> tuple[str, str]:
     return number_text(found[f"{split}_loss"]), "loss"
 
 
-def _is_accuracy(final: Final) -> bool:
-    return _finite(final.get("val_accuracy"))
-
-
 def _scored(score: Any) -> str:
-    """A score as people read it: an accuracy, or the loss whose negative it is."""
+    """Returns a score in words: an accuracy, or the loss whose negative it is."""
     if not _finite(score):
         return _NONE
     return percent_text(score) if score >= 0 else number_text(-score)

@@ -1,4 +1,4 @@
-"""The first layer's weights as small images: what each unit of it looks for."""
+"""The first layer's weights as small images: the pattern that each unit responds to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from babysit.records import Snapshot
 
 CHOSEN = "chosen/"
-"""So begin the names of the snapshots that belong to the chosen model."""
+"""The prefix of the snapshots that belong to the chosen model."""
 _GAP = 2
 _LEAST_PIXELS = 32
 _WIDE, _NARROW = 10, 8
@@ -26,7 +26,7 @@ class WeightImages(NamedTuple):
     Attributes:
         png: the picture's bytes; gaps are transparent.
         width, height: in pixels.
-        units: how many images it holds.
+        units: the number of images.
         shape: of one unit, in words, e.g. "32 x 32 x 3".
         parameter: the weights' name in the model.
     """
@@ -45,7 +45,7 @@ class WeightImages(NamedTuple):
 
 
 def weight_images(snapshot: Snapshot | None) -> WeightImages | None:
-    """One picture of a first layer.
+    """Draws a first layer as one picture.
 
     Args:
         snapshot: values [units, C, H, W] with one or three channels.
@@ -56,7 +56,9 @@ def weight_images(snapshot: Snapshot | None) -> WeightImages | None:
     if snapshot is None or snapshot.values.ndim != 4 or snapshot.values.shape[1] not in (1, 3):
         return None
     tiles = contrast(snapshot.values)
-    grid = _grid(_enlarged(tiles))
+    # Small images are enlarged by a whole factor, so that a page need not scale them.
+    times = max(1, _LEAST_PIXELS // max(tiles.shape[1:3]))
+    grid = _grid(tiles.repeat(times, axis=1).repeat(times, axis=2))
     buffer = io.BytesIO()
     Image.fromarray(grid, "RGBA").save(buffer, "PNG", optimize=True)
     units, channels, height, width = snapshot.values.shape
@@ -71,7 +73,7 @@ def weight_images(snapshot: Snapshot | None) -> WeightImages | None:
 
 
 def contrast(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Every unit stretched from its own smallest weight (0) to its own largest (255), over all channels.
+    """Stretches every unit from its own smallest weight (0) to its own largest (255), over all channels.
 
     Args:
         values: [units, C, H, W].
@@ -89,12 +91,6 @@ def contrast(values: NDArray[Any]) -> NDArray[np.uint8]:
     shares = np.divide(wide - low, spread, out=np.full_like(wide, 0.5), where=spread > 0)
     stretched: NDArray[np.uint8] = np.rint(255 * shares).astype(np.uint8)
     return stretched.transpose(0, 2, 3, 1)
-
-
-def _enlarged(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Small images by a whole factor, so that a page need not scale them to be seen."""
-    times = max(1, _LEAST_PIXELS // max(tiles.shape[1:3]))
-    return tiles.repeat(times, axis=1).repeat(times, axis=2)
 
 
 def _grid(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Numbers and times in words, the same in the terminal and in a report."""
+"""Numbers, times and ranges in words, the same in the terminal and on pages."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from babysit.records import CommandKind, Result, Run, Value
+from babysit.records import CommandKind, Edge, Result, Run, Value
 
 MISSING = "–"
-"""Stands where there is no number."""
+"""The text of a missing number."""
 
 
 def value_text(value: Value | None) -> str:
-    """One hyperparameter in at most four significant digits.
+    """Formats one hyperparameter in at most four significant digits.
 
     Example:
         >>> value_text(0.00075123), value_text(50), value_text(0.9), value_text("sgd"), value_text(True)
@@ -28,7 +28,7 @@ def value_text(value: Value | None) -> str:
 
 
 def number_text(value: float, digits: int = 4) -> str:
-    """A number, short: with an exponent when it is far from one.
+    """Formats a number, with an exponent where it is far from one.
 
     Example:
         >>> number_text(2.302585), number_text(1e-4), number_text(123456.0), number_text(float("nan"))
@@ -42,7 +42,7 @@ def number_text(value: float, digits: int = 4) -> str:
 
 
 def exponent_text(value: float, digits: int = 3) -> str:
-    """A number with its exponent, whatever its size: for columns of values that span decades.
+    """Formats a number always with its exponent, for columns of values that span decades.
 
     Example:
         >>> exponent_text(0.00075123), exponent_text(0.04316), exponent_text(20.0), exponent_text(0.0)
@@ -55,7 +55,7 @@ def exponent_text(value: float, digits: int = 3) -> str:
 
 
 def percent_text(share: float) -> str:
-    """A share of one as a percentage, or a dash where there is none.
+    """Formats a share of one as a percentage, NaN as a dash.
 
     Example:
         >>> percent_text(0.531), percent_text(float("nan"))
@@ -65,7 +65,7 @@ def percent_text(share: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """A duration in its two largest units.
+    """Formats a duration in its two largest units.
 
     Example:
         >>> duration_text(0.42), duration_text(75), duration_text(7322), duration_text(float("nan"))
@@ -80,7 +80,7 @@ def duration_text(seconds: float) -> str:
 
 
 def ago_text(seconds: float) -> str:
-    """How long ago something was, in its largest unit.
+    """Formats the age of something in its largest unit.
 
     Example:
         >>> ago_text(0.4), ago_text(42), ago_text(75), ago_text(7322), ago_text(200000)
@@ -96,12 +96,12 @@ def ago_text(seconds: float) -> str:
 
 
 def moment_text(seconds: float) -> str:
-    """A moment, given in seconds since 1970, as local date and time."""
+    """Formats a moment, given in seconds since 1970, as local date and time."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def choice_text(hyperparameters: Mapping[str, Value], names: Iterable[str]) -> str:
-    """A choice of hyperparameters in one line.
+    """Formats hyperparameters in one line.
 
     Example:
         >>> choice_text({"learning_rate": 1e-3, "l2": 0.1}, ["learning_rate", "l2"])
@@ -111,7 +111,7 @@ def choice_text(hyperparameters: Mapping[str, Value], names: Iterable[str]) -> s
 
 
 def score_text(result: Result) -> str:
-    """The best validation accuracy as a percentage; for regression the lowest validation loss."""
+    """Formats the best validation accuracy as a percentage; for regression the lowest validation loss."""
     best = result.run.best
     if best is None:
         return MISSING
@@ -119,21 +119,21 @@ def score_text(result: Result) -> str:
 
 
 def touches_text(run: Run) -> str:
-    """What was done to a run by hand while it trained, beside a stop, which its message tells; else empty.
+    """Describes the learning rate changes of a run by the user; empty without any.
 
     Example:
         >>> from babysit.records import CommandKind, State, Touch
         >>> halved = Touch(CommandKind.SCALE_LEARNING_RATE, 120, 0.5)
         >>> touches_text(Run(State.COMPLETE, touches=(halved,)))
-        'touched by hand: learning rate x 0.5 after step 120'
+        'changed by the user: learning rate x 0.5 after step 120'
     """
     scaled = [touch for touch in run.touches if touch.kind is CommandKind.SCALE_LEARNING_RATE]
-    told = ", ".join(f"x {touch.argument:g} after step {touch.step}" for touch in scaled)
-    return f"touched by hand: learning rate {told}" if told else ""
+    changes = ", ".join(f"x {touch.argument:g} after step {touch.step}" for touch in scaled)
+    return f"changed by the user: learning rate {changes}" if changes else ""
 
 
 def range_text(box: Mapping[str, Any]) -> str:
-    """A searched range in words.
+    """Describes a searched range.
 
     Example:
         >>> range_text({"kind": "log_uniform", "low": 1e-6, "high": 1e-3, "log": True})
@@ -153,28 +153,30 @@ def range_text(box: Mapping[str, Any]) -> str:
     return value_text(box.get("value"))
 
 
-def silenced_text(edge: Mapping[str, Any]) -> str:
-    """An alarm that rings no more, with its reason.
+def silenced_text(edge: Edge) -> str:
+    """Describes a silenced alarm with its reason.
 
     Example:
-        >>> silenced_text({"name": "l2", "value": 0.9, "side": "upper", "silenced": "all beyond was worse"})
-        'no alarm: the best l2, 0.9, is next to the upper edge of its range, but all beyond was worse'
+        >>> numbers = {"value": 0.9, "position": 0.98, "low": 0, "high": 1, "new_low": 0.5, "new_high": 1.5}
+        >>> edge = Edge("l2", side="upper", scale="linear", message="", silenced="all was worse", **numbers)
+        >>> silenced_text(edge)
+        'no alarm: the best l2, 0.9, is next to the upper edge of its range, but all was worse'
     """
     return (
-        f"no alarm: the best {edge.get('name', '')}, {value_text(edge.get('value'))}, is next to the "
-        f"{edge.get('side', '')} edge of its range, but {edge.get('silenced', '')}"
+        f"no alarm: the best {edge.name}, {value_text(edge.value)}, is next to the {edge.side} edge of its "
+        f"range, but {edge.silenced}"
     )
 
 
 def is_searched(box: Any) -> bool:
-    """True for a range that leaves something to choose."""
+    """Returns True for a range of more than one value."""
     if not isinstance(box, Mapping) or box.get("kind") == "fixed":
         return False
     return len(box.get("choices", ())) > 1 or ("low" in box and box.get("low") != box.get("high"))
 
 
 def searched_names(boxes: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The hyperparameters that any of some boxes leaves open, in the order in which they appear.
+    """Returns the hyperparameters that any of some boxes searches, in the order in which they appear.
 
     Example:
         >>> searched_names([{"l2": {"kind": "uniform", "low": 1, "high": 2}, "hidden": {"kind": "fixed"}}])
@@ -185,7 +187,7 @@ def searched_names(boxes: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def varied_names(results: Iterable[Result]) -> list[str]:
-    """The hyperparameters that differ between trials; for trials that are all alike, every one."""
+    """Returns the hyperparameters that differ between trials; all where none differs."""
     choices = [result.trial.hyperparameters for result in results]
     names = list(dict.fromkeys(name for choice in choices for name in choice))
     varied = [name for name in names if len({repr(choice.get(name)) for choice in choices}) > 1]

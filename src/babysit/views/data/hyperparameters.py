@@ -1,4 +1,4 @@
-"""Hyperparameters as axes: where a value lies on one, what is written beside it, how its range is typed."""
+"""Hyperparameters as axes: the place of a value, its text, and the expression of its range."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Knob(NamedTuple):
         name: its name.
         axis: of its numbers; None for a choice.
         options: of a choice, in words; empty for numbers.
-        maker: how a range of it is typed, with two places: ``log_uniform({}, {})``; empty for a choice.
+        maker: the expression of its range with two placeholders, ``log_uniform({}, {})``; empty for a choice.
         boxes: the part of the axis that each stage searched, by its ends; None where it did not search it.
     """
 
@@ -30,13 +30,13 @@ class Knob(NamedTuple):
 
     @property
     def ticks(self) -> list[Tick]:
-        """What is written at its axis; of a choice, the options."""
+        """The ticks of its axis; of a choice, the options."""
         if self.axis is not None:
             return [tick for tick in self.axis.ticks if -1e-9 <= tick.position <= 1 + 1e-9]
         return [Tick(_middle(index, self.options), option) for index, option in enumerate(self.options)]
 
     def place(self, value: Value | None) -> float:
-        """Where a value lies, from 0 to 1; NaN for one that the axis cannot show.
+        """Returns the place of a value, from 0 to 1; NaN for one that the axis cannot show.
 
         Example:
             >>> knob = Knob("update", None, ("sgd", "adam"), "", ())
@@ -51,7 +51,7 @@ class Knob(NamedTuple):
         return self.axis.place(float(value)) if _is_number(value) else math.nan
 
     def text(self, value: Value | None) -> str:
-        """A value in words; on a log axis always with its exponent, so that a column reads at a glance."""
+        """Returns the text of a value; on a log axis always with its exponent, so that a column aligns."""
         if value is None:
             return MISSING
         if self.axis is not None and self.axis.log and isinstance(value, float):
@@ -68,20 +68,18 @@ def _is_number(value: Value) -> bool:
 
 
 def knobs(stages: Sequence[Stage], choices: Iterable[Mapping[str, Value]]) -> list[Knob]:
-    """The hyperparameters that any stage searched; of studies without a search, those that differ.
+    """Returns the hyperparameters that any stage searched; of a study without a search, those that differ.
 
     Args:
         stages: with their boxes.
         choices: the hyperparameters of every trial.
     """
     tried = list(choices)
-    names = searched_names([stage.box for stage in stages]) or _varied(tried)
+    names = searched_names([stage.box for stage in stages])
+    if not names:
+        known = dict.fromkeys(name for one in tried for name in one)
+        names = [name for name in known if len({repr(one.get(name)) for one in tried}) > 1]
     return [_knob(name, stages, [one[name] for one in tried if name in one]) for name in names]
-
-
-def _varied(choices: Sequence[Mapping[str, Value]]) -> list[str]:
-    names = list(dict.fromkeys(name for one in choices for name in one))
-    return [name for name in names if len({repr(one.get(name)) for one in choices}) > 1]
 
 
 def _knob(name: str, stages: Sequence[Stage], values: Sequence[Value]) -> Knob:
@@ -104,7 +102,7 @@ def _ends(axis: Axis, box: Any) -> tuple[float, float] | None:
 
 
 def _maker(ranges: Sequence[Mapping[str, Any]]) -> str:
-    """How a range of this kind is typed."""
+    """Returns the expression of a range, with placeholders for its ends."""
     if not ranges:
         return ""
     box = ranges[-1]

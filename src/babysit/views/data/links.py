@@ -97,7 +97,7 @@ def link_of(finding: Finding, keys: Collection[str]) -> str:
         keys: of the figures that the page has.
 
     Example:
-        >>> from babysit.records import Severity
+        >>> from babysit.verdicts import Severity
         >>> finding = Finding("dead_units", Severity.WARNING, "3", 1, "", (), "", "")
         >>> link_of(finding, {"loss", "dead"}), link_of(finding, {"loss"})
         ('dead', '')

@@ -1,4 +1,4 @@
-"""The table of trials as figure data: one row a trial, best first."""
+"""The table of trials for the report: one row a trial, best first."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from babysit.records import Result, Run, State, Value
-from babysit.tuning.ranking import as_tried
+from babysit.records import Result, State, TrialKey, Value
+from babysit.tuning.ranking import best_first
 from babysit.views.data.formatting import searched_names, touches_text, value_text, varied_names
 from babysit.views.data.series import Spark, explosion_text, spark
-from babysit.views.data.study import Key, StudyView
+from babysit.views.data.study import StudyView
 
 
 class TrialRow(NamedTuple):
@@ -20,19 +20,19 @@ class TrialRow(NamedTuple):
         key: stage and number.
         stage: the stage's name.
         values: its hyperparameters in words, in the order of the table's names.
-        order: the same, as what they are sorted by.
-        state: where it stands.
-        score: what is maximized; minus infinity without one.
+        order: its hyperparameters as sort keys.
+        state: of its run.
+        score: the maximized score; minus infinity without one.
         train_accuracy, val_accuracy, val_loss: at its best epoch; NaN where there are none.
         cost: of its last epoch.
-        epochs: how many it trained.
+        epochs: the number of epochs trained.
         note: why it exploded or failed.
         best, tied: it is the best, or within one standard error of it.
-        causes: how many were found.
+        causes: the number of causes found.
         spark: its cost curve.
     """
 
-    key: Key
+    key: TrialKey
     stage: str
     values: tuple[str, ...]
     order: tuple[Value, ...]
@@ -63,8 +63,8 @@ class TrialTable(NamedTuple):
     accuracy: bool
 
 
-def trial_table(view: StudyView, ties: Collection[Key] = ()) -> TrialTable:
-    """All trials of a study.
+def trial_table(view: StudyView, ties: Collection[TrialKey] = ()) -> TrialTable:
+    """Builds the table of all trials of a study.
 
     Args:
         view: the study.
@@ -72,31 +72,18 @@ def trial_table(view: StudyView, ties: Collection[Key] = ()) -> TrialTable:
     """
     names = searched_names(stage.box for stage in view.stages) or varied_names(view.results)
     rows = [_row(view, result, names, ties) for result in best_first(view.results)]
-    accuracy = not rows or any(math.isfinite(row.val_accuracy) for row in rows) or _no_losses(rows)
+    has_accuracy = any(math.isfinite(row.val_accuracy) for row in rows)
+    accuracy = has_accuracy or not any(math.isfinite(row.val_loss) for row in rows)
     return TrialTable(tuple(names), tuple(rows), accuracy)
 
 
-def _no_losses(rows: Sequence[TrialRow]) -> bool:
-    return not any(math.isfinite(row.val_loss) for row in rows)
-
-
-def best_first(results: Sequence[Result]) -> list[Result]:
-    """Results by falling score: first those of trials as they were tried, then those touched by hand, last
-    those without a score, in the order in which they were tried.
-    """
-    return sorted(results, key=lambda result: (_class_of(result), -result.score, result.trial.key))
-
-
-def _class_of(result: Result) -> int:
-    return 2 if not math.isfinite(result.score) else int(result.run.is_touched)
-
-
-def _row(view: StudyView, result: Result, names: Sequence[str], ties: Collection[Key]) -> TrialRow:
+def _row(view: StudyView, result: Result, names: Sequence[str], ties: Collection[TrialKey]) -> TrialRow:
     run, key = result.run, result.trial.key
     best = run.best
     stages = {stage.index: stage.name for stage in view.stages}
     chosen = [result.trial.hyperparameters.get(name) for name in names]
     is_best = result is view.best
+    end = explosion_text(run.explosion) if run.explosion else run.message
     return TrialRow(
         key=key,
         stage=stages.get(key[0], str(key[0])),
@@ -109,32 +96,9 @@ def _row(view: StudyView, result: Result, names: Sequence[str], ties: Collection
         val_loss=best.val_loss if best else math.nan,
         cost=run.last.cost if run.last else math.nan,
         epochs=run.last.epoch if run.last else 0,
-        note="; ".join(filter(None, (_end_text(run), touches_text(run)))),
+        note="; ".join(filter(None, (end, touches_text(run)))),
         best=is_best,
         tied=key in ties and not is_best,
         causes=len(view.verdicts[key].causes) if key in view.verdicts else 0,
         spark=spark(view.costs.get(key, ([], []))[1], exploded=run.state is State.EXPLODED),
     )
-
-
-def _end_text(run: Run) -> str:
-    return explosion_text(run.explosion) if run.explosion else run.message
-
-
-def tied_with_best(results: Sequence[Result], validation_rows: int) -> set[Key]:
-    """The trials whose accuracy cannot be told from the best: within one standard error of it.
-
-    Args:
-        results: the trials.
-        validation_rows: the size n of the validation split; the standard error is ``sqrt(p (1 - p) / n)``.
-
-    Returns:
-        Their keys, the best's own included; empty when there is no accuracy.
-    """
-    scored = [result for result in results if math.isfinite(result.score) and 0 <= result.score <= 1]
-    scored = as_tried(scored) or scored
-    if not scored or validation_rows < 1:
-        return set()
-    top = max(result.score for result in scored)
-    error = math.sqrt(top * (1 - top) / validation_rows)
-    return {result.trial.key for result in scored if result.score >= top - error}

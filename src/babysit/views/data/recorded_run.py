@@ -1,4 +1,4 @@
-"""One recorded trial with all that a page or a terminal shows of it, loaded at once."""
+"""One recorded trial with everything that a page or a terminal shows, loaded at once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from babysit.diagnosis.report import Report
-from babysit.records import Histogram, Result, Snapshot, Stage, Study
+from babysit.records import Histogram, Result, Snapshot, Stage, Study, TrialKey
 from babysit.store import queries, run_queries
-from babysit.store.queries import Curve, Key
+from babysit.store.queries import Curve
 from babysit.store.reader import Reader
 from babysit.verdicts import CheckResult, Verdict
 from babysit.watching.trace import CHANCE
@@ -25,11 +25,11 @@ class TrialView:
         stage: its stage; None where the store has none.
         result: the trial and its run.
         costs: steps and the cost at each.
-        series: what else was recorded step by step, by name.
-        verdict: what was found in it, and what was asked.
+        series: the other quantities that were recorded step by step, by name.
+        verdict: the findings, and the questions that were asked.
         histograms: by name, oldest first: "activations/LAYER", "gradients/PARAMETER".
         snapshots: of the first layer's weights by the parameter's name, oldest first.
-        checks: what was asked before training.
+        checks: the checks before training.
         version: the number of the run's last change in the store.
     """
 
@@ -58,20 +58,20 @@ class TrialView:
 
     @property
     def chance_loss(self) -> float:
-        """The loss of the best constant answer; NaN where nobody told."""
-        told = self.study.settings.get("chance_loss")
-        if isinstance(told, int | float):
-            return float(told)
-        seen = self.series.get(CHANCE)
-        return float(seen[1][-1]) if seen is not None and len(seen[1]) else math.nan
+        """The loss of the best constant answer; NaN where it is unknown."""
+        setting = self.study.settings.get("chance_loss")
+        if isinstance(setting, int | float):
+            return float(setting)
+        recorded = self.series.get(CHANCE)
+        return float(recorded[1][-1]) if recorded is not None and len(recorded[1]) else math.nan
 
     @property
     def has_layers(self) -> bool:
-        """Whether anybody looked at its layers."""
+        """True where its layers were recorded."""
         return any(name.startswith("layers/") for name in self.series) or bool(self.histograms)
 
     def layers(self, quantity: str) -> dict[str, Curve]:
-        """One quantity of every layer or parameter that has it, by its name.
+        """Returns one quantity of every layer or parameter that has it, by its name.
 
         Args:
             quantity: "update_ratio", "gradient_norm", "mean", "std", "dead" or "saturated".
@@ -85,7 +85,7 @@ class TrialView:
 
 
 def in_order(name: str) -> list[tuple[int, str]]:
-    """A key that sorts names by the numbers in them: layer 10 comes after layer 2.
+    """Returns a key that sorts names by the numbers in them: layer 10 comes after layer 2.
 
     Example:
         >>> sorted(["10.weight", "2.weight", "head.weight"], key=in_order)
@@ -96,7 +96,7 @@ def in_order(name: str) -> list[tuple[int, str]]:
     ]
 
 
-def load_trial_view(reader: Reader, study: int, key: Key) -> TrialView:
+def load_trial_view(reader: Reader, study: int, key: TrialKey) -> TrialView:
     """Loads a trial.
 
     Args:
@@ -108,7 +108,7 @@ def load_trial_view(reader: Reader, study: int, key: Key) -> TrialView:
         StoreError: the store has no such trial.
     """
     stages = {stage.index: stage for stage in queries.stages(reader, study)}
-    # The version first: what is written meanwhile is then read once more, and never missed.
+    # The version first: a change that is written meanwhile is then read once more, and never missed.
     version = run_queries.version(reader, study, key)
     return TrialView(
         queries.study(reader, study),

@@ -1,22 +1,22 @@
-"""Records to the picture of a search: trials in the plane of two hyperparameters, ranges and their edges."""
+"""The picture of a search: trials in the plane of two hyperparameters, ranges and their edges."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from babysit.records import Result, Stage, State
+from babysit.records import Edge, Result, Stage, State, TrialKey
 from babysit.views.data.axes import Axis, make_axis
 from babysit.views.data.formatting import is_searched, searched_names, varied_names
 from babysit.views.data.series import shade_of, shade_range, trial_title
-from babysit.views.data.study import Key, StudyView
+from babysit.views.data.study import StudyView
 
 
 class ScatterPoint(NamedTuple):
     """One trial in the plane of two hyperparameters; ``shade`` is NaN without a score."""
 
-    key: Key
+    key: TrialKey
     x: float
     y: float
     shade: float
@@ -64,7 +64,7 @@ class RangeStrip(NamedTuple):
 
 
 def scatter_names(view: StudyView) -> list[str]:
-    """The one or two hyperparameters to plot: learning rate and l2, or the first that were searched."""
+    """Returns the one or two hyperparameters to plot: learning rate and l2, or the first searched ones."""
     open_names = searched_names([stage.box for stage in view.stages]) or varied_names(view.results)
     numeric = [name for name in open_names if _numbers(view.results, name)]
     if {"learning_rate", "l2"} <= set(numeric):
@@ -80,22 +80,26 @@ def _numbers(results: Iterable[Result], name: str) -> list[float]:
 
 
 def scatter(view: StudyView, names: Sequence[str] | None = None) -> Scatter | None:
-    """All trials in the plane of two hyperparameters.
+    """Places all trials in the plane of two hyperparameters.
 
     Args:
         view: the study.
-        names: the hyperparameters; default those of :func:`scatter_names`. A single one is plotted
-            against the score.
+        names: the hyperparameters. Default: those of :func:`scatter_names`. A single one is plotted against
+            the score.
 
     Returns:
-        None when no hyperparameter is a number.
+        None where no hyperparameter is a number.
     """
     chosen = list(names) if names is not None else scatter_names(view)
     if not chosen:
         return None
     accuracy = any(math.isfinite(result.run.best.val_accuracy) for result in view.results if result.run.best)
     x = _hyperparameter_axis(view, chosen[0])
-    y = _hyperparameter_axis(view, chosen[1]) if len(chosen) > 1 else _score_axis(view, accuracy)
+    if len(chosen) > 1:
+        y = _hyperparameter_axis(view, chosen[1])
+    else:
+        label = "validation accuracy" if accuracy else "minus validation loss"
+        y = make_axis([result.score for result in view.results], label)
     shades = shade_range(view.results)
     varied = varied_names(view.results)
     points = [_scatter_point(view, result, chosen, (x, y), shades, varied) for result in view.results]
@@ -111,11 +115,6 @@ def _hyperparameter_axis(view: StudyView, name: str) -> Axis:
     return make_axis([*_numbers(view.results, name), *ends], name, log=any(box.get("log") for box in ranges))
 
 
-def _score_axis(view: StudyView, accuracy: bool) -> Axis:
-    scores = [result.score for result in view.results]
-    return make_axis(scores, "validation accuracy" if accuracy else "minus validation loss")
-
-
 def _scatter_point(
     view: StudyView,
     result: Result,
@@ -125,13 +124,19 @@ def _scatter_point(
     varied: Sequence[str],
 ) -> ScatterPoint:
     x = _place(axes[0], result, names[0])
-    y = _place(axes[1], result, names[1]) if len(names) > 1 else _score_place(axes[1], result)
+    exploded = result.run.state is State.EXPLODED
+    if len(names) > 1:
+        y = _place(axes[1], result, names[1])
+    elif math.isfinite(result.score):
+        y = axes[1].place(result.score)
+    else:  # an exploded trial has no score: it is marked at the foot of the figure
+        y = 0.0 if exploded else math.nan
     return ScatterPoint(
         key=result.trial.key,
         x=x,
         y=y,
         shade=shade_of(result.score, shades),
-        exploded=result.run.state is State.EXPLODED,
+        exploded=exploded,
         best=result is view.best,
         title=trial_title(view, result, varied),
     )
@@ -140,13 +145,6 @@ def _scatter_point(
 def _place(axis: Axis, result: Result, name: str) -> float:
     numbers = _numbers([result], name)
     return axis.place(numbers[0]) if numbers else math.nan
-
-
-def _score_place(axis: Axis, result: Result) -> float:
-    if math.isfinite(result.score):
-        return axis.place(result.score)
-    # An exploded trial has no score: it is marked at the foot of the figure.
-    return 0.0 if result.run.state is State.EXPLODED else math.nan
 
 
 def _scatter_box(stage: Stage, names: Sequence[str], axes: tuple[Axis, Axis]) -> ScatterBox | None:
@@ -161,13 +159,11 @@ def _scatter_box(stage: Stage, names: Sequence[str], axes: tuple[Axis, Axis]) ->
     return ScatterBox(stage.name, left, right, bottom, top)
 
 
-def range_strip(edge: Mapping[str, Any]) -> RangeStrip | None:
-    """The picture of an edge alarm, from its plain data; None when a number is missing."""
-    numbers = [edge.get(name) for name in ("value", "low", "high", "new_low", "new_high")]
-    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+def range_strip(edge: Edge) -> RangeStrip | None:
+    """Builds the figure of an edge alarm; None where a number is missing or not finite."""
+    ends = [edge.low, edge.high, edge.new_low, edge.new_high, edge.value]
+    if not all(isinstance(end, int | float) and math.isfinite(end) for end in ends):
         return None
-    value, low, high, new_low, new_high = (float(number) for number in numbers if number is not None)
-    log = edge.get("scale") == "log" and min(low, new_low, value) > 0
-    axis = make_axis([low, high, new_low, new_high, value], str(edge.get("name", "")), log=log)
-    proposed = (axis.place(new_low), axis.place(new_high))
-    return RangeStrip(axis, (axis.place(low), axis.place(high)), proposed, axis.place(value))
+    axis = make_axis(ends, edge.name, log=edge.scale == "log" and min(ends) > 0)
+    low, high, new_low, new_high, value = (axis.place(end) for end in ends)
+    return RangeStrip(axis, (low, high), (new_low, new_high), value)

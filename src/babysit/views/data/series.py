@@ -1,4 +1,4 @@
-"""Records to figure data: what is drawn where, in plain numbers; nothing here draws.
+"""The figure data of recorded runs, in plain numbers; nothing here draws.
 
 Positions run from 0 to 1, left to right and bottom to top. Curves are thinned by the lowest and highest value
 of every bucket, so the same run always looks the same and a spike of one step stays visible.
@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from babysit.records import Explosion, Reading, Result, Run, State
+from babysit.records import Explosion, Reading, Result, Run, State, TrialKey
 from babysit.store.queries import buckets
 from babysit.views.data.axes import Axis, make_axis
 from babysit.views.data.formatting import choice_text, score_text, varied_names
-from babysit.views.data.study import Costs, Key, StudyView
+from babysit.views.data.study import Costs, StudyView
 
 Point = tuple[float, float]
 
@@ -25,7 +25,7 @@ SPARK_BUCKETS = 24
 CURVE_BUCKETS = 48
 RUN_BUCKETS = 200
 SPIKE = 1.5
-"""Beyond this factor of its bucket's last cost, a cost is a spike and is drawn in a thinned curve."""
+"""A cost beyond this factor of its bucket's last cost is a spike, and is drawn in a thinned curve."""
 ABOVE_FIRST = 3.0
 """The axis for costs ends at this factor of the usual first cost, where the explosion rule begins."""
 LOG_COSTS_FROM = 10.0
@@ -45,13 +45,13 @@ class LossCurve(NamedTuple):
     Attributes:
         key: the trial.
         points: the curve, clipped to the axes.
-        diverged: the run exploded, or its cost stopped being a number.
-        shade: where its score lies among all, 0 to 1; NaN without a score.
-        best: it has the best score.
+        diverged: the run exploded, or its cost became NaN or infinite.
+        shade: the place of its score among all, 0 to 1; NaN without a score.
+        best: it is the best trial.
         title: the trial in words.
     """
 
-    key: Key
+    key: TrialKey
     points: tuple[Point, ...]
     diverged: bool
     shade: float
@@ -66,8 +66,8 @@ class LossCurves(NamedTuple):
         x, y: the axes; diverged runs do not set the second.
         curves: the best last, so that it lies on top.
         first_cost: the middle first cost of the runs on the axis; NaN when there is none.
-        diverged: how many runs diverged.
-        above: how many others lie wholly above the axis, and are not drawn.
+        diverged: the number of runs that diverged.
+        above: the number of others that lie wholly above the axis, and are not drawn.
         shades: the scores at shade 0 and shade 1.
     """
 
@@ -81,7 +81,7 @@ class LossCurves(NamedTuple):
 
 
 class RunCosts(NamedTuple):
-    """The costs of one run, the value it started from, and where it exploded, if it did."""
+    """The costs of one run, its first cost, and the place of its explosion; NaN where it did not explode."""
 
     x: Axis
     y: Axis
@@ -110,7 +110,7 @@ class Scores(NamedTuple):
 
 
 def spark(costs: ArrayLike, *, exploded: bool = False) -> Spark:
-    """A cost curve for a table cell.
+    """Lays out a cost curve for a table cell.
 
     Args:
         costs: the cost of every step, or shape (buckets, 3) from a run summary.
@@ -131,13 +131,13 @@ def spark(costs: ArrayLike, *, exploded: bool = False) -> Spark:
 def path_through(
     places: NDArray[Any], shrunk: NDArray[Any], axis: Axis, *, spikes_only: bool = True
 ) -> tuple[Point, ...]:
-    """The path through every bucket's extremes and last value; it ends at the first NaN.
+    """Returns the path through every bucket's extremes and last value; it ends at the first NaN.
 
     Args:
-        places: where each bucket stands from left to right, 0 to 1.
+        places: of the buckets from left to right, 0 to 1.
         shrunk: shape (buckets, 3): lowest, highest, last.
-        axis: the vertical one; what lies beyond it is clipped.
-        spikes_only: pass over the extremes where they are no more than a mini-batch's noise.
+        axis: the vertical one; values beyond it are clipped.
+        spikes_only: leave out extremes that are no more than a mini-batch's noise.
     """
     points: list[Point] = []
     for place, (low, high, last) in zip(places.tolist(), shrunk.tolist(), strict=True):
@@ -146,33 +146,55 @@ def path_through(
         for value in dict.fromkeys([*extremes, last]):
             if math.isnan(value):
                 return tuple(points)
-            points.append((place, _clipped(axis.place(value))))
+            points.append((place, clipped(axis.place(value))))
     return tuple(points)
 
 
-def _clipped(place: float) -> float:
+def clipped(place: float) -> float:
+    """Clips a place to the axis; NaN becomes its foot."""
     return 0.0 if math.isnan(place) else min(1.0, max(0.0, place))
 
 
 def has_diverged(run: Run, costs: ArrayLike) -> bool:
-    """True for a run that exploded, or whose cost stopped being a finite number."""
+    """Returns True for a run that exploded, or whose cost became NaN or infinite."""
     return run.state is State.EXPLODED or not bool(np.isfinite(np.asarray(costs)).all())
 
 
 def loss_curves(view: StudyView) -> LossCurves | None:
-    """The costs of all trials of a study; None when no step was recorded."""
-    drawn = [result for result in view.results if len(_costs_of(view, result)[0])]
+    """Lays out the costs of all trials of a study; None where no step was recorded."""
+    drawn = [result for result in view.results if len(view.costs.get(result.trial.key, ((), ()))[0])]
     if not drawn:
         return None
-    sane = [result for result in drawn if not has_diverged(result.run, _costs_of(view, result)[1])]
+    costs = {result.trial.key: view.costs[result.trial.key] for result in drawn}
+    sane = [result for result in drawn if not has_diverged(result.run, costs[result.trial.key][1])]
+    sane_keys = {result.trial.key for result in sane}
+
+    # The axis of costs ends a little above the usual first cost; runs that diverged do not count.
     first = [result.run.first_cost for result in sane or drawn if math.isfinite(result.run.first_cost)]
     middle = float(np.median(first)) if first else math.nan
-    steps = max(int(_costs_of(view, result)[0][-1]) for result in drawn)
-    axes = (Axis(0.0, float(max(steps, 1)), False, "step"), _shared_cost_axis(view, sane, middle))
+    limit = ABOVE_FIRST * abs(middle)
+    extremes = [float(end) for key in sane_keys for end in (costs[key][1].min(), costs[key][1].max())]
+    shown = [middle, *(min(value, limit) for value in extremes)] if math.isfinite(middle) else extremes
+    last = max(int(steps[-1]) for steps, _ in costs.values())
+    axes = (Axis(0.0, float(max(last, 1)), False, "step"), cost_axis(shown))
+
     shades, names = shade_range(view.results), varied_names(view.results)
-    curves = [_loss_curve(view, result, axes, shades, names) for result in drawn]
+    curves = []
+    for result in drawn:
+        key = result.trial.key
+        points = thinned_path(*costs[key], axes, CURVE_BUCKETS, spikes_only=True)
+        diverged = key not in sane_keys
+        if diverged:  # up to where it first reaches the top
+            top = next((place for place, (_, height) in enumerate(points) if height >= 1), len(points))
+            points = points[: top + 1]
+        shade, title = shade_of(result.score, shades), trial_title(view, result, names)
+        curves.append(LossCurve(key, points, diverged, shade, result is view.best, title))
     curves.sort(key=lambda curve: (curve.best, not curve.diverged, curve.shade))
-    on_axis = [curve for curve in curves if curve.diverged or min(map(_height, curve.points), default=0) < 1]
+    on_axis = [
+        curve
+        for curve in curves
+        if curve.diverged or min((height for _, height in curve.points), default=0) < 1
+    ]
     return LossCurves(
         *axes,
         curves=tuple(on_axis),
@@ -183,70 +205,24 @@ def loss_curves(view: StudyView) -> LossCurves | None:
     )
 
 
-def _height(point: Point) -> float:
-    return point[1]
-
-
-def _shared_cost_axis(view: StudyView, sane: Sequence[Result], first_cost: float) -> Axis:
-    extremes = [value for result in sane for value in _extremes(_costs_of(view, result)[1])]
-    if not math.isfinite(first_cost):
-        return cost_axis(extremes)
-    limit = ABOVE_FIRST * abs(first_cost)
-    return cost_axis([first_cost, *(min(value, limit) for value in extremes)])
-
-
-def _costs_of(view: StudyView, result: Result) -> Costs:
-    return view.costs.get(result.trial.key, (np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)))
-
-
-def _extremes(costs: NDArray[Any]) -> tuple[float, float]:
-    return float(costs.min()), float(costs.max())
-
-
 def cost_axis(values: Sequence[float]) -> Axis:
-    """The axis for costs: logarithmic when they span more than a factor of ten."""
+    """Returns the axis for costs, logarithmic where they span more than a factor of ten."""
     positive = [value for value in values if math.isfinite(value) and value > 0]
     wide = len(positive) == len(values) > 0 and max(positive) > LOG_COSTS_FROM * min(positive)
     return make_axis(values, "cost", log=wide)
 
 
-def _until_off_axis(points: tuple[Point, ...]) -> tuple[Point, ...]:
-    """A curve up to where it first reaches the top."""
-    ends = [index + 1 for index, (_, height) in enumerate(points) if height >= 1]
-    return points[: ends[0]] if ends else points
-
-
-def _loss_curve(
-    view: StudyView,
-    result: Result,
-    axes: tuple[Axis, Axis],
-    shades: tuple[float, float],
-    names: Sequence[str],
-) -> LossCurve:
-    steps, costs = _costs_of(view, result)
-    diverged = has_diverged(result.run, costs)
-    points = thinned_path(steps, costs, axes, CURVE_BUCKETS, spikes_only=True)
-    return LossCurve(
-        key=result.trial.key,
-        points=_until_off_axis(points) if diverged else points,
-        diverged=diverged,
-        shade=shade_of(result.score, shades),
-        best=result is view.best,
-        title=trial_title(view, result, names),
-    )
-
-
 def thinned_path(
     steps: NDArray[Any], costs: NDArray[Any], axes: tuple[Axis, Axis], count: int, *, spikes_only: bool
 ) -> tuple[Point, ...]:
-    """A curve of at most ``count`` buckets, clipped to the axes; it ends at the first NaN.
+    """Lays out a curve of at most ``count`` buckets, clipped to the axes; it ends at the first NaN.
 
     Args:
-        steps: where each value was measured, rising.
+        steps: of each value, rising.
         costs: the values.
-        axes: the two that it is drawn on.
-        count: how many buckets.
-        spikes_only: pass over a bucket's extremes where they are no more than a mini-batch's noise.
+        axes: the horizontal and the vertical one.
+        count: the number of buckets.
+        spikes_only: leave out a bucket's extremes that are no more than a mini-batch's noise.
     """
     shrunk = buckets(costs, count)
     places = np.array([axes[0].place(float(step)) for step in buckets(steps, count)[:, 2]])
@@ -254,7 +230,7 @@ def thinned_path(
 
 
 def run_costs(run: Run, costs: Costs) -> RunCosts | None:
-    """The costs of one run; None when no step was recorded."""
+    """Lays out the costs of one run; None where no step was recorded."""
     steps, values = costs
     if not len(steps):
         return None
@@ -273,7 +249,7 @@ def run_costs(run: Run, costs: Costs) -> RunCosts | None:
 
 
 def run_scores(readings: Sequence[Reading]) -> Scores | None:
-    """Accuracies of one run, or its validation loss where there are no accuracies; None without readings."""
+    """Lays out the accuracies of one run, or its validation loss where it has none; None without readings."""
     if not readings:
         return None
     accuracy = any(math.isfinite(reading.val_accuracy) for reading in readings)
@@ -293,10 +269,10 @@ def _epoch_points(epochs: Sequence[int], values: Sequence[float], x: Axis, y: Ax
 
 
 def shade_range(results: Iterable[Result]) -> tuple[float, float]:
-    """The scores between which shades run, worst and best; (0, 1) when there is none.
+    """Returns the scores of the first and the last shade, worst and best; (0, 1) without a score.
 
-    One hopeless trial must not paint all others alike, so the worst end lies at most three times as far
-    from the best as the middle score does.
+    One very bad trial must not give all others the same shade, so the worst end lies at most three times as
+    far from the best as the median score does.
     """
     scores = [result.score for result in results if math.isfinite(result.score)]
     if not scores:
@@ -306,14 +282,14 @@ def shade_range(results: Iterable[Result]) -> tuple[float, float]:
 
 
 def shade_of(score: float, shades: tuple[float, float]) -> float:
-    """Where a score lies between worst (0, and below for worse) and best (1); NaN without a score."""
+    """Returns the place of a score between worst (0, below for worse ones) and best (1); NaN without one."""
     if not math.isfinite(score):
         return math.nan
     return (score - shades[0]) / (shades[1] - shades[0]) if shades[1] > shades[0] else 1.0
 
 
 def trial_title(view: StudyView, result: Result, names: Sequence[str]) -> str:
-    """A trial in words: which one, its choice, and what came of it."""
+    """Describes a trial: its name, its hyperparameters, and its result."""
     explosion = result.run.explosion
     end = explosion_text(explosion) if explosion else f"best validation {score_text(result)}"
     choice = choice_text(result.trial.hyperparameters, names)
@@ -321,7 +297,7 @@ def trial_title(view: StudyView, result: Result, names: Sequence[str]) -> str:
 
 
 def explosion_text(explosion: Explosion) -> str:
-    """When and how a run exploded.
+    """Describes when and how a run exploded.
 
     Example:
         >>> explosion_text(Explosion(step=812, epoch=2, cost=9.2, first_cost=2.3))

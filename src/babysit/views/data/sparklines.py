@@ -1,6 +1,6 @@
-"""A thousand sparklines at once, each as a short text: one letter a bucket, its height in 64 steps.
+"""Many sparklines at once, each as a short text: one letter a bucket, its height in 64 steps.
 
-A page draws a spark 22 pixels high, so 64 heights lose nothing; as text a spark is 60 bytes, not 700.
+A page draws a sparkline 22 pixels high, so 64 heights suffice; as text it has 60 bytes, not 700.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from babysit.views.data.series import SPIKE
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-"""The height of a letter is its place here: A at the bottom, _ at the top."""
+"""The letters by their height: A at the bottom, _ at the top."""
 
 _CODES = np.frombuffer(LETTERS.encode(), dtype=np.uint8)
 _TOP = len(LETTERS) - 1
@@ -23,17 +23,17 @@ _EXPLODED = 3
 
 
 def spark_texts(sparks: Sequence[bytes], exploded: Sequence[bool]) -> list[str]:
-    """Sparklines as text.
+    """Encodes sparklines as text.
 
     Each bucket is drawn at its last value, or at its lowest or highest where that is a spike. A curve ends at
-    the first bucket that holds no number.
+    the first bucket without a finite value.
 
     Args:
         sparks: of the run summaries, little-endian float32 of shape (buckets, 3): lowest, highest, last.
-        exploded: whether the run exploded; its curve is clipped at three times its first cost.
+        exploded: the run exploded; its curve is clipped at three times its first cost.
 
     Returns:
-        One text a run; empty where there is nothing to draw.
+        One text a run; empty without a bucket.
 
     Example:
         >>> spark_texts([np.array([[1, 1, 1], [3, 3, 3], [2, 2, 2]], dtype="<f4").tobytes()], [False])
@@ -56,13 +56,14 @@ def spark_texts(sparks: Sequence[bytes], exploded: Sequence[bool]) -> list[str]:
 def _heights(
     buckets: NDArray[np.float64], exploded: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The height of every bucket of every run, 0 to 63, and how many buckets are drawn."""
+    """Returns the height of every bucket of every run, 0 to 63, and the number of buckets drawn."""
     low, high, last = buckets[..., 0], buckets[..., 1], buckets[..., 2]
     finite = np.where(np.isfinite(buckets), buckets, np.nan).reshape(len(buckets), -1)
     with warnings.catch_warnings(), np.errstate(invalid="ignore", over="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # a run without any number has no extremes
         bottom, top = np.nanmin(finite, axis=1), np.nanmax(finite, axis=1)
-        limit = _EXPLODED * np.abs(_first(finite))
+        first = finite[np.arange(len(finite)), np.isfinite(finite).argmax(axis=1)]
+        limit = _EXPLODED * np.abs(first)
         top = np.where(exploded, np.fmin(top, limit), top)
         drawn = np.where(high > SPIKE * last, high, np.where(low * SPIKE < last, low, last))
         span = np.maximum(top - bottom, 1e-12 + np.abs(bottom) * 1e-6)
@@ -71,10 +72,3 @@ def _heights(
     lengths = np.where(ended.any(axis=1), ended.argmax(axis=1), places.shape[1])
     heights = np.rint(np.clip(np.where(ended, 0, places), 0, 1) * _TOP).astype(np.int64)
     return heights, lengths
-
-
-def _first(finite: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The first number of every run; NaN where there is none."""
-    places = np.isfinite(finite).argmax(axis=1)
-    first: NDArray[np.float64] = finite[np.arange(len(finite)), places]
-    return first

@@ -1,4 +1,4 @@
-"""The trials of a study as plain rows, one dictionary a trial: for tables of other tools."""
+"""The trials of a study as plain rows, one dictionary a trial, for other tools."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from babysit.records import Result, Stage
 from babysit.views.data.formatting import touches_text
 
 HYPERPARAMETER = "hyperparameter_"
-"""Goes before the name of a hyperparameter that is called like one of the measured columns."""
+"""The prefix of a hyperparameter that has the name of a measured column."""
 
 MEASURED = (
     "stage",
@@ -31,13 +31,13 @@ MEASURED = (
 
 
 def trial_rows(results: Sequence[Result], stages: Sequence[Stage] = ()) -> list[dict[str, Any]]:
-    """Every trial with what was measured at its best epoch, and its hyperparameters.
+    """Returns every trial with the measurements at its best epoch, and its hyperparameters.
 
-    Accuracies are shares in [0, 1]; a number that does not exist is None. Every row has every column.
+    Accuracies are shares in [0, 1]; a missing or infinite number is None. Every row has every column.
 
     Args:
         results: the trials.
-        stages: their stages, for names; default none, and a stage is its index.
+        stages: their stages, for their names. Default: none, and a stage is its index.
 
     Example:
         >>> from babysit.records import Run, State, Trial
@@ -57,7 +57,7 @@ def trial_rows(results: Sequence[Result], stages: Sequence[Stage] = ()) -> list[
 
 
 def column(name: str) -> str:
-    """The column of a hyperparameter.
+    """Returns the column of a hyperparameter.
 
     Example:
         >>> column("l2"), column("seconds")
@@ -89,5 +89,5 @@ def _measured(result: Result, stage: str) -> dict[str, Any]:
 
 
 def finite(value: float) -> float | None:
-    """The number, or None where it is none."""
+    """Returns a finite number unchanged, and None for NaN or infinity."""
     return value if math.isfinite(value) else None

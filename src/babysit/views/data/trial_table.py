@@ -1,4 +1,4 @@
-"""All trials of a study as plain rows, and the axes they lie on: what the command center's scripts draw."""
+"""All trials of a study as plain rows with their axes, for the scripts of the command center."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from babysit.records import Explosion, Stage, State, Study, Value
 from babysit.store import overview, queries
-from babysit.store.overview import Line
+from babysit.store.overview import TrialLine
 from babysit.store.reader import Reader
 from babysit.verdicts import Severity
 from babysit.views.data.formatting import searched_names
@@ -36,7 +36,7 @@ COLUMNS = (
     "places",
     "values",
 )
-"""What stands where in a row."""
+"""The columns of a row, in their order."""
 
 
 class Board(NamedTuple):
@@ -54,18 +54,31 @@ class Board(NamedTuple):
 
     @property
     def accuracy(self) -> bool:
-        """Whether scores are accuracies; of a regression they are losses."""
+        """True where scores are accuracies; of a regression they are losses."""
         return self.study.settings.get("loss") != "mse"
 
     @property
     def data(self) -> dict[str, Any]:
-        """What a page must know to draw the rows."""
+        """The axes and stages as plain data, for drawing the rows."""
+        knobs = [
+            {
+                "name": knob.name,
+                "low": knob.axis.low if knob.axis else 0,
+                "high": knob.axis.high if knob.axis else 1,
+                "log": bool(knob.axis and knob.axis.log),
+                "options": knob.options,
+                "maker": knob.maker,
+                "ticks": [[_short(tick.position), tick.label] for tick in knob.ticks],
+                "boxes": [None if box is None else [_short(end) for end in box] for box in knob.boxes],
+            }
+            for knob in self.knobs
+        ]
         return {
             "study": self.study.id,
             "accuracy": self.accuracy,
             "columns": COLUMNS,
             "stages": [{"name": stage.name, "epochs": stage.epochs} for stage in self.stages],
-            "knobs": [_knob_data(knob) for knob in self.knobs],
+            "knobs": knobs,
         }
 
     @property
@@ -74,52 +87,38 @@ class Board(NamedTuple):
         return hashlib.sha256(json.dumps(self.data).encode()).hexdigest()[:12]
 
 
-def read_board(reader: Reader, study: int, found: Sequence[Line] | None = None) -> Board:
-    """The axes of a study.
+def read_board(reader: Reader, study: int, found: Sequence[TrialLine] | None = None) -> Board:
+    """Reads the axes of a study.
 
     Args:
         reader: the store.
         study: the study's number.
-        found: its trials, where they are at hand; they are read only if no stage says what was searched.
+        found: its trials, if they are loaded; they are read only where no stage has searched ranges.
 
     Raises:
         StoreError: there is no such study.
     """
-    asked = queries.study(reader, study)
+    record = queries.study(reader, study)
     stages = tuple(queries.stages(reader, study))
     choices: Sequence[Mapping[str, Value]] = ()
     if not searched_names([stage.box for stage in stages]):
         choices = overview.choices(overview.lines(reader, study) if found is None else found)
-    return Board(asked, stages, tuple(knobs(stages, choices)))
-
-
-def _knob_data(knob: Knob) -> dict[str, Any]:
-    axis = knob.axis
-    return {
-        "name": knob.name,
-        "low": axis.low if axis else 0,
-        "high": axis.high if axis else 1,
-        "log": bool(axis and axis.log),
-        "options": knob.options,
-        "maker": knob.maker,
-        "ticks": [[_short(tick.position), tick.label] for tick in knob.ticks],
-        "boxes": [None if box is None else [_short(end) for end in box] for box in knob.boxes],
-    }
+    return Board(record, stages, tuple(knobs(stages, choices)))
 
 
 def rows(
     board: Board,
-    found: Sequence[Line],
+    found: Sequence[TrialLine],
     causes: Mapping[int, Mapping[str, int]],
     factors: Mapping[int, float],
 ) -> list[list[Any]]:
-    """Trials as rows of :data:`COLUMNS`.
+    """Returns trials as rows of :data:`COLUMNS`.
 
     Args:
         board: their axes.
         found: the trials.
-        causes: the row of a trial -> severity -> how many.
-        factors: the row of a trial -> what its learning rate was multiplied with by hand.
+        causes: the row of a trial -> severity -> the number of causes.
+        factors: the row of a trial -> the factor by which the user changed its learning rate.
     """
     exploded = [line.state == State.EXPLODED for line in found]
     sparks = spark_texts([line.spark for line in found], exploded)
@@ -132,20 +131,22 @@ def rows(
 
 def _row(
     shown: Sequence[Knob],
-    line: Line,
+    line: TrialLine,
     choice: Mapping[str, Value],
     spark: str,
     causes: Mapping[str, int],
     factor: float | None,
 ) -> list[Any]:
     places = [knob.place(choice.get(knob.name)) for knob in shown]
+    exploded = line.state == State.EXPLODED
+    train, val = line.train_accuracy, line.val_accuracy
     return [
         line.stage,
         line.number,
         line.state,
-        _score(line),
-        _gap(line),
-        _rounded(line.explosion_cost if line.state == State.EXPLODED else line.cost),
+        None if exploded else _rounded(line.best_score),
+        None if train is None or val is None else _rounded(train - val),
+        _rounded(line.explosion_cost if exploded else line.cost),
         line.epochs,
         line.steps,
         sum(causes.values()),
@@ -159,33 +160,15 @@ def _row(
     ]
 
 
-def _score(line: Line) -> float | None:
-    """What is maximized; of an exploded run nothing is told."""
-    return None if line.state == State.EXPLODED else _rounded(line.best_score)
-
-
-def _gap(line: Line) -> float | None:
-    if line.train_accuracy is None or line.val_accuracy is None:
-        return None
-    return _rounded(line.train_accuracy - line.val_accuracy)
-
-
-def _note(line: Line) -> str:
+def _note(line: TrialLine) -> str:
     if line.explosion_step is None:
         return line.message
-    nothing = math.nan
-    return explosion_text(
-        Explosion(
-            line.explosion_step,
-            line.explosion_epoch or 0,
-            nothing if line.explosion_cost is None else line.explosion_cost,
-            nothing if line.first_cost is None else line.first_cost,
-        )
-    )
+    costs = [math.nan if cost is None else cost for cost in (line.explosion_cost, line.first_cost)]
+    return explosion_text(Explosion(line.explosion_step, line.explosion_epoch or 0, *costs))
 
 
 def _rounded(value: float | None) -> float | None:
-    """A number in five digits, as JSON can hold it."""
+    """Rounds a number to five digits; None for NaN and infinity, which JSON lacks."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
 
 

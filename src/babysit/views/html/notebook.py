@@ -1,4 +1,4 @@
-"""A figure as a notebook shows it: an object that knows its own SVG."""
+"""A figure for a notebook: an SVG with its title."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Drawing:
     """An SVG figure; a notebook draws it, ``save`` writes it.
 
     Args:
-        svg: the whole figure.
-        title: what it shows.
+        svg: the figure.
+        title: the figure's subject.
 
     Example:
         >>> Drawing("<svg/>", "nothing")
@@ -28,7 +28,7 @@ class Drawing:
         return f"Drawing({self.title!r})"
 
     def _repr_svg_(self) -> str:
-        # A figure that stands alone needs the name space that a page of HTML takes for granted.
+        # An HTML page implies the namespace, a file does not.
         if "xmlns=" in self.svg.partition(">")[0]:
             return self.svg
         return self.svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
@@ -43,5 +43,5 @@ class Drawing:
             InputError: the file's name does not end in .svg, or it cannot be written.
         """
         if Path(path).suffix != ".svg":
-            raise InputError(f"{path} is no SVG file", fix=f"write {Path(path).with_suffix('.svg')}")
+            raise InputError(f"{path} is not an SVG file", fix=f"write {Path(path).with_suffix('.svg')}")
         return write_page(self._repr_svg_(), path)

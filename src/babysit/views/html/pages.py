@@ -1,4 +1,4 @@
-"""HTML pages that need nothing else: templates filled, files written."""
+"""Fills templates into self-contained HTML pages and writes them to files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from babysit.views.data.formatting import duration_text, moment_text, number_tex
 
 
 def prose(text: str) -> Markup:
-    """A sentence for a page: escaped, and what stands between backticks set as code.
+    """Escapes a sentence for a page and sets text between backticks as code.
 
     Example:
         >>> prose("run `babysit check` if x < 1")
         Markup('run <code>babysit check</code> if x &lt; 1')
     """
     parts = text.split("`")
-    if len(parts) % 2 == 0:  # a backtick without its other one
+    if len(parts) % 2 == 0:  # an unpaired backtick
         return escape(text)
     code = Markup("<code>{}</code>")
     return Markup("").join(code.format(part) if number % 2 else part for number, part in enumerate(parts))
@@ -36,15 +36,15 @@ FILTERS = {
     "moment": moment_text,
     "prose": prose,
 }
-"""What templates may call on a value, by name."""
+"""The filters of the templates, by name."""
 
 
 def render(template: str, contents: Mapping[str, Any]) -> str:
-    """A page from one of the templates; every value is escaped.
+    """Renders a template; every value is escaped.
 
     Args:
-        template: its file's name.
-        contents: what it shows, by name; a name that it lacks is an error.
+        template: the template's file name.
+        contents: the values by name; a missing name is an error.
     """
     environment = Environment(
         loader=PackageLoader("babysit.views.html"),
@@ -62,7 +62,7 @@ def write_page(page: str, path: str | os.PathLike[str]) -> Path:
 
     Args:
         page: the text.
-        path: the file; its folder is made.
+        path: the file; its folder is created.
 
     Returns:
         The file's path.

@@ -1,8 +1,9 @@
-"""How the best validation score rose with the work: one step of a stair for each trial."""
+"""The best validation score against the work: a stair with one step for each trial."""
 
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 from typing import NamedTuple
 
 from babysit.views.data.axes import Axis, make_axis
@@ -15,10 +16,10 @@ class BestSoFar(NamedTuple):
     """The stair as figure data.
 
     Attributes:
-        x: update steps of all trials so far, in the order in which they were drawn.
-        y: the score: validation accuracy, or validation loss where there are none.
+        x: the axis of update steps of all trials so far, in the order in which they were drawn.
+        y: the axis of validation accuracy, or of validation loss if there are no accuracies.
         stair: the best so far.
-        trials: every trial that has a score, where its work ends.
+        trials: every trial that has a score, at the end of its work.
         accuracy: True for accuracies, False for a loss.
     """
 
@@ -30,7 +31,7 @@ class BestSoFar(NamedTuple):
 
 
 def best_so_far(view: StudyView) -> BestSoFar | None:
-    """The best score against the work; None when no trial has a score."""
+    """Returns the best score against the work; None if no trial has a score."""
     work, ends = 0, []
     for result in view.results:
         work += result.run.steps
@@ -38,7 +39,7 @@ def best_so_far(view: StudyView) -> BestSoFar | None:
             ends.append((float(work), result.score))
     if not ends:
         return None
-    best = [max(score for _, score in ends[: index + 1]) for index in range(len(ends))]
+    best = list(accumulate((score for _, score in ends), max))
     accuracy = any(math.isfinite(one.run.best.val_accuracy) for one in view.results if one.run.best)
     sign = 1 if accuracy else -1
     x = Axis(0.0, float(max(work, 1)), False, "update steps of all trials")
@@ -56,7 +57,7 @@ def best_so_far(view: StudyView) -> BestSoFar | None:
 
 
 def best_so_far_svg(data: BestSoFar, width: float = 560, height: float = 300) -> str:
-    """The stair, with a dot for every trial."""
+    """Draws the stair, with a dot for every trial."""
     frame = Frame(width, height)
     dots = [
         element("circle", cx=x, cy=y, r=2.2, fill=MUTED, fill_opacity=0.6)

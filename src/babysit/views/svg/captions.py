@@ -1,4 +1,4 @@
-"""The figures of a page about one run: their names, drawings and captions."""
+"""Names and captions of the figures of a page about one run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from babysit.views.data.series import Scores
 from babysit.views.svg.line_figures import legend_html, lines_svg
 
 
-class Shown(NamedTuple):
+class Figure(NamedTuple):
     """One figure of the page.
 
     Attributes:
-        key: what links jump to.
-        heading: its name.
+        key: the target of links.
+        heading: the title.
         svg: the drawing.
         legend: names beside their colours, escaped; may be empty.
-        caption: what it shows, and what is usual.
+        caption: the quantity shown, and its usual values.
     """
 
     key: str
@@ -30,40 +30,40 @@ class Shown(NamedTuple):
 
 
 CAPTIONS = {
-    "loss": "The loss of every step. Chance is what the best constant answer reaches.",
+    "loss": "The loss of every step. Chance is the loss of the best constant output.",
     "scores": "After every epoch, the gap between training and validation shaded.",
-    "updates": "|change of W| / |W| of each weight tensor. The band is a factor of ten round 1e-3, "
-    "where most healthy runs lie; adaptive optimizers may lie above. At the foot: no move at all.",
-    "gradients": "The gradient of a typical single weight. Layers that lie orders of magnitude apart "
-    "learn at different paces.",
+    "updates": "|change of W| / |W| of each weight tensor. The band is a factor of ten around 1e-3, "
+    "usual for healthy runs; adaptive optimizers may lie above. At the bottom: no change at all.",
+    "gradients": "The gradient of a typical single weight. Layers that differ by orders of magnitude "
+    "learn at different speeds.",
     "means": "The mean of each layer's output.",
-    "spread": "The standard deviation of each layer's output: steady from layer to layer is healthy, "
-    "shrinking to nothing or growing without end is not.",
-    "saturation": "The share of outputs at the ends of a sigmoid or tanh, where hardly any gradient passes.",
+    "spread": "The standard deviation of each layer's output: similar in all layers is healthy, "
+    "shrinking or growing from layer to layer is not.",
+    "saturation": "The share of outputs at the ends of a sigmoid or tanh, where the gradient vanishes.",
     "rates": "The learning rate of each parameter group.",
-    "dead": "The share of units that were silent in every one of the last looks. A ReLU that is silent half "
-    "of the time is healthy; one that is always silent gets no gradient and never comes back.",
+    "dead": "The share of units that were zero in all of the last samples. A ReLU that is zero half of the "
+    "time is healthy; one that is always zero gets no gradient and stays dead.",
 }
 
 
-def shown_lines(key: str, heading: str, data: Lines, caption: str) -> Shown:
-    """Curves over the steps as a figure of the page.
+def line_figure(key: str, heading: str, data: Lines, caption: str) -> Figure:
+    """Draws curves over the steps as a figure of the page.
 
     Args:
-        key: its name in links.
-        heading: its title.
+        key: the target of links.
+        heading: the title.
         data: the curves.
-        caption: what it shows.
+        caption: the text below the figure.
     """
-    return Shown(key, heading, lines_svg(data, heading), legend_html(data.lines), caption)
+    return Figure(key, heading, lines_svg(data, heading), legend_html(data.lines), caption)
 
 
 def scores_caption(scores: Scores, train_accuracy: float) -> str:
-    """What the figure of accuracies says, and what its gap means.
+    """Returns the caption of the accuracies, with the meaning of the gap.
 
     Args:
         scores: the figure's data.
-        train_accuracy: at the end; NaN where the gap is not to be judged.
+        train_accuracy: the last one; NaN if the gap is not to be judged.
     """
     if not math.isfinite(scores.gap):
         return "After every epoch."
@@ -72,7 +72,7 @@ def scores_caption(scores: Scores, train_accuracy: float) -> str:
 
 
 def gap_text(gap: float, train_accuracy: float) -> str:
-    """Says what the gap between training and validation accuracy means.
+    """Describes the meaning of the gap between training and validation accuracy.
 
     Source: CS231n lecture 6, 'Monitor and visualize the accuracy'.
 

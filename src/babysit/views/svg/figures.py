@@ -1,11 +1,11 @@
-"""Figure data to inline SVG."""
+"""Draws the figures of a study and of a run as inline SVG."""
 
 from __future__ import annotations
 
 import math
 
 from babysit.views.data.formatting import number_text, percent_text
-from babysit.views.data.scatter import RangeStrip, Scatter, ScatterBox, ScatterPoint
+from babysit.views.data.scatter import RangeStrip, Scatter, ScatterPoint
 from babysit.views.data.series import LossCurve, LossCurves, RunCosts, Scores, Spark
 from babysit.views.svg.elements import (
     ACCENT,
@@ -25,12 +25,12 @@ from babysit.views.svg.elements import (
     title,
 )
 
-CROWD = 300
-"""Beyond this many trials the dots of a scatter are drawn smaller."""
+MOST_LARGE_DOTS = 300
+"""The number of trials beyond which the dots of a scatter are smaller."""
 
 
 def spark_svg(spark: Spark, width: float = 96, height: float = 22) -> str:
-    """A cost curve for a table cell; a red cross where the run exploded."""
+    """Draws a cost curve for a table cell, with a red cross at an explosion."""
     if not spark.points:
         return ""
     points = [(2 + x * (width - 8), 2 + (1 - y) * (height - 4)) for x, y in spark.points]
@@ -43,12 +43,16 @@ def spark_svg(spark: Spark, width: float = 96, height: float = 22) -> str:
 
 
 def loss_curves_svg(data: LossCurves, width: float = 560, height: float = 360) -> str:
-    """The costs of all trials over each other, the best on top, shaded by their score."""
+    """Draws the costs of all trials in one plot, the best on top, shaded by their score."""
     frame = Frame(width, height, top=30)
     label = f"cost by step of {len(data.curves)} trials, {data.diverged} of them diverged"
     parts = [*frame.axes(data.x, data.y), _first_cost_line(frame, data.first_cost)]
     parts += [_loss_curve(frame, curve) for curve in data.curves]
-    parts.append(_loss_legend(frame, data))
+    legend = ["━ best trial"] if any(curve.best for curve in data.curves) else []
+    legend += [f"× {data.diverged} diverged"] if data.diverged else []
+    legend += [f"↑ {data.above} above the axis"] if data.above else []
+    if legend:
+        parts.append(text("  ·  ".join(legend), frame.left, 16.0, fill=MUTED, font_size=11))
     return document(width, height, label, parts)
 
 
@@ -76,15 +80,8 @@ def _first_cost_line(frame: Frame, place: float) -> str:
     return line + text("first cost", frame.right - 4, frame.y(place) - 5, "end", fill=MUTED, font_size=11)
 
 
-def _loss_legend(frame: Frame, data: LossCurves) -> str:
-    parts = ["━ best trial"] if any(curve.best for curve in data.curves) else []
-    parts += [f"× {data.diverged} diverged"] if data.diverged else []
-    parts += [f"↑ {data.above} above the axis"] if data.above else []
-    return text("  ·  ".join(parts), frame.left, 16.0, fill=MUTED, font_size=11) if parts else ""
-
-
 def run_costs_svg(data: RunCosts, width: float = 560, height: float = 300) -> str:
-    """The costs of one run, above or below the cost it started from."""
+    """Draws the costs of one run, with a line at the first cost."""
     frame = Frame(width, height)
     parts = [*frame.axes(data.x, data.y), _first_cost_line(frame, data.first_cost)]
     line = path(frame.points(data.points))
@@ -96,7 +93,7 @@ def run_costs_svg(data: RunCosts, width: float = 560, height: float = 300) -> st
 
 
 def scores_svg(data: Scores, width: float = 560, height: float = 300) -> str:
-    """Training and validation accuracy by epoch, the gap between them shaded."""
+    """Draws training and validation accuracy by epoch, the gap between them shaded."""
     frame = Frame(width, height, right=100)
     val, train = frame.points(data.val), frame.points(data.train)
     parts = frame.axes(data.x, data.y)
@@ -107,7 +104,12 @@ def scores_svg(data: Scores, width: float = 560, height: float = 300) -> str:
         )
     parts.append(_epoch_line(train, MUTED, "5 3"))
     parts.append(_epoch_line(val, ACCENT, None))
-    parts += _end_labels(frame, train, val)
+    if val:  # the names at the right ends of the lines, at least 14 apart
+        parts.append(text("validation", frame.right + 8, val[-1][1] + 4, fill=ACCENT))
+        if train:
+            apart = train[-1][1] - val[-1][1]
+            moved = apart if abs(apart) >= 14 else math.copysign(14, apart or -1)
+            parts.append(text("training", frame.right + 8, val[-1][1] + moved + 4, fill=MUTED))
     name = "training and validation accuracy" if data.accuracy else "validation loss"
     return document(width, height, f"{name} by epoch", parts)
 
@@ -126,54 +128,26 @@ def _epoch_line(points: list[tuple[float, float]], colour: str, dashes: str | No
     return line + dots
 
 
-def _end_labels(frame: Frame, train: list[tuple[float, float]], val: list[tuple[float, float]]) -> list[str]:
-    """The names at the right ends of the lines, kept from lying on each other."""
-    if not val:
-        return []
-    val_height = val[-1][1]
-    labels = [text("validation", frame.right + 8, val_height + 4, fill=ACCENT)]
-    if train:
-        apart = train[-1][1] - val_height
-        moved = apart if abs(apart) >= 14 else math.copysign(14, apart or -1)
-        labels.append(text("training", frame.right + 8, val_height + moved + 4, fill=MUTED))
-    return labels
-
-
 def scatter_svg(data: Scatter, width: float = 560, height: float = 420) -> str:
-    """Trials in the plane of two hyperparameters, with the searched boxes and a legend."""
+    """Draws trials in the plane of two hyperparameters, with the searched boxes and a legend."""
     frame = Frame(width, height, top=44)
     label = f"{len(data.points)} trials by {data.x.label} and {data.y.label}"
     parts = [*frame.axes(data.x, data.y)]
-    parts += [_scatter_box(frame, box) for box in data.boxes]
-    radius = 4.5 if len(data.points) <= CROWD else 3.0
+    for box in data.boxes:
+        left, top = frame.x(box.left), frame.y(box.top)
+        place = {"x": left, "y": top, "width": frame.x(box.right) - left, "height": frame.y(box.bottom) - top}
+        style = {"fill": INK, "fill_opacity": 0.035, "stroke": INK, "stroke_opacity": 0.55}
+        tooltip = title(f"searched by stage {box.name}")
+        parts.append(element("rect", tooltip, **place, **style, stroke_dasharray="6 4"))
+    radius = 4.5 if len(data.points) <= MOST_LARGE_DOTS else 3.0
     parts += [_scatter_point(frame, point, radius) for point in data.points]
-    parts += [_box_name(frame, box) for box in data.boxes]
+    # A halo in the page's colour keeps the names readable over the points.
+    halo = {"stroke": "var(--card, none)", "stroke_width": 3, "paint_order": "stroke"}
+    for box in data.boxes:
+        x, y = frame.x(box.left) + 6, frame.y(box.top) + 15
+        parts.append(text(shortened(box.name, 20), x, y, "start", **halo, font_size=11))
     parts.append(_shade_legend(frame, data))
     return document(width, height, label, parts)
-
-
-def _scatter_box(frame: Frame, box: ScatterBox) -> str:
-    left, top = frame.x(box.left), frame.y(box.top)
-    return element(
-        "rect",
-        title(f"searched by stage {box.name}"),
-        x=left,
-        y=top,
-        width=frame.x(box.right) - left,
-        height=frame.y(box.bottom) - top,
-        fill=INK,
-        fill_opacity=0.035,
-        stroke=INK,
-        stroke_opacity=0.55,
-        stroke_dasharray="6 4",
-    )
-
-
-def _box_name(frame: Frame, box: ScatterBox) -> str:
-    x, y = frame.x(box.left) + 6, frame.y(box.top) + 15
-    # A halo in the page's colour keeps the name readable over the points.
-    halo = {"stroke": "var(--card, none)", "stroke_width": 3, "paint_order": "stroke"}
-    return text(shortened(box.name, 20), x, y, "start", **halo, font_size=11)
 
 
 def _scatter_point(frame: Frame, point: ScatterPoint, radius: float) -> str:
@@ -198,6 +172,13 @@ def _scatter_point(frame: Frame, point: ScatterPoint, radius: float) -> str:
 
 
 def _shade_legend(frame: Frame, data: Scatter) -> str:
+    if all(math.isnan(point.shade) for point in data.points):
+        caption = "no trial has a validation score"
+    else:
+        low, high = (percent_text(end) if data.accuracy else number_text(abs(end)) for end in data.shades)
+        score = "best validation accuracy" if data.accuracy else "best validation loss"
+        worse = " or worse" if any(point.shade < 0 for point in data.points) else ""
+        caption = f"{score}: {low}{worse} to {high}"
     stops = len(RAMP)
     bar = "".join(
         element(
@@ -211,24 +192,15 @@ def _shade_legend(frame: Frame, data: Scatter) -> str:
         for index in range(stops)
     )
     end = frame.left + 12.0 * stops
-    words = text(_shade_words(data), frame.left, 14.0, fill=MUTED, font_size=11)
+    words = text(caption, frame.left, 14.0, fill=MUTED, font_size=11)
     ring = element("circle", cx=end + 28, cy=26.0, r=5, fill="none", stroke=INK, stroke_width=1.6)
     best = text("best", end + 39, 30.0, fill=MUTED, font_size=11)
     exploded = cross(end + 94, 26.0) + text("exploded", end + 104, 30.0, fill=MUTED, font_size=11)
     return words + bar + ring + best + exploded
 
 
-def _shade_words(data: Scatter) -> str:
-    if all(math.isnan(point.shade) for point in data.points):
-        return "no trial has a validation score"
-    low, high = (percent_text(end) if data.accuracy else number_text(abs(end)) for end in data.shades)
-    what = "best validation accuracy" if data.accuracy else "best validation loss"
-    worse = " or worse" if any(point.shade < 0 for point in data.points) else ""
-    return f"{what}: {low}{worse} to {high}"
-
-
 def range_strip_svg(data: RangeStrip, width: float = 520, height: float = 62) -> str:
-    """The searched range, the best value at its edge, and the range to search next."""
+    """Draws the searched range, the best value at its edge, and the range to search next."""
     frame = Frame(width, height, left=12, right=12, top=8, bottom=22)
     (left, right), (new_left, new_right) = data.searched, data.proposed
     parts = [

@@ -1,6 +1,6 @@
-"""Histograms over the steps as one picture: how the activations or gradients of a layer moved and widened.
+"""Heatmap of histograms: the distribution of a layer's activations or gradients over the steps.
 
-Time runs to the right, values run upwards, darkness is the share of the numbers that lay there.
+Steps run to the right, values upwards; a darker cell holds a larger share of the numbers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from babysit.views.svg.elements import Frame, document, element, title
 
 COLUMNS, ROWS = 200, 50
 _TAIL = 1e-3
-"""The axis shows all but this share of the numbers at either end; these lie in its outermost rows."""
+"""The share of the numbers at either end that the axis leaves out; the outermost rows count them."""
 _COLOUR = (31, 111, 178)
-"""One colour whose alpha tells the share: so the picture fits a light page and a dark one."""
+"""The only colour; its alpha shows the share, so the picture fits a light page and a dark one."""
 
 
 class Heatmap(NamedTuple):
@@ -33,7 +33,7 @@ class Heatmap(NamedTuple):
         y: the axis of values.
         shares: [rows, columns], the lowest values first; each column adds up to 1, or to 0 before the first
             histogram.
-        name: what was counted.
+        name: the quantity that was counted.
     """
 
     x: Axis
@@ -45,38 +45,39 @@ class Heatmap(NamedTuple):
 def heatmap(
     found: Sequence[Histogram], x: Axis, *, rows: int = ROWS, columns: int = COLUMNS
 ) -> Heatmap | None:
-    """Some histograms of one quantity on common axes; between two of them the earlier one stands.
+    """Puts histograms of one quantity on common axes; each lasts until the next.
 
     Args:
-        found: in the order of their steps, each with edges of its own.
+        found: the histograms in the order of their steps; each has its own edges.
         x: the axis of steps.
         rows, columns: the size of the grid.
 
     Returns:
-        None without a histogram that counted anything.
+        The heatmap; None if no histogram has counted anything.
     """
-    told = [one for one in found if one.counts.sum() > 0]
-    if not told:
+    filled = [one for one in found if one.counts.sum() > 0]
+    if not filled:
         return None
-    y = _value_axis(told)
+    ends = [quantile(one, share) for one in filled for share in (_TAIL, 1 - _TAIL)]
+    y = make_axis(ends, "value", margin=0.02)
     edges = np.linspace(y.low, y.high, rows + 1)
-    columns_of = np.stack([rebinned(one, edges) for one in told], axis=1)
+    columns_of = np.stack([rebinned(one, edges) for one in filled], axis=1)
     columns_of /= columns_of.sum(axis=0)
     places = np.linspace(x.low, x.high, columns, endpoint=False) + (x.high - x.low) / columns
-    newest = np.searchsorted([one.step for one in told], places, side="right") - 1
+    newest = np.searchsorted([one.step for one in filled], places, side="right") - 1
     shares = np.where(newest >= 0, columns_of[:, np.maximum(newest, 0)], 0.0)
-    return Heatmap(x, y, shares, told[0].name)
+    return Heatmap(x, y, shares, filled[0].name)
 
 
 def rebinned(histogram: Histogram, edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The counts in other bins, each old bin spread evenly over its width; what lies beyond goes to the ends.
+    """Converts counts to other bins, each old bin spread evenly; counts beyond the ends go to the end bins.
 
     Args:
-        histogram: its edges ascend.
-        edges: of the wanted bins, ascending.
+        histogram: a histogram with ascending edges.
+        edges: the edges of the wanted bins, ascending.
 
     Returns:
-        As many counts as there are bins; they add up to what the histogram counted.
+        A count for every bin; their sum is that of the histogram.
 
     Example:
         >>> half = Histogram("a", 1, np.array([0.0, 1.0, 2.0]), np.array([4, 2]))
@@ -89,14 +90,8 @@ def rebinned(histogram: Histogram, edges: NDArray[np.float64]) -> NDArray[np.flo
     return np.diff(total)
 
 
-def _value_axis(found: Sequence[Histogram]) -> Axis:
-    """From the lowest to the highest value but for the tails of each histogram."""
-    ends = [quantile(one, share) for one in found for share in (_TAIL, 1 - _TAIL)]
-    return make_axis(ends, "value", margin=0.02)
-
-
 def quantile(histogram: Histogram, share: float) -> float:
-    """The value below which a share of the counted numbers lies, evenly spread in each bin.
+    """Returns the value below which a share of the numbers lies, spread evenly in each bin.
 
     Example:
         >>> quantile(Histogram("a", 1, np.array([0.0, 1.0, 2.0]), np.array([1, 1])), 0.75)
@@ -111,9 +106,9 @@ def quantile(histogram: Histogram, share: float) -> float:
 
 
 def heatmap_png(data: Heatmap) -> bytes:
-    """The grid as a small PNG, one pixel a cell; empty cells are transparent."""
+    """Draws the grid as a small PNG, one pixel a cell; empty cells are transparent."""
     most = data.shares.max() or 1.0
-    depth = np.sqrt(data.shares / most)[::-1]  # the tails, too, are to be seen
+    depth = np.sqrt(data.shares / most)[::-1]  # the root keeps the tails visible
     pixels = np.empty((*depth.shape, 4))
     pixels[..., :3], pixels[..., 3] = _COLOUR, 255 * np.where(depth > 0, 0.1 + 0.9 * depth, 0.0)
     levels = Image.fromarray(np.rint(pixels).astype(np.uint8), "RGBA").quantize(64)
@@ -123,7 +118,7 @@ def heatmap_png(data: Heatmap) -> bytes:
 
 
 def heatmap_svg(data: Heatmap, label: str, width: float = 560, height: float = 220) -> str:
-    """The picture between its axes."""
+    """Draws the heatmap with its axes."""
     frame = Frame(width, height, top=8)
     uri = f"data:image/png;base64,{base64.b64encode(heatmap_png(data)).decode()}"
     picture = element(

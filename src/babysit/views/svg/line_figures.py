@@ -1,4 +1,4 @@
-"""Curves over the steps of a run to inline SVG."""
+"""Draws curves over the steps of a run as inline SVG."""
 
 from __future__ import annotations
 
@@ -22,36 +22,55 @@ from babysit.views.svg.elements import (
 )
 
 BRIGHTEST = 0.75
-"""The end of the colour ramp that deep layers may take: beyond it a line fades into a white page."""
+"""The brightest shade of the colour ramp in use: brighter lines fade into a white page."""
 LEGEND = 8
-"""Up to so many lines are named one by one, more by their ends."""
+"""The most lines of a legend that names each; of more it names the first and the last."""
 
 
 def lines_svg(data: Lines, label: str, width: float = 560, height: float = 300) -> str:
-    """Curves over the steps, compared with their levels and their band.
+    """Draws curves over the steps with their levels and their band.
 
     Args:
-        data: what is drawn.
-        label: what it shows, for those who cannot see it.
-        width, height: of the viewBox.
+        data: the figure's data.
+        label: a description for screen readers.
+        width, height: the size of the viewBox.
     """
     frame = Frame(width, height, top=22)
-    parts = [_band(frame, data.band), *frame.axes(data.x, data.y)]
-    parts += [_area(frame, line) for line in data.lines]
-    parts += [_line(frame, line) for line in data.lines]
-    parts.append(_broken(frame, data.broken))
+    parts = []
+    if data.band is not None:
+        low, high = (min(1.0, max(0.0, place)) for place in data.band)
+        top, length = frame.y(high), frame.y(low) - frame.y(high)
+        around = {"x": frame.left, "y": top, "width": frame.right - frame.left, "height": length}
+        parts.append(element("rect", title("usual"), **around, fill="var(--good, #1a7f4b)", fill_opacity=0.1))
+    parts += frame.axes(data.x, data.y)
+    for line in data.lines:
+        if line.area:
+            outline = f"{path(frame.points(line.area))}Z"
+            parts.append(element("path", d=outline, fill=colour_of(line), fill_opacity=0.2))
+    for line in data.lines:
+        points = frame.points(line.points)
+        stroke = {"stroke": colour_of(line), "stroke_width": 1.6, "stroke_linejoin": "round"}
+        if len(points) == 1:
+            x, y = points[0]
+            parts.append(element("circle", title(line.name), cx=x, cy=y, r=2.6, fill=colour_of(line)))
+        elif points:
+            parts.append(element("path", title(line.name), d=path(points), fill="none", **stroke))
+    # Red marks at the top, one for each stretch of steps whose value is NaN or infinite.
+    if stretches := "".join(f"M{short(frame.x(place))} {short(frame.top)}v9" for place in data.broken):
+        words = title("NaN or infinite")
+        parts.append(element("path", words, d=stretches, stroke=BAD, stroke_width=2.4, class_="broken"))
     parts += _marks(frame, [mark for mark in data.marks if 0 <= mark.place <= 1])
     parts += _levels(frame, data.levels)
     return document(width, height, label, parts)
 
 
 def colour_of(line: Line) -> str:
-    """A line's colour: dark for the first layer, bright for the last."""
+    """Returns a line's colour: dark for the first layer, bright for the last."""
     return ACCENT if math.isnan(line.shade) else ramp_colour(line.shade * BRIGHTEST)
 
 
 def legend_html(lines: Sequence[Line]) -> str:
-    """The names of some lines beside their colours; of many only the first and the last. Escaped.
+    """Writes the names of lines beside their colours, escaped; of many only the first and the last.
 
     Example:
         >>> legend_html([])
@@ -67,49 +86,29 @@ def legend_html(lines: Sequence[Line]) -> str:
 
 
 def swatch(line: Line) -> str:
-    """A short piece of a line, for a legend; drawn, since a page may forbid styles in attributes."""
+    """Draws a short piece of a line for a legend; a page may forbid styles in attributes."""
     drawn = element("path", d="M0 3h16", stroke=colour_of(line), stroke_width=3)
     return element("svg", drawn, class_="swatch", viewBox="0 0 16 6", aria_hidden="true")
 
 
-def _line(frame: Frame, line: Line) -> str:
-    points = frame.points(line.points)
-    stroke = {"fill": "none", "stroke": colour_of(line), "stroke_width": 1.6, "stroke_linejoin": "round"}
-    if len(points) == 1:
-        x, y = points[0]
-        return element("circle", title(line.name), cx=x, cy=y, r=2.6, fill=colour_of(line))
-    return element("path", title(line.name), d=path(points), **stroke) if points else ""
-
-
-def _band(frame: Frame, band: tuple[float, float] | None) -> str:
-    if band is None:
-        return ""
-    low, high = (min(1.0, max(0.0, place)) for place in band)
-    top = frame.y(high)
-    around = {"x": frame.left, "y": top, "width": frame.right - frame.left, "height": frame.y(low) - top}
-    return element("rect", title("usual"), **around, fill="var(--good, #1a7f4b)", fill_opacity=0.1)
-
-
 def _levels(frame: Frame, levels: Sequence[Level]) -> list[str]:
-    """Named lines; those that lie on each other share one label."""
+    """Draws named horizontal lines; lines close together share one label."""
     parts, groups = [], list[list[Level]]()
     for level in sorted(levels, key=lambda level: -level.place):
         parts.append(frame.horizontal(level.place, stroke=MUTED, stroke_dasharray="5 4"))
         near = groups and frame.y(level.place) - frame.y(groups[-1][0].place) < 13
         groups[-1].append(level) if near else groups.append([level])
-    return [*parts, *(_level_label(frame, group) for group in groups)]
-
-
-def _level_label(frame: Frame, group: Sequence[Level]) -> str:
-    height = frame.y(group[0].place)
-    place = frame.y(group[-1].place) + 14 if height < frame.top + 14 else height - 5
     halo = {"stroke": "var(--card, none)", "stroke_width": 3, "paint_order": "stroke"}
-    words = ", ".join(level.label for level in group)
-    return text(words, frame.right - 4, place, "end", fill=MUTED, font_size=11, **halo)
+    for group in groups:
+        height = frame.y(group[0].place)
+        place = frame.y(group[-1].place) + 14 if height < frame.top + 14 else height - 5
+        words = ", ".join(level.label for level in group)
+        parts.append(text(words, frame.right - 4, place, "end", fill=MUTED, font_size=11, **halo))
+    return parts
 
 
 def _marks(frame: Frame, marks: Sequence[Mark]) -> list[str]:
-    """Dashed lines where something happened; labels above that would overlap are one."""
+    """Draws dashed vertical lines at events; labels that would overlap are merged."""
     parts, groups = [], list[list[Mark]]()
     for mark in sorted(marks, key=lambda mark: mark.place):
         line = frame.vertical(mark.place, stroke=_mark_colour([mark]), stroke_dasharray="3 3")
@@ -117,16 +116,13 @@ def _marks(frame: Frame, marks: Sequence[Mark]) -> list[str]:
         groups.append([mark])
         while len(groups) > 1 and _label_ends(frame, groups[-2])[1] + 6 > _label_ends(frame, groups[-1])[0]:
             groups[-2:] = [groups[-2] + groups[-1]]
-    return [*parts, *(_mark_label(frame, group) for group in groups)]
-
-
-def _mark_label(frame: Frame, group: Sequence[Mark]) -> str:
-    place, anchor = _label_place(group)
-    words = text(
-        _label_words(group), frame.x(place), frame.top - 6, anchor, fill=_mark_colour(group), font_weight=700
-    )
-    told = "; ".join(mark.title for mark in group if mark.title)
-    return element("g", title(told) + words) if told else words
+    for group in groups:
+        place, anchor = _label_place(group)
+        style = {"fill": _mark_colour(group), "font_weight": 700}
+        label = text(_label_words(group), frame.x(place), frame.top - 6, anchor, **style)
+        titles = "; ".join(mark.title for mark in group if mark.title)
+        parts.append(element("g", title(titles) + label) if titles else label)
+    return parts
 
 
 def _label_words(group: Sequence[Mark]) -> str:
@@ -140,7 +136,7 @@ def _label_place(group: Sequence[Mark]) -> tuple[float, str]:
 
 
 def _label_ends(frame: Frame, group: Sequence[Mark]) -> tuple[float, float]:
-    """From where to where a label reaches, in letters as wide as a phone draws them."""
+    """Returns the left and right end of a label, in letters as wide as a phone draws them."""
     place, anchor = _label_place(group)
     width = 11 * len(_label_words(group))
     left = frame.x(place) - {"start": 0.0, "middle": width / 2, "end": width}[anchor]
@@ -149,16 +145,3 @@ def _label_ends(frame: Frame, group: Sequence[Mark]) -> tuple[float, float]:
 
 def _mark_colour(group: Sequence[Mark]) -> str:
     return BAD if any(mark.bad for mark in group) else ACCENT
-
-
-def _area(frame: Frame, line: Line) -> str:
-    if not line.area:
-        return ""
-    return element("path", d=f"{path(frame.points(line.area))}Z", fill=colour_of(line), fill_opacity=0.2)
-
-
-def _broken(frame: Frame, places: Sequence[float]) -> str:
-    """Red marks at the top, one for each stretch of steps whose value was no number."""
-    marks = "".join(f"M{short(frame.x(place))} {short(frame.top)}v9" for place in places)
-    words = title("no finite number")
-    return element("path", words, d=marks, stroke=BAD, stroke_width=2.4, class_="broken") if marks else ""

@@ -1,4 +1,4 @@
-"""A few runs over each other: curves told apart by colour, by dashes, and by the names at their ends."""
+"""A few runs in one plot: their curves differ in colour and dashes and are named at their ends."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from babysit.views.data.buckets import bands
 from babysit.views.data.series import ABOVE_FIRST, Point, cost_axis
 from babysit.views.svg.elements import Frame, cross, document, element, path, shortened, text, title
 
-MOST = 8
-"""So many runs can still be told apart."""
+MOST_RUNS = 8
+"""The most runs of one plot: more cannot be distinguished."""
 _BUCKETS = 160
 _PALETTE = ("#0072B2", "#B34700", "#007A58", "#9A4C7F", "#8A6D00", "#3A7CA5", "#5B5B5B", "#6A4FB3")
-# After Okabe and Ito (2008), darkened until each can be read as text on white; a dark page gives its own.
+# After Okabe and Ito (2008), darkened until each is readable as text on white; a dark page has its own.
 _DASHES = (None, "7 3", "2 3", "9 3 2 3", "12 4", "4 4", "1 4", "9 3 2 3 2 3")
 _LINE = 15
-"""The height of a name, so that no two lie on each other."""
+"""The height of a name; names are at least so far apart."""
 
 
-class Curve(NamedTuple):
+class RunCurve(NamedTuple):
     """One run's curve.
 
     Attributes:
-        number: which of the runs, from 0: its colour and dashes.
-        name: the run.
-        points: from 0 to 1; empty where nothing of it lies on the axes.
-        diverged: it left at the top, or its values stopped being numbers.
+        number: the run's number, from 0; it decides colour and dashes.
+        name: the run's name.
+        points: positions from 0 to 1; empty if none lies on the axes.
+        diverged: whether it left at the top, or became NaN or infinite.
     """
 
     number: int
@@ -45,11 +45,11 @@ class Overlay(NamedTuple):
 
     x: Axis
     y: Axis
-    curves: tuple[Curve, ...]
+    curves: tuple[RunCurve, ...]
 
 
-class Series(NamedTuple):
-    """One run's values as they were measured; ``first`` is the cost it began with, NaN where nobody knows."""
+class RunSeries(NamedTuple):
+    """One run's measured values; ``first`` is its first cost, NaN if unknown."""
 
     name: str
     x: ArrayLike
@@ -57,14 +57,14 @@ class Series(NamedTuple):
     first: float = math.nan
 
 
-def cost_overlay(found: Sequence[Series]) -> Overlay | None:
-    """The costs of some runs by step; a run that diverged does not set the axis.
+def cost_overlay(found: Sequence[RunSeries]) -> Overlay | None:
+    """Returns the costs of some runs by step; a diverged run does not set the axis.
 
     Args:
-        found: each with its first cost.
+        found: the runs, each with its first cost.
 
     Returns:
-        None where no run has a cost.
+        The curves; None if no run has a cost.
     """
     arrays = [(np.asarray(one.x), np.asarray(one.y, dtype=np.float64)) for one in found]
     if not any(len(x) for x, _ in arrays):
@@ -88,16 +88,16 @@ def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _diverged(costs: NDArray[np.float64], first: float) -> bool:
-    """The last cost is no number, or lies where the explosion rule begins."""
+    """Tells whether the last cost is NaN, infinite, or beyond the limit of the explosion rule."""
     limit = ABOVE_FIRST * abs(first) if math.isfinite(first) else math.inf
     return len(costs) > 0 and not (np.isfinite(costs[-1]) and costs[-1] <= limit)
 
 
-def score_overlay(found: Sequence[Series], label: str) -> Overlay | None:
-    """The scores of some runs by epoch; None where no run has any.
+def score_overlay(found: Sequence[RunSeries], label: str) -> Overlay | None:
+    """Returns the scores of some runs by epoch; None if no run has a score.
 
     Args:
-        found: epochs and scores.
+        found: the runs with their epochs and scores.
         label: "validation accuracy" or "validation loss".
     """
     arrays = [(np.asarray(one.x), np.asarray(one.y, dtype=np.float64)) for one in found]
@@ -114,11 +114,11 @@ def score_overlay(found: Sequence[Series], label: str) -> Overlay | None:
 
 def _curve(
     number: int,
-    one: Series,
+    one: RunSeries,
     arrays: tuple[NDArray[np.generic], NDArray[np.float64]],
     axes: tuple[Axis, Axis],
     diverged: bool,
-) -> Curve:
+) -> RunCurve:
     found = bands(*arrays, _BUCKETS)
     kept = np.isfinite(found.middle)
     places = (found.first[kept] + found.last[kept]) / 2
@@ -129,16 +129,16 @@ def _curve(
     outside = next((index for index, (_, height) in enumerate(points) if not height <= 1), len(points))
     inside = points[: outside + 1] if diverged else points
     clipped = tuple((place, min(1.0, max(0.0, 0.0 if math.isnan(y) else y))) for place, y in inside)
-    return Curve(number, one.name, clipped, diverged)
+    return RunCurve(number, one.name, clipped, diverged)
 
 
 def colour(number: int) -> str:
-    """The colour of a run."""
-    return f"var(--series-{number % MOST}, {_PALETTE[number % MOST]})"
+    """Returns the colour of a run."""
+    return f"var(--series-{number % MOST_RUNS}, {_PALETTE[number % MOST_RUNS]})"
 
 
 def key_svg(number: int) -> str:
-    """A run's piece of line for a table's heading."""
+    """Draws a piece of a run's line for a table's heading."""
     line = element("path", d="M1 4h34", **_stroke(number))
     return element("svg", line, viewBox="0 0 36 8", class_="line-key", aria_hidden="true")
 
@@ -148,60 +148,46 @@ def _stroke(number: int) -> dict[str, object]:
         "fill": "none",
         "stroke": colour(number),
         "stroke_width": 1.8,
-        "stroke_dasharray": _DASHES[number % MOST],
+        "stroke_dasharray": _DASHES[number % MOST_RUNS],
         "stroke_linejoin": "round",
     }
 
 
 def overlay_svg(data: Overlay, label: str, width: float = 640, height: float = 340) -> str:
-    """The curves, each named at its end.
+    """Draws the curves, each named at its end.
 
     Args:
-        data: what is drawn.
-        label: what it shows, for those who cannot see it.
-        width, height: of the viewBox.
+        data: the figure's data.
+        label: a description for screen readers.
+        width, height: the size of the viewBox.
     """
     frame = Frame(width, height, right=118)
     parts = frame.axes(data.x, data.y)
-    parts += [_drawn(frame, curve) for curve in data.curves if curve.points]
-    parts += _names(frame, [curve for curve in data.curves if curve.points])
+    curves = [curve for curve in data.curves if curve.points]
+    for curve in curves:
+        points = frame.points(curve.points)
+        if len(points) == 1:
+            (x, y), fill = points[0], colour(curve.number)
+            parts.append(element("circle", title(curve.name), cx=x, cy=y, r=3, fill=fill))
+        else:
+            parts.append(element("path", title(curve.name), d=path(points), **_stroke(curve.number)))
+            parts.append(cross(*points[-1], curve.name, size=3.5) if curve.diverged else "")
+    # The names beside the ends, in the order of their heights, apart from each other.
+    ends = sorted((frame.y(curve.points[-1][1]), curve.number, curve) for curve in curves)
+    places = spread([end for end, _, _ in ends], _LINE, frame.top + 4, frame.bottom)
+    for (end, number, curve), place in zip(ends, places, strict=True):
+        lead = path([(frame.x(curve.points[-1][0]) + 3, end), (frame.right + 4, place)])
+        parts.append(element("path", d=lead, stroke=colour(number), stroke_opacity=0.35, fill="none"))
+        name = shortened(curve.name, 15)
+        parts.append(text(name, frame.right + 8, place + 4, fill=colour(number), font_size=11.5))
     return document(width, height, label, parts)
 
 
-def _drawn(frame: Frame, curve: Curve) -> str:
-    points = frame.points(curve.points)
-    end = cross(*points[-1], curve.name, size=3.5) if curve.diverged else ""
-    if len(points) == 1:
-        return element(
-            "circle", title(curve.name), cx=points[0][0], cy=points[0][1], r=3, fill=colour(curve.number)
-        )
-    return element("path", title(curve.name), d=path(points), **_stroke(curve.number)) + end
-
-
-def _names(frame: Frame, curves: Sequence[Curve]) -> list[str]:
-    """The names beside the ends, in the order of their heights, none on another."""
-    ends = sorted((frame.y(curve.points[-1][1]), curve.number, curve) for curve in curves)
-    heights = spread([height for height, _, _ in ends], _LINE, frame.top + 4, frame.bottom)
-    drawn = []
-    for (height, _, curve), place in zip(ends, heights, strict=True):
-        across = frame.x(curve.points[-1][0])
-        lead = element(
-            "path",
-            d=path([(across + 3, height), (frame.right + 4, place)]),
-            stroke=colour(curve.number),
-            stroke_opacity=0.35,
-            fill="none",
-        )
-        word = shortened(curve.name, 15)
-        drawn.append(lead + text(word, frame.right + 8, place + 4, fill=colour(curve.number), font_size=11.5))
-    return drawn
-
-
 def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
-    """Heights in rising order, moved until they are apart, and within limits where they fit.
+    """Moves heights apart, and within limits if there is room.
 
     Args:
-        wanted: rising.
+        wanted: the heights in rising order.
         apart: the least distance.
         low, high: the limits.
 

@@ -1,4 +1,4 @@
-"""The figures of one recorded run: each a drawing with its name and caption, under the key of its links."""
+"""The figures of one recorded run, each with its heading, caption and link key."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from html import escape
-from itertools import pairwise
 
-from babysit.records import CommandKind, Run, Touch
-from babysit.store.queries import Curve
+from babysit.records import Run
 from babysit.verdicts import Finding
 from babysit.views.data import lines
-from babysit.views.data.axes import Axis
 from babysit.views.data.formatting import number_text
-from babysit.views.data.lines import Lines, Mark, Pairs
+from babysit.views.data.learning_rates import rate_changes, rate_pairs, rate_words, touch_words
+from babysit.views.data.lines import Lines, Mark, Pairs, pairs_of
 from babysit.views.data.links import LinkedCause
 from babysit.views.data.recorded_run import TrialView, in_order
 from babysit.views.data.series import ABOVE_FIRST, Scores, explosion_text, run_scores
-from babysit.views.svg.captions import CAPTIONS, Shown, scores_caption, shown_lines
+from babysit.views.svg.captions import CAPTIONS, Figure, line_figure, scores_caption
 from babysit.views.svg.figures import scores_svg
 from babysit.views.svg.heatmap import heatmap, heatmap_svg
 
@@ -26,17 +24,17 @@ KEYS = (
     "loss", "scores", "updates", "gradients", "dead", "saturation", "spread", "means", "rates",
     "weights", "activations", "gradient_histograms",
 )  # fmt: skip
-"""Every figure that a run may have, in the order of the page."""
+"""The keys of all figures of a run, in the order of the page."""
 PICTURES = {"activations": "activations", "gradient_histograms": "gradients"}
-"""The figures that are one small picture a layer -> how their histograms' names begin."""
+"""The figures with one small picture a layer -> the beginning of their histograms' names."""
 MOST_PICTURES = 24
-"""Of more layers than this an even choice is drawn."""
+"""The most layers drawn; of more an even choice is drawn."""
 MOST_MARKS = 6
-"""Of more changes of the learning rate than this none is marked: it is a schedule."""
+"""The most changes of the learning rate that are marked; more belong to a schedule."""
 
 
 class RunFigures:
-    """The figure data of one recorded run; each is made when it is first asked for.
+    """The figure data of one recorded run; each is made at its first use.
 
     Args:
         view: the run.
@@ -44,20 +42,28 @@ class RunFigures:
 
     def __init__(self, view: TrialView) -> None:
         self._view = view
-        self.x = lines.ended_axis(*view.costs) if len(view.costs[0]) else _axis_of(view)
+        if len(view.costs[0]):
+            self.x = lines.ended_axis(*view.costs)
+        else:
+            sampled = [int(steps[-1]) for steps, _ in view.series.values() if len(steps)]
+            measured = [each.step for each in view.result.run.readings]
+            self.x = lines.step_axis(max([*sampled, *measured, view.result.run.steps]))
 
     @cached_property
     def scores(self) -> Scores | None:
         """Accuracies by epoch, or the validation loss."""
         readings = self._view.result.run.readings
-        told = any(math.isfinite(each.val_accuracy) or math.isfinite(each.val_loss) for each in readings)
-        return run_scores(readings) if told else None
+        scored = any(math.isfinite(each.val_accuracy) or math.isfinite(each.val_loss) for each in readings)
+        return run_scores(readings) if scored else None
 
     @cached_property
     def curves(self) -> dict[str, tuple[str, Lines]]:
-        """Key -> heading and data of the figures over the steps that there is something to draw in."""
+        """The figures over the steps that are not empty: key -> heading and data."""
+        run, first = self._view.result.run, self._view.result.run.first_cost
+        levels = {"first loss": first, "chance": self._view.chance_loss}
+        most = ABOVE_FIRST * abs(first) if run.explosion and math.isfinite(first) else math.inf
         drawn = {
-            "loss": ("Loss", self._loss()),
+            "loss": ("Loss", lines.loss_lines(self.x, *self._view.costs, levels, most=most)),
             "updates": ("Update ratio", lines.ratio_lines(self.x, self._layers("update_ratio"))),
             "gradients": ("Gradient norm", self._drawn("gradient_norm", "gradient norm", log=True)),
             "dead": ("Dead units", self._drawn("dead", "dead share", also=(0.0, 1.0))),
@@ -67,46 +73,59 @@ class RunFigures:
                 self._drawn("std", "std of the output", log=True),
             ),
             "means": ("Activations: mean", self._drawn("mean", "mean of the output", also=(0.0,))),
-            "rates": ("Learning rate", lines.rate_lines(self.x, self._rates())),
+            "rates": ("Learning rate", lines.rate_lines(self.x, {"learning rate": rate_pairs(self._view)})),
         }
         return {key: (heading, data) for key, (heading, data) in drawn.items() if data is not None}
 
     @cached_property
     def keys(self) -> list[str]:
-        """The figures that there are, in the order of the page."""
+        """The keys of the figures that are not empty, in the order of the page."""
         pictures = [key for key, begin in PICTURES.items() if self._named(begin)]
         has = {*self.curves, *pictures, *(["scores"] if self.scores else [])}
         return [key for key in KEYS if key in has]
 
-    def shown(self, causes: Sequence[LinkedCause] = ()) -> list[Shown]:
-        """The figures drawn, causes marked where they begin.
+    def shown(self, causes: Sequence[LinkedCause] = ()) -> list[Figure]:
+        """Draws the figures and marks the beginning of each cause.
 
         Args:
-            causes: with the keys of the figures that show them.
+            causes: the causes with the keys of the figures that show them.
         """
-        return [self._shown(key, causes) for key in self.keys]
+        return [self._figure(key, causes) for key in self.keys]
 
-    def _shown(self, key: str, causes: Sequence[LinkedCause]) -> Shown:
+    def _figure(self, key: str, causes: Sequence[LinkedCause]) -> Figure:
         if key in self.curves:
             heading, data = self.curves[key]
-            marked = data._replace(marks=(*self._marks(key, causes), *self._happened(key)))
-            return shown_lines(key, heading, marked, self._caption(key))
+            steps = [
+                (each, step_of(each.finding, self._view.result.run)) for each in causes if each.link == key
+            ]
+            marks = [
+                Mark(self.x.place(step), str(each.number), each.finding.message)
+                for each, step in steps
+                if step
+            ]
+            events = self._events() if key == "loss" else []
+            if key == "gradients":
+                caption = "The norm of the gradient of each weight tensor before the optimizer's step."
+            else:
+                caption = CAPTIONS[key]
+            if key == "loss":
+                broken = lines.broken_from(*self._view.costs)
+                caption += f" {_BAND}" + (f" From step {broken} on it is NaN or infinite." if broken else "")
+            return line_figure(key, heading, data._replace(marks=(*marks, *events)), caption)
         if self.scores is not None and key == "scores":
-            caption = scores_caption(self.scores, self._train_accuracy())
-            return Shown(key, self.scores.y.label.capitalize(), scores_svg(self.scores), "", caption)
+            # The gap is not judged if a cause matters more.
+            is_judged = not self._view.verdict.serious
+            train = self._view.result.run.readings[-1].train_accuracy if is_judged else math.nan
+            heading, caption = self.scores.y.label.capitalize(), scores_caption(self.scores, train)
+            return Figure(key, heading, scores_svg(self.scores), "", caption)
+        pictures = []
+        for name in self._named(PICTURES[key]):
+            data_of = heatmap(self._view.histograms[name], self.x)
+            if data_of is not None:
+                layer = escape(name.partition("/")[2])
+                pictures.append(f'<div class="picture"><h3>{layer}</h3>{heatmap_svg(data_of, name)}</div>')
         heading = "Activations over time" if key == "activations" else "Gradients over time"
-        return Shown(key, heading, self._pictures(key), "", _PICTURE_CAPTIONS[key])
-
-    def _train_accuracy(self) -> float:
-        """Returns the one at the end; NaN where a cause matters more than the gap."""
-        alarmed = bool(self._view.verdict.serious)
-        return math.nan if alarmed else self._view.result.run.readings[-1].train_accuracy
-
-    def _loss(self) -> Lines | None:
-        run, first = self._view.result.run, self._view.result.run.first_cost
-        levels = {"first loss": first, "chance": self._view.chance_loss}
-        most = ABOVE_FIRST * abs(first) if run.explosion and math.isfinite(first) else math.inf
-        return lines.loss_lines(self.x, *self._view.costs, levels, most=most)
+        return Figure(key, heading, "".join(pictures), "", _PICTURE_CAPTIONS[key])
 
     def _drawn(
         self, quantity: str, label: str, *, log: bool = False, also: Sequence[float] = ()
@@ -116,42 +135,19 @@ class RunFigures:
     def _layers(self, quantity: str) -> dict[str, Pairs]:
         return {name: pairs_of(curve) for name, curve in self._view.layers(quantity).items()}
 
-    def _rates(self) -> dict[str, Pairs]:
-        return {"learning rate": rate_pairs(self._view)}
-
     def _named(self, begin: str) -> list[str]:
         found = [name for name in self._view.histograms if name.startswith(f"{begin}/")]
         return lines.evenly(sorted(found, key=in_order), MOST_PICTURES)
 
-    def _pictures(self, key: str) -> str:
-        """One small picture a layer, in the network's order."""
-        drawn = []
-        for name in self._named(PICTURES[key]):
-            data = heatmap(self._view.histograms[name], self.x)
-            if data is not None:
-                drawn.append(_picture(name.partition("/")[2], heatmap_svg(data, name)))
-        return "".join(drawn)
-
-    def _marks(self, key: str, causes: Sequence[LinkedCause]) -> list[Mark]:
-        run = self._view.result.run
-        found = []
-        for each in causes:
-            step = step_of(each.finding, run)
-            if each.link == key and step:
-                found.append(Mark(self.x.place(step), str(each.number), each.finding.message))
-        return found
-
-    def _happened(self, key: str) -> list[Mark]:
-        """On the loss: what was done to the run, and what it did."""
-        if key != "loss":
-            return []
+    def _events(self) -> list[Mark]:
+        """Returns the marks of the run's changes by the user, by its schedule, and of its explosion."""
         run = self._view.result.run
         marks = [self._mark(touch.step, *touch_words(touch)) for touch in run.touches]
-        by_hand = {touch.step for touch in run.touches}
+        touched_at = {touch.step for touch in run.touches}
         changes = [
             (step, old, new)
             for step, old, new in rate_changes(rate_pairs(self._view))
-            if not any(abs(step - touched) <= 1 for touched in by_hand)
+            if not any(abs(step - touched) <= 1 for touched in touched_at)
         ]
         for step, old, new in changes if len(changes) <= MOST_MARKS else ():
             marks.append(self._mark(step, f"lr × {number_text(new / old, 2)}", rate_words(step, old, new)))
@@ -162,88 +158,22 @@ class RunFigures:
     def _mark(self, step: int, label: str, title: str) -> Mark:
         return Mark(self.x.place(step), label, title, bad=False)
 
-    def _caption(self, key: str) -> str:
-        if key == "gradients":
-            return "The norm of the gradient of each weight tensor, as the optimizer got it."
-        broken = lines.broken_from(*self._view.costs) if key == "loss" else 0
-        ended = f" From step {broken} on it is NaN or infinite." if broken else ""
-        return CAPTIONS[key] + (f" {_BAND}{ended}" if key == "loss" else "")
 
-
-_BAND = "The line is the median of neighbouring steps, the band goes from the lowest to the highest."
+_BAND = "The line is the median of neighbouring steps; the band spans the lowest to the highest."
 _PICTURE_CAPTIONS = {
-    "activations": "How each layer's outputs were spread, step by step: darker where more of them lay. A "
-    "layer that shrinks to a line has died; one that sits at the ends of a sigmoid or tanh is saturated.",
-    "gradient_histograms": "How each weight tensor's gradient was spread. A line at zero: nothing arrives.",
+    "activations": "The distribution of each layer's outputs, step by step; darker cells hold more of them. "
+    "A layer that shrinks to a line has died; one at the ends of a sigmoid or tanh is saturated.",
+    "gradient_histograms": "The distribution of each weight tensor's gradient. A line at zero: the gradient "
+    "has vanished.",
 }
 
 
-def _picture(name: str, svg: str) -> str:
-    return f'<div class="picture"><h3>{escape(name)}</h3>{svg}</div>'
-
-
-def _axis_of(view: TrialView) -> Axis:
-    """The axis of steps of a run without costs."""
-    looked = [int(steps[-1]) for steps, _ in view.series.values() if len(steps)]
-    told = [each.step for each in view.result.run.readings]
-    return lines.step_axis(max([*looked, *told, view.result.run.steps]))
-
-
-def pairs_of(curve: Curve) -> Pairs:
-    """Steps and values as pairs of numbers."""
-    steps, values = curve
-    return list(zip(steps.tolist(), values.tolist(), strict=True))
-
-
-def rate_pairs(view: TrialView) -> Pairs:
-    """The learning rate: at the steps that were looked at, or else at the end of each epoch."""
-    if "learning_rate" in view.series:
-        return pairs_of(view.series["learning_rate"])
-    return [(each.step, each.learning_rate) for each in view.result.run.readings if each.step]
-
-
-def rate_changes(pairs: Pairs) -> list[tuple[int, float, float]]:
-    """Where a learning rate changed: the step at which the new one was seen, the old and the new.
-
-    Example:
-        >>> rate_changes([(1, 0.1), (9, 0.1), (17, 0.05)])
-        [(17, 0.1, 0.05)]
-    """
-    return [
-        (step, old, new)
-        for (_, old), (step, new) in pairwise(pairs)
-        if old > 0 and new > 0 and abs(new / old - 1) > 1e-6
-    ]
-
-
-def rate_words(step: int, old: float, new: float) -> str:
-    """A change of the learning rate in words.
-
-    Example:
-        >>> rate_words(800, 1e-3, 1e-4)
-        'learning rate 1e-3 to 1e-4, seen at step 800'
-    """
-    return f"learning rate {number_text(old)} to {number_text(new)}, seen at step {step}"
-
-
-def touch_words(touch: Touch) -> tuple[str, str]:
-    """What was done by hand: a short label, and a sentence.
-
-    Example:
-        >>> touch_words(Touch(CommandKind.SCALE_LEARNING_RATE, 120, 0.5))
-        ('by hand: lr × 0.5', 'by hand after step 120: learning rate times 0.5')
-    """
-    if touch.kind is CommandKind.SCALE_LEARNING_RATE:
-        factor = number_text(touch.argument)
-        return f"by hand: lr × {factor}", f"by hand after step {touch.step}: learning rate times {factor}"
-    return "stopped by hand", f"stopped by hand after step {touch.step}"
-
-
 def step_of(finding: Finding, run: Run) -> int:
-    """The first step of the moment from which a finding holds; 0 where there is none.
+    """Returns the first step from which a finding holds; 0 if it names no moment.
 
     Example:
-        >>> from babysit.records import Reading, Severity, State
+        >>> from babysit.records import Reading, State
+        >>> from babysit.verdicts import Severity
         >>> readings = tuple(Reading(n, 50 * n, 1.0, 0.1, 0.1, 0.1) for n in (1, 2, 3))
         >>> step_of(Finding("r", Severity.INFO, "cost", 2, "", (), "", ""), Run(State.COMPLETE, readings))
         51

@@ -1,4 +1,4 @@
-"""Many loss curves side by side, each in a small frame of its own, all on one axis."""
+"""Small multiples: many loss curves side by side, each in its own frame, on one axis."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ WIDTH, HEIGHT = 190.0, 96.0
 
 
 class Course(NamedTuple):
-    """What is known of one run's costs without reading a series.
+    """A summary of one run's costs, which needs no series.
 
     Attributes:
-        name: the run in words.
-        state: its state, by name.
+        name: the run's name.
+        state: the run's state.
         buckets: shape (buckets, 3): lowest, highest, last, evenly spread over its steps.
-        steps: how many update steps.
-        first_cost: its first cost; NaN before the first step.
-        exploded: its curve leaves at the top.
+        steps: the number of update steps.
+        first_cost: the first cost; NaN before the first step.
+        exploded: whether the curve leaves at the top.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Course(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One frame: the run, its curve, and whether it left at the top."""
+    """One frame: a run with its curve."""
 
     name: str
     state: str
@@ -50,8 +50,8 @@ class Multiples(NamedTuple):
 
     Attributes:
         y: the axis; diverged runs do not set it.
-        first_cost: where the middle first cost lies on it; NaN when there is none.
-        panels: in the order in which they were asked for.
+        first_cost: the position of the median first cost on the axis; NaN if there is none.
+        panels: the frames in the order of the runs.
     """
 
     y: Axis
@@ -60,38 +60,33 @@ class Multiples(NamedTuple):
 
 
 def multiples(courses: Sequence[Course]) -> Multiples:
-    """Loss curves for frames side by side; all have the same two axes, so that they can be compared.
+    """Returns loss curves for frames side by side; all share both axes, so that they can be compared.
 
     Args:
         courses: the runs.
     """
     firsts = [course.first_cost for course in courses if math.isfinite(course.first_cost)]
     middle = float(np.median(firsts)) if firsts else math.nan
-    y = cost_axis(_extremes(courses, middle))
-    longest = max((course.steps for course in courses), default=1)
-    return Multiples(y, y.place(middle), tuple(_panel(course, y, longest) for course in courses))
-
-
-def _extremes(courses: Sequence[Course], first_cost: float) -> list[float]:
-    """What the axis must show, up to three times the usual first cost, where the explosion rule begins."""
-    limit = ABOVE_FIRST * abs(first_cost) if math.isfinite(first_cost) else math.inf
+    # The axis shows up to three times the usual first cost, the limit of the explosion rule.
+    limit = ABOVE_FIRST * abs(middle) if math.isfinite(middle) else math.inf
     values = [course.buckets[np.isfinite(course.buckets)] for course in courses if not course.exploded]
     ends = [float(end) for found in values if len(found) for end in (found.min(), found.max())]
-    return [*(min(end, limit) for end in ends), *([first_cost] if math.isfinite(first_cost) else [])]
-
-
-def _panel(course: Course, y: Axis, longest: int) -> Panel:
-    count = len(course.buckets)
-    places = (np.arange(count) + 1) / max(count, 1) * (course.steps / max(longest, 1))
-    points = path_through(places, course.buckets.astype(float), y)
-    if course.exploded:
-        ends = [index + 1 for index, (_, height) in enumerate(points) if height >= 1]
-        points = points[: ends[0]] if ends else points
-    return Panel(course.name, course.state, points, course.exploded)
+    y = cost_axis([*(min(end, limit) for end in ends), *([middle] if firsts else [])])
+    longest = max((course.steps for course in courses), default=1)
+    panels = []
+    for course in courses:
+        count = len(course.buckets)
+        places = (np.arange(count) + 1) / max(count, 1) * (course.steps / max(longest, 1))
+        points = path_through(places, course.buckets.astype(float), y)
+        if course.exploded:
+            outside = next((index for index, (_, height) in enumerate(points) if height >= 1), len(points))
+            points = points[: outside + 1]
+        panels.append(Panel(course.name, course.state, points, course.exploded))
+    return Multiples(y, y.place(middle), tuple(panels))
 
 
 def panel_svg(data: Multiples, panel: Panel) -> str:
-    """One frame; its curve takes the page's colour for the run's state (class ``curve``)."""
+    """Draws one frame; its curve takes the page's colour for the run's state (class ``curve``)."""
     frame = Frame(WIDTH, HEIGHT, left=30, right=4, top=4, bottom=4)
     shown = [tick for tick in data.y.ticks if 0.02 <= tick.position <= 0.98]
     parts = [frame.horizontal(tick.position, stroke=GRID) for tick in shown]

@@ -1,4 +1,4 @@
-"""Requests to live runs in the terminal: what was asked, and what came of it."""
+"""Commands to running studies in the terminal, with their replies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STYLES = {
 
 
 def request_text(command: Command) -> str:
-    """A request in words.
+    """Describes a command in words.
 
     Example:
         >>> state = CommandState.ASKED
@@ -30,7 +30,11 @@ def request_text(command: Command) -> str:
         >>> request_text(Command(2, 3, None, CommandKind.EXTEND_STUDY, 60, "ann", 0.0, state))
         'extend study 3 to 60 trials'
     """
-    where = f"study {command.study}" if command.trial is None else "/".join(map(str, _path(command)))
+    where = (
+        f"study {command.study}"
+        if command.trial is None
+        else "/".join(map(str, (command.study, *command.trial)))
+    )
     if command.kind is CommandKind.SCALE_LEARNING_RATE:
         return f"learning rate x {command.argument:g} of {where}"
     if command.kind is CommandKind.EXTEND_STUDY:
@@ -38,16 +42,12 @@ def request_text(command: Command) -> str:
     return f"stop {where}"
 
 
-def _path(command: Command) -> tuple[int, ...]:
-    return (command.study, *(command.trial or ()))
-
-
 def silence_text(seconds: float, limit: float) -> str:
-    """What the last heartbeat of a running study says; empty while somebody listens.
+    """Describes the silence of a running study; empty while it receives commands.
 
     Args:
-        seconds: since the last heartbeat; NaN if there was none.
-        limit: how long is too long.
+        seconds: the time since the last heartbeat; NaN if there was none.
+        limit: the longest time that is not silence.
 
     Example:
         >>> silence_text(42.0, 30.0), silence_text(3.0, 30.0), silence_text(float("nan"), 30.0)
@@ -59,7 +59,7 @@ def silence_text(seconds: float, limit: float) -> str:
 
 
 def commands_table(commands: Sequence[Command]) -> Table:
-    """Requests, oldest first, with their answers."""
+    """Renders commands, oldest first, with their replies."""
     table = Table(box=None, pad_edge=False)
     for heading in ("request", "what", "by", "asked", "answer"):
         table.add_column(heading, no_wrap=heading in ("what", "asked"), overflow="fold")
@@ -71,7 +71,7 @@ def commands_table(commands: Sequence[Command]) -> Table:
 
 
 def command_data(command: Command) -> dict[str, Any]:
-    """A request as plain data."""
+    """Returns a command as plain data."""
     return {
         "id": command.id,
         "study": command.study,

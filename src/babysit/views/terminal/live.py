@@ -1,6 +1,6 @@
-"""A run or a study in a terminal, as it stands: one frame of `babysit live`.
+"""A run or a study in the terminal while it trains: one frame of `babysit live`.
 
-A frame fits the width it is given, and says the most important first: what does not fit is cut off below.
+A frame fits its width and begins with the most important: the rest may be cut off below.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from rich.text import Text
 
 from babysit.records import State
 from babysit.store import overview
-from babysit.store.overview import Line
+from babysit.store.overview import TrialLine
 from babysit.verdicts import Verdict
 from babysit.views.data.axes import Axis
 from babysit.views.data.buckets import bands
 from babysit.views.data.formatting import MISSING, duration_text, number_text, percent_text
+from babysit.views.data.learning_rates import rate_changes, rate_pairs, rate_words, touch_words
 from babysit.views.data.recorded_run import TrialView, in_order
 from babysit.views.data.series import cost_axis
-from babysit.views.data.standing import Standing, trial_name
+from babysit.views.data.status import StudyStatus, trial_name
 from babysit.views.data.trial_table import Board
-from babysit.views.svg.run_figures import rate_changes, rate_pairs, rate_words, touch_words
-from babysit.views.terminal.tables import STATE_STYLES
+from babysit.views.terminal.studies import STATE_STYLES
 from babysit.views.terminal.trial import headline, update_ratios
-from babysit.views.terminal.unicode_plots import Curve, labels, overlay, sparkline
+from babysit.views.terminal.unicode_plots import DotCurve, labels, overlay, sparkline
 from babysit.views.terminal.verdict import verdict_view
 
 LEAST_WIDTH = 24
@@ -40,36 +40,29 @@ _MOST_VALUES = 3
 def run_frame(
     view: TrialView, width: int, *, quiet: float = math.nan, interrupted: bool = False
 ) -> RenderableType:
-    """One run: its state, its loss as a curve, its accuracies, its rates, how its layers move, what is wrong.
+    """Renders a run: state, verdict, loss curve, accuracies, learning rate and update ratios.
 
     Args:
         view: the run.
-        width: columns of the terminal.
-        quiet: seconds since its process gave a sign; NaN where it never did.
-        interrupted: its process is gone.
+        width: the columns of the terminal.
+        quiet: the seconds since its last heartbeat; NaN if there was none.
+        interrupted: its process was killed.
     """
     run = view.result.run
     parts: list[RenderableType] = [headline(view)]
-    if sign := _sign(run.state, quiet, interrupted):
-        parts.append(sign)
+    if interrupted and not run.state.is_final:
+        parts.append(Text("its process is gone: it was killed, or its machine restarted", style="yellow"))
+    elif not run.state.is_final and not math.isnan(quiet):
+        style = "dim" if quiet < 30 else "yellow"
+        parts.append(Text(f"last heartbeat {duration_text(quiet)} ago", style=style))
     if view.verdict != Verdict() or run.state.is_final:
         parts.append(verdict_view(view.report))
     parts += [part for part in (_loss(view, width), _scores(view), _rates(view), _ratios(view)) if part]
     return Group(*parts)
 
 
-def _sign(state: State, quiet: float, interrupted: bool) -> Text | None:
-    if state.is_final:
-        return None
-    if interrupted:
-        return Text("its process is gone: it was killed, or its machine restarted", style="yellow")
-    if math.isnan(quiet):
-        return None
-    return Text(f"last sign of life {duration_text(quiet)} ago", style="dim" if quiet < 30 else "yellow")
-
-
 def _loss(view: TrialView, width: int) -> Text | None:
-    """The loss as a curve of braille dots, its band from lowest to highest."""
+    """Draws the loss in braille dots, from the lowest to the highest value of each bucket."""
     steps, costs = view.costs
     columns = max(LEAST_WIDTH, min(width, 110)) - 9
     found = bands(steps, costs, 2 * columns)
@@ -84,11 +77,12 @@ def _loss(view: TrialView, width: int) -> Text | None:
     # Each bucket from its lowest to its highest value, so that a spike of one step is drawn.
     places = np.repeat(found.last[kept], 2).astype(float)
     heights = np.stack([found.low[kept], np.minimum(found.high[kept], most)], axis=1).ravel()
-    plot = overlay([Curve("loss", places.tolist(), heights.tolist())], axes, columns, _PLOT_HEIGHT)
+    plot = overlay([DotCurve("loss", places.tolist(), heights.tolist())], axes, columns, _PLOT_HEIGHT)
     low, high = labels(axes[1])
     text = Text("loss", style="bold")
-    newest = number_text(float(found.latest[kept][-1]))
-    text.append(f"  {newest} at step {int(steps[-1]):,}{_broken(found.broken)}\n", style="not bold")
+    newest, broken = number_text(float(found.latest[kept][-1])), int(found.broken.sum())
+    note = f", {broken:,} steps were NaN or infinite" if broken else ""
+    text.append(f"  {newest} at step {int(steps[-1]):,}{note}\n", style="not bold")
     for index, row in enumerate(plot.rows):
         label = high if index == 0 else low if index == len(plot.rows) - 1 else ""
         text.append(f"{label:>7} ", style="dim")
@@ -99,13 +93,8 @@ def _loss(view: TrialView, width: int) -> Text | None:
     return text
 
 
-def _broken(counts: np.ndarray) -> str:
-    total = int(counts.sum())
-    return f", {total:,} steps were NaN or infinite" if total else ""
-
-
 def _scores(view: TrialView) -> Text | None:
-    """Training and validation by epoch, as one line of blocks each, and the gap between them."""
+    """Draws training and validation scores as one line of blocks each, with the gap between them."""
     readings = view.result.run.readings
     if not readings:
         return None
@@ -126,14 +115,14 @@ def _rates(view: TrialView) -> Text | None:
     if not pairs:
         return None
     text = Text("learning rate ", style="bold").append(number_text(pairs[-1][1]), style="not bold")
-    by_hand = [touch_words(touch)[1] for touch in view.result.run.touches]
+    touches = [touch_words(touch)[1] for touch in view.result.run.touches]
     changes = [rate_words(*change) for change in rate_changes(pairs)]
-    told = [*by_hand, *changes] if len(changes) <= 3 else [*by_hand, f"{len(changes)} changes by a schedule"]
-    return text.append("".join(f"\n  {line}" for line in told), style="not bold dim")
+    by_schedule = changes if len(changes) <= 3 else [f"{len(changes)} changes by a schedule"]
+    return text.append("".join(f"\n  {line}" for line in [*touches, *by_schedule]), style="not bold dim")
 
 
 def _ratios(view: TrialView) -> Table | None:
-    """The update ratios of the first and last layers, now and over the run."""
+    """Renders the update ratios of the first and last layers, now and over the run."""
     found = sorted(update_ratios(view.series), key=lambda one: in_order(one.layer))
     if not found:
         return None
@@ -151,14 +140,14 @@ def _ratios(view: TrialView) -> Table | None:
     return table
 
 
-def study_frame(board: Board, found: Sequence[Line], now: Standing, width: int) -> RenderableType:
-    """A study: how far it is, the best so far, alarms, the trials that run.
+def study_frame(board: Board, found: Sequence[TrialLine], now: StudyStatus, width: int) -> RenderableType:
+    """Renders a study: progress, best trial so far, alarms and running trials.
 
     Args:
         board: the study with its stages.
         found: all its trials.
-        now: where it stands.
-        width: columns of the terminal.
+        now: the study's status.
+        width: the columns of the terminal.
     """
     study = board.study
     name, state = (f"study {study.id}: {study.name}", "bold"), (now.state, _style(now.state))
@@ -167,13 +156,18 @@ def study_frame(board: Board, found: Sequence[Line], now: Standing, width: int) 
     head.append(f"\n{counts or 'no trial yet'}; {now.elapsed}")
     head.append(f", {now.left} left" if now.left != MISSING else "")
     parts: list[RenderableType] = [head]
-    parts += [_bar(one.name, one.share, f"{one.ended} of {one.trials}", width) for one in now.stages]
+    length = max(8, min(40, width - 34))
+    for one in now.stages:
+        done = round(one.share * length)
+        bar = ("█" * done, "cyan"), ("░" * (length - done), "dim")
+        parts.append(Text.assemble(f"{one.name[:14]:<14} ", *bar, f" {one.ended} of {one.trials}"))
     if now.best is not None:
         choice = ", ".join(f"{name} {value}" for name, value in now.best.values)
         parts.append(
             Text.assemble(("best ", "bold"), (now.best.score, "green"), f" {now.best.name}: {choice}")
         )
     parts += [Text(f"! {alarm.message} {alarm.proposal}", style="yellow") for alarm in now.alarms]
+    parts += [Text(now.no_alarms, style="dim")] if now.no_alarms else []
     running = [line for line in found if line.state == State.RUNNING]
     shown = running or sorted(found, key=lambda line: -(line.best_score or -math.inf))
     if shown:
@@ -187,15 +181,7 @@ def _style(state: str) -> str:
     return STATE_STYLES.get(State(state), "") if state in list(State) else "yellow"
 
 
-def _bar(name: str, share: float, words: str, width: int) -> Text:
-    length = max(8, min(40, width - 34))
-    full = round(share * length)
-    return Text.assemble(
-        f"{name[:14]:<14} ", ("█" * full, "cyan"), ("░" * (length - full), "dim"), f" {words}"
-    )
-
-
-def _trials(board: Board, found: Sequence[Line], title: str, width: int) -> Table:
+def _trials(board: Board, found: Sequence[TrialLine], title: str, width: int) -> Table:
     table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     names = [knob.name for knob in board.knobs][: _MOST_VALUES if width >= 80 else 1]
     for heading in ("trial", *names, "epoch", "cost", "best", ""):

@@ -1,4 +1,4 @@
-"""A diagnosis of a log for people: what was read, the verdict, its evidence, what to do next."""
+"""The diagnosis of a log in the terminal: recognized readings or trials, verdict, evidence, advice."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rich.text import Text
 from babysit.diagnosis.report import Report
 from babysit.records import Edge, Result, Run
 from babysit.views.data.formatting import number_text, range_text, value_text
-from babysit.views.terminal import tables
+from babysit.views.terminal.search import edges_panel
 from babysit.views.terminal.verdict import verdict_view
 
 _SHOWN = 5
 
 
 def headline(run: Run, unit: str) -> str:
-    """Where a run went, in one line.
+    """Summarizes the course of a run in one line.
 
     Example:
         >>> from babysit.records import Reading, State
@@ -42,21 +42,21 @@ def _level(value: float) -> str:
 
 
 def memorized(run: Run) -> bool:
-    """Whether a run passes the lecture's test on a few examples, which validate what they train."""
+    """Tells whether a run passes the lecture's test on a few examples, which validate what they train."""
     same = all(reading.train_accuracy == reading.val_accuracy for reading in run.readings)
     last = run.last
-    return bool(last) and same and last is not None and last.train_accuracy >= 1 and last.cost < 0.1
+    return last is not None and same and last.train_accuracy >= 1 and last.cost < 0.1
 
 
 def training_view(recognized: str, chance: str, run: Run, unit: str, report: Report) -> RenderableType:
-    """The diagnosis of a training.
+    """Renders the diagnosis of a training.
 
     Args:
-        recognized: what was read, in one line.
+        recognized: the recognized quantities, in one line.
         chance: the chance level in words; empty when unknown.
         run: its readings.
-        unit: what they count.
-        report: what the rules found.
+        unit: the unit of their numbers.
+        report: the verdict.
     """
     parts: list[RenderableType] = [Text(recognized, style="dim")]
     parts += [Text(chance, style="dim")] if chance else []
@@ -67,7 +67,7 @@ def training_view(recognized: str, chance: str, run: Run, unit: str, report: Rep
 
 
 def trials_table(results: Sequence[Result], tied: Sequence[Result]) -> Table:
-    """The best trials, with those that tie with the best marked."""
+    """Tabulates the best trials, and marks those that tie with the best."""
     table = Table(box=None, pad_edge=False)
     names = list(results[0].trial.hyperparameters)
     for heading in ("", "val", *names):
@@ -76,16 +76,13 @@ def trials_table(results: Sequence[Result], tied: Sequence[Result]) -> Table:
     for place, result in enumerate(results[:_SHOWN]):
         mark = "★" if place == 0 else "≈" if result.trial.key in keys else ""
         values = (value_text(result.trial.hyperparameters.get(name)) for name in names)
-        table.add_row(mark, number_text(_judged(result)), *map(escape, values))
+        best = result.run.best
+        # As the log prints it: a loss is negative as a score.
+        printed = result.score if best is None or not math.isnan(best.val_accuracy) else best.val_loss
+        table.add_row(mark, number_text(printed), *map(escape, values))
     if len(tied) > 1:
         table.caption = f"≈ ties: {len(tied)} within one standard error of the best"
     return table
-
-
-def _judged(result: Result) -> float:
-    """The score as the log prints it; a loss counts against a trial, so its score is negative."""
-    best = result.run.best
-    return result.score if best is None or not math.isnan(best.val_accuracy) else best.val_loss
 
 
 def standing_lines(
@@ -94,7 +91,7 @@ def standing_lines(
     box: Mapping[str, str],
     edges: Sequence[Edge],
 ) -> list[str]:
-    """One line a hyperparameter: where its best value lies, and how much it matters.
+    """Describes each hyperparameter in one line: the place of its best value, and its importance.
 
     Example:
         >>> standing_lines({"l2": 0.289}, {"l2": -0.01}, {"l2": "1e-4 to 1, log"}, [])
@@ -110,7 +107,7 @@ def standing_lines(
 
 
 def ruined_line(ruined: Sequence[Result]) -> str:
-    """What too much regularization did, in one line."""
+    """Describes the trials that too much regularization ruined, in one line."""
     least = min(float(result.trial.hyperparameters["l2"]) for result in ruined)
     scores = ", ".join(sorted({number_text(result.score) for result in ruined}))
     count = f"{len(ruined)} trial" + ("s" if len(ruined) > 1 else "")
@@ -128,23 +125,23 @@ def search_view(
     reason: str,
     advice: Sequence[str] = (),
 ) -> RenderableType:
-    """The diagnosis of a search.
+    """Renders the diagnosis of a search.
 
     Args:
-        recognized: what was read, in one line.
+        recognized: the recognized trials, in one line.
         table: the best trials.
-        lines: remarks, one each.
+        lines: a description of each hyperparameter, and further remarks.
         edges: the alarms.
         following: the next ranges as plain data.
-        reason: why these.
-        advice: what else to do; default nothing.
+        reason: the reason for these ranges.
+        advice: further advice. Default: none.
     """
     ranges = ", ".join(f"{name} {range_text(box)}" for name, box in following.items())
     return Group(
         Text(recognized, style="dim"),
         table,
         *(Text(line) for line in lines),
-        tables.edges_panel(edges),
+        edges_panel(edges),
         *(Text(f"• {line}") for line in advice),
         Text(f"search next: {ranges}\n  {reason}", style="bold"),
     )

@@ -1,4 +1,4 @@
-"""One trial in full: its choice, its readings, its curves, what the rules found, how its layers moved."""
+"""One trial in the terminal: hyperparameters, readings, curves, update ratios and verdict."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from babysit.views.data.formatting import (
 from babysit.views.data.recorded_run import TrialView
 from babysit.views.data.series import explosion_text
 from babysit.views.data.trial_rows import finite
-from babysit.views.terminal.tables import STATE_STYLES
+from babysit.views.terminal.studies import STATE_STYLES
 from babysit.views.terminal.unicode_plots import sparkline
 from babysit.views.terminal.verdict import verdict_view
 
 _RATIO = "/update_ratio"
 _MOST_READINGS = 20
 _VERDICT = ("verdict", "healthy", "causes", "findings", "questions", "facts")
-"""What the data of a trial repeats of its report."""
+"""The entries of the report that the data of a trial repeats."""
 
 
 class Ratio(NamedTuple):
-    """How far a parameter's updates moved it, as shares of its own length: first, median, last."""
+    """The update ratios of a parameter: first, median and last, and all as a curve."""
 
     layer: str
     first: float
@@ -47,7 +47,7 @@ class Ratio(NamedTuple):
 
 
 def update_ratios(series: Mapping[str, Curve]) -> list[Ratio]:
-    """The update ratios of every parameter that was looked at.
+    """Returns the update ratios of every recorded parameter.
 
     Example:
         >>> steps = np.arange(1, 4, dtype=np.int32)
@@ -58,28 +58,38 @@ def update_ratios(series: Mapping[str, Curve]) -> list[Ratio]:
     for name, (_, values) in series.items():
         if name.startswith("layers/") and name.endswith(_RATIO) and len(values):
             layer = name.removeprefix("layers/").removesuffix(_RATIO)
-            seen = [float(value) for value in values]
-            found.append(Ratio(layer, seen[0], float(np.nanmedian(seen)), seen[-1], sparkline(seen, 24)))
+            ratios = [float(value) for value in values]
+            median = float(np.nanmedian(ratios))
+            found.append(Ratio(layer, ratios[0], median, ratios[-1], sparkline(ratios, 24)))
     return found
 
 
 def trial_view(view: TrialView) -> RenderableType:
-    """The trial for a terminal."""
+    """Renders a trial."""
     run = view.result.run
     parts: list[RenderableType] = [headline(view), _choices(view)]
     if len(view.costs[1]):
-        parts.append(_cost_line(view))
+        steps, costs = view.costs
+        ends = f" {number_text(float(costs[0]))} to {number_text(float(costs[-1]))} in {int(steps[-1])} steps"
+        parts.append(Text.assemble("cost ", (sparkline(costs, 48), "cyan"), ends))
     if run.readings:
         parts.append(readings_table(run.readings))
     ratios = update_ratios(view.series)
     if ratios:
-        parts.append(_ratios_table(ratios))
+        table = Table(box=None, pad_edge=False, title="update ratios (about 1e-3 is usual)")
+        table.title_justify = "left"
+        for heading in ("parameter", "first", "median", "last", ""):
+            table.add_column(heading, justify="left" if heading in ("parameter", "") else "right")
+        for one in ratios:
+            numbers = [number_text(value, 3) for value in (one.first, one.median, one.last)]
+            table.add_row(escape(one.layer), *numbers, one.curve)
+        parts.append(table)
     parts.append(verdict_view(view.report))
     return Group(*parts)
 
 
 def headline(view: TrialView) -> Text:
-    """Which trial, how it stands, its best score, why it ended."""
+    """Renders the trial's name, state, best score and end."""
     run, stage = view.result.run, view.stage
     where = f"stage {stage.name}" if stage else f"stage {view.result.trial.stage}"
     style = STATE_STYLES.get(run.state, "")
@@ -92,8 +102,8 @@ def headline(view: TrialView) -> Text:
         text.append(f", {explosion_text(run.explosion)}", style="red")
     if run.message:
         text.append(f"\n{run.message}", style="red" if run.state is State.FAILED else "")
-    if touched := touches_text(run):
-        text.append(f"\n{touched}", style="yellow")
+    if changes := touches_text(run):
+        text.append(f"\n{changes}", style="yellow")
     return text
 
 
@@ -104,20 +114,16 @@ def _choices(view: TrialView) -> Table:
     box = view.stage.box if view.stage else {}
     for name, value in view.result.trial.hyperparameters.items():
         searched = box.get(name)
-        told = range_text(searched) if isinstance(searched, Mapping) else MISSING
-        fixed = isinstance(searched, Mapping) and searched.get("kind") == "fixed"
-        table.add_row(escape(name), escape(value_text(value)), "fixed" if fixed else escape(told))
+        if not isinstance(searched, Mapping):
+            words = MISSING
+        else:
+            words = "fixed" if searched.get("kind") == "fixed" else escape(range_text(searched))
+        table.add_row(escape(name), escape(value_text(value)), words)
     return table
 
 
-def _cost_line(view: TrialView) -> Text:
-    steps, costs = view.costs
-    ends = f" {number_text(float(costs[0]))} to {number_text(float(costs[-1]))} in {int(steps[-1])} steps"
-    return Text.assemble("cost ", (sparkline(costs, 48), "cyan"), ends)
-
-
 def readings_table(readings: Sequence[Reading]) -> Table:
-    """The readings of a run, thinned to about twenty epochs; the best one is marked."""
+    """Renders the readings of a run, thinned to about twenty epochs, the best one marked."""
     table = Table(box=None, pad_edge=False, title="readings", title_justify="left")
     for heading in ("", "epoch", "step", "cost", "train", "val", "val loss", "rate"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -136,17 +142,6 @@ def readings_table(readings: Sequence[Reading]) -> Table:
             number_text(one.val_loss),
             number_text(one.learning_rate),
         )
-    return table
-
-
-def _ratios_table(ratios: Sequence[Ratio]) -> Table:
-    table = Table(box=None, pad_edge=False, title="updates, as shares of the weights (about 1e-3 is usual)")
-    table.title_justify = "left"
-    for heading in ("parameter", "first", "median", "last", ""):
-        table.add_column(heading, justify="left" if heading in ("parameter", "") else "right")
-    for one in ratios:
-        numbers = [number_text(value, 3) for value in (one.first, one.median, one.last)]
-        table.add_row(escape(one.layer), *numbers, one.curve)
     return table
 
 

@@ -1,4 +1,4 @@
-"""What ``babysit verify`` shows in the terminal."""
+"""The outcome of ``babysit verify`` in the terminal."""
 
 from __future__ import annotations
 
@@ -14,26 +14,38 @@ from babysit.training.agreement import MemberAgreement, RankAgreement, TensorAgr
 from babysit.views.data.formatting import MISSING, number_text, value_text
 
 MOST_TENSORS = 8
-"""The worst tensors, which are the ones to look at; ``--json`` has them all."""
+"""The number of tensors shown, the worst first; ``--json`` has them all."""
 MOST_NAMES = 3
-"""The most hyperparameters a table of 80 columns has room for."""
+"""The most hyperparameters that fit a table of 80 columns."""
+_OPTIONAL = (("in float64", "exact"), ("nudged, alone", "growth"))
+"""The columns that are shown only if rounding had to be separated from a fault."""
 
 
 def verification_text(found: Verification) -> RenderableType:
-    """The comparison of a population with its members alone, the verdict last.
+    """Renders the comparison of a population with its members trained alone, the verdict last.
 
     Args:
-        found: what ``babysit.verify`` returned.
+        found: the result of ``babysit.verify``.
     """
+    many = f"{found.populations} populations" if found.populations > 1 else "one population"
+    opening = (
+        f"{len(found.members)} members trained for {found.steps} steps in {many}, "
+        "and each alone, your module called as it is"
+    )
+    explanation = (
+        f"Allowed: a relative difference of {number_text(found.tolerance)} within {found.steps} steps. "
+        "Two ways to add the same numbers round differently, and training amplifies that: after hundreds of "
+        "steps two correct runs may differ."
+    )
     verdict = Text(found.verdict, style="bold green" if found.equal else "bold red")
     parts: list[RenderableType] = [
-        Text(_opening(found)),
+        Text(opening),
         Text(f"way: {found.way} ({found.reason})\n"),
         _members_table(found.members),
     ]
     if found.tensors:
         parts += [Text(), _tensors_table(found.tensors)]
-    parts += [Text(), Text(_explanation(found), style="dim"), verdict]
+    parts += [Text(), Text(explanation, style="dim"), verdict]
     if found.ranking:
         parts += [Text(), ranking_text(found.ranking)]
     elif found.remark:
@@ -41,60 +53,33 @@ def verification_text(found: Verification) -> RenderableType:
     return Group(*parts)
 
 
-def _opening(found: Verification) -> str:
-    many = f"{found.populations} populations" if found.populations > 1 else "one population"
-    return (
-        f"{len(found.members)} members trained for {found.steps} steps in {many}, "
-        "and each alone, your module called as it is"
-    )
-
-
-def _explanation(found: Verification) -> str:
-    return (
-        f"Allowed: a relative difference of {number_text(found.tolerance)} within {found.steps} steps. "
-        "Two ways to add the same numbers round differently, and training amplifies that: hundreds of steps "
-        "on, two right runs may part."
-    )
-
-
 def _members_table(members: Sequence[MemberAgreement]) -> Table:
     table = Table(
         title="largest relative difference of the loss", title_justify="left", box=None, pad_edge=False
     )
-    settled = [heading for heading, _ in _SETTLED if _any(members, heading)]
-    names = _varied(members)[: MOST_NAMES - len(settled)]
-    headings = ["member", *map(escape, names), "difference", "step", *settled, "exploded"]
-    for heading in headings:
+    optional = [
+        (heading, field)
+        for heading, field in _OPTIONAL
+        if any(not math.isnan(getattr(member, field)) for member in members)
+    ]
+    choices = [member.hyperparameters for member in members]
+    varied = [name for name in choices[0] if len({repr(choice.get(name)) for choice in choices}) > 1]
+    names = varied[: MOST_NAMES - len(optional)]
+    headings = ["member", *map(escape, names), "difference", "step", *(heading for heading, _ in optional)]
+    for heading in (*headings, "exploded"):
         table.add_column(heading, justify="right", overflow="fold")
     for number, member in enumerate(members):
         values = [escape(value_text(member.hyperparameters.get(name))) for name in names]
-        exact = [_small(getattr(member, field)) for heading, field in _SETTLED if heading in settled]
-        cells = [_small(member.loss), str(member.step), *exact, _explosions(member)]
-        table.add_row(str(number), *values, *cells, style=None if member.equal else "red")
+        differences = [_small(getattr(member, field)) for _, field in optional]
+        together, alone = (MISSING if step is None else str(step) for step in member.explosions)
+        exploded = together if together == alone else f"{together}, alone {alone}"
+        cells = [*values, _small(member.loss), str(member.step), *differences, exploded]
+        table.add_row(str(number), *cells, style=None if member.equal else "red")
     return table
-
-
-_SETTLED = (("in float64", "exact"), ("nudged, alone", "growth"))
-"""The columns that are there only where rounding had to be told from a fault."""
-
-
-def _any(members: Sequence[MemberAgreement], heading: str) -> bool:
-    return any(not math.isnan(getattr(member, dict(_SETTLED)[heading])) for member in members)
 
 
 def _small(difference: float) -> str:
     return MISSING if math.isnan(difference) else f"{difference:.1e}"
-
-
-def _explosions(member: MemberAgreement) -> str:
-    together, alone = (MISSING if step is None else str(step) for step in member.explosions)
-    return together if together == alone else f"{together}, alone {alone}"
-
-
-def _varied(members: Sequence[MemberAgreement]) -> list[str]:
-    """The hyperparameters in which the members differ."""
-    choices = [member.hyperparameters for member in members]
-    return [name for name in choices[0] if len({repr(choice.get(name)) for choice in choices}) > 1]
 
 
 def _tensors_table(tensors: Sequence[TensorAgreement]) -> Table:
@@ -111,8 +96,16 @@ def _tensors_table(tensors: Sequence[TensorAgreement]) -> Table:
 
 
 def ranking_text(found: RankAgreement) -> Text:
-    """How the trials of a search would rank in another precision than float32."""
+    """Describes how the ranking of trials in another precision agrees with float32."""
     epochs = f"{found.epochs} epoch{'s' if found.epochs > 1 else ''}"
+    ours, theirs = ("none" if key is None else f"{key[0]}/{key[1]}" for key in found.best)
+    if found.same_best:
+        tied = "" if ours == theirs else f", tied with {ours} in float32"
+        best = f"the same trial is best: {theirs}{tied}"
+    else:
+        best = f"another trial is best: {ours} in float32, {theirs} in {found.precision}"
+    before, after = found.exploded
+    exploded = f"{before} in both" if before == after else f"{before} in float32, {after} here"
     text = Text(f"{found.precision} against float32, {found.trials} trials of {epochs}:\n", style="bold")
     text.append(
         f"  rank correlation of the validation scores {number_text(found.correlation, 3)} (Spearman)\n"
@@ -120,20 +113,7 @@ def ranking_text(found: RankAgreement) -> Text:
         f"{number_text(found.mean_loss, 2)} on average (relative)\n",
         style="not bold",
     )
-    text.append(f"  {_best(found)}; {_exploded(found)}", style="not bold")
+    text.append(f"  {best}; exploded: {exploded}", style="not bold")
     if found.remark:
         text.append(f"\n{found.remark}", style="yellow" if "no matrix units" in found.remark else "not bold")
     return text
-
-
-def _best(found: RankAgreement) -> str:
-    ours, theirs = ("none" if key is None else f"{key[0]}/{key[1]}" for key in found.best)
-    if found.same_best:
-        tied = "" if ours == theirs else f", tied with {ours} in float32"
-        return f"the same trial is best: {theirs}{tied}"
-    return f"another trial is best: {ours} in float32, {theirs} in {found.precision}"
-
-
-def _exploded(found: RankAgreement) -> str:
-    ours, theirs = found.exploded
-    return f"exploded: {ours} in both" if ours == theirs else f"exploded: {ours} in float32, {theirs} here"

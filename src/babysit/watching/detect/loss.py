@@ -46,20 +46,18 @@ def loss_not_finite(log: WatchLog) -> Detection | None:
     before = [sample for sample in stepped(log) if sample.step < bad]
     sample = next((sample for sample in log.samples if sample.step >= bad), None)
     bad_input = _has_bad_input(sample)
-    where = "loss"
+
     if bad_input:
-        where = "input"
-    elif sample is not None:
+        where, origin = "input", "; the model's input is not finite either"
+    elif sample is None:
+        where, origin = "loss", ""
+    else:
         layers = (name for name, stat in sample.layers.items() if not math.isfinite(stat.mean + stat.std))
         tensors = (name for name, stat in sample.tensors.items() if not math.isfinite(stat.weight))
         where = next(layers, next(tensors, "loss"))
-    origin = ""
-    if bad_input:
-        origin = "; the model's input is not finite either"
-    elif sample is not None and where == "loss":
-        origin = "; the output is still finite"
-    elif sample is not None:
         origin = f"; first seen in {where} (step {sample.step})"
+        origin = origin if where != "loss" else "; the output is still finite"
+
     if bad_input:
         fix = "clean the data: NaN or infinite inputs reach the model"
     elif before and not _moved_wildly(log, before):

@@ -7,4 +7,4 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Nothing: stores are made of today's tables, see :mod:`babysit.store.schema`."""
+    """Makes no change: new stores get today's tables, see :mod:`babysit.store.schema`."""

@@ -1,4 +1,4 @@
-"""What is asked of live runs, who listens, and what was done by hand."""
+"""Requests to live runs, heartbeats of running studies, and changes that the user made."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 // @ts-check
-// What every page can do: light and dark, the keyboard help, copying commands.
+// The functions of every page: light and dark, the keyboard help, copying commands.
 
 import { byId, toast } from "./dom.js";
 import { bind } from "./keyboard.js";

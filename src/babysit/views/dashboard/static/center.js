@@ -31,7 +31,7 @@ bind("Escape", () => scatter.setBox(null));
 
 poll((cursor) => `/changes?study=${data.board.study}&since=${cursor}&edition=${model.edition}`, data.cursor, (news) => {
   model.apply(news);
-  touch.told(news.commands);
+  touch.setCommands(news.commands);
   touch.setState(news.state);
   byId("elapsed").textContent = news.times.elapsed;
   byId("left").textContent = news.times.left;
@@ -42,11 +42,11 @@ poll((cursor) => `/changes?study=${data.board.study}&since=${cursor}&edition=${m
 let head = "";
 
 /**
- * The head as the server draws it; left alone while somebody uses a button in it.
+ * The head as the server draws it; unchanged while the reader uses a button in it.
  * @param {string} html
  */
 function setHead(html) {
-  const place = byId("standing");
+  const place = byId("status");
   if (head === html || place.contains(document.activeElement)) return;
   const open = place.querySelector("details")?.open ?? false;
   place.innerHTML = html; // drawn by our own server, which escapes every name

@@ -42,7 +42,7 @@ export function columnsOf(model) {
   return [
     { id: "pick", label: "", title: "Tick", numeric: false, descending: false, value: () => 0, fill: (cell, row) => fillPick(cell, row, model) },
     { id: "name", label: "trial", title: "stage and number", numeric: false, descending: false, value: (row) => row.stage * 1e9 + row.number, fill: (cell, row) => fillName(cell, row, model) },
-    { id: "state", label: "state", title: "where it stands", numeric: false, descending: false, value: (row) => row.state, fill: fillState },
+    { id: "state", label: "state", title: "state of the run", numeric: false, descending: false, value: (row) => row.state, fill: fillState },
     ...board.knobs.map((knob, index) => /** @type {Column} */ ({
       id: `knob-${knob.name}`, label: knob.name, title: `hyperparameter ${knob.name}`, numeric: !knob.options.length, descending: false,
       value: (row) => (row.values[index] === MISSING ? null : knob.options.length ? row.values[index] : Number(row.values[index])),
@@ -81,16 +81,16 @@ function fillPick(cell, row, model) {
 function fillName(cell, row, model) {
   if (!cell.firstChild) cell.append(html("a", { href: model.address(row) }, row.name), html("span", { class: "rank" }));
   const rank = /** @type {HTMLElement} */ (cell.lastChild);
-  const [text, told] = row.best
+  const [text, meaning] = row.best
     ? ["★", "the best"]
     : row.tied
       ? ["≈", "within one standard error of the best: a tie"]
       : row.factor !== null
-        ? ["✎", `its learning rate was multiplied with ${numberText(row.factor)} by hand: it counts for no range`]
+        ? ["✎", `the user multiplied its learning rate with ${numberText(row.factor)}: it counts for no range`]
         : ["", undefined];
   if (rank.textContent === text) return;
   rank.textContent = text;
-  set(rank, { title: told, role: told && "img", "aria-label": told });
+  set(rank, { title: meaning, role: meaning && "img", "aria-label": meaning });
 }
 
 /** @param {HTMLElement} cell @param {Row} row */

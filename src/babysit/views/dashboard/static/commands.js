@@ -1,5 +1,5 @@
 // @ts-check
-// Asking something of a live run: a request that is answered later, not a signal.
+// Sends requests to a live run; each is answered later.
 
 import { html, toast } from "./dom.js";
 
@@ -13,7 +13,7 @@ import { html, toast } from "./dom.js";
  * @param {string} address of the study's or the trial's commands
  * @param {string} kind
  * @param {number | null} [argument]
- * @returns {Promise<Command | null>} null where it was refused; the reason has been told
+ * @returns {Promise<Command | null>} null where it was refused; the reason has been shown
  */
 export async function ask(address, kind, argument = null) {
   const token = /** @type {HTMLMetaElement} */ (document.querySelector("meta[name=babysit-token]")).content;
@@ -45,9 +45,9 @@ async function problemOf(reply) {
 const STEPS = ["asked", "seen", "applied"];
 
 /**
- * A request in the log: what was asked, how far it has come, the answer.
+ * Makes the entry of a request in the log: the request, its state, the answer.
  * @param {Command} command
- * @param {string} of which run, in words; empty where the page is about one run
+ * @param {string} of the name of the run; empty on the page of one run
  */
 export function commandItem(command, of) {
   const ended = ["refused", "expired"].includes(command.state);

@@ -1,5 +1,5 @@
 // @ts-check
-// The loss curves side by side: drawn by the server, fetched again when what they show has changed.
+// The loss curves side by side: drawn by the server, fetched again after a change.
 
 import { byId, set } from "./dom.js";
 

@@ -1,6 +1,6 @@
 // @ts-check
-// Zooming into a run of any length: plotly.js is loaded when somebody first asks, and every zoom asks the server for
-// the lowest, middle and highest value of what is then seen, so that no spike of one step is ever lost.
+// Zooming into a run of any length: plotly.js is loaded on first use, and every zoom fetches the lowest,
+// middle and highest values of its range from the server, so that no spike of one step is lost.
 
 import { byId, html, toast } from "./dom.js";
 
@@ -26,11 +26,11 @@ export async function explore(run, ending) {
   dialog.showModal();
   note("loading");
   try {
-    const told = await json(`${address}/series/names`);
-    plotly ??= await loadPlotly(told.plotly);
-    const mine = told.names.filter((/** @type {string} */ name) => (ending ? name.endsWith(ending) : name === "cost"));
-    chooser.replaceChildren(...told.names.map((/** @type {string} */ name) => html("option", { value: name }, name)));
-    chooser.value = mine[0] ?? told.names[0];
+    const series = await json(`${address}/series/names`);
+    plotly ??= await loadPlotly(series.plotly);
+    const mine = series.names.filter((/** @type {string} */ name) => (ending ? name.endsWith(ending) : name === "cost"));
+    chooser.replaceChildren(...series.names.map((/** @type {string} */ name) => html("option", { value: name }, name)));
+    chooser.value = mine[0] ?? series.names[0];
     range = null;
     log.checked = isWide(chooser.value);
     await draw();
@@ -51,9 +51,9 @@ const note = (text) => {
 /** @param {string} url */
 async function json(url) {
   const reply = await fetch(url, { headers: { accept: "application/json" } });
-  const told = await reply.json();
-  if (!reply.ok) throw new Error(told.problem);
-  return told;
+  const answer = await reply.json();
+  if (!reply.ok) throw new Error(answer.problem);
+  return answer;
 }
 
 /**
@@ -76,46 +76,46 @@ async function draw() {
   const [from, to] = range ?? [0, 2 ** 31 - 1];
   const pixels = Math.max(100, Math.min(4000, Math.round(plot.clientWidth)));
   const query = new URLSearchParams({ key: chooser.value, from: String(from), to: String(to), px: String(pixels) });
-  const told = await json(`${address}/series?${query}`);
+  const found = await json(`${address}/series?${query}`);
   if (mine !== asked) return; // a later zoom has overtaken this one
-  const whole = told.first.every((/** @type {number} */ step, /** @type {number} */ i) => step === told.last[i]);
+  const whole = found.first.every((/** @type {number} */ step, /** @type {number} */ i) => step === found.last[i]);
   note(
     whole
-      ? `${told.points.toLocaleString()} points, each drawn`
-      : `${told.points.toLocaleString()} points: the band holds every one of them`,
+      ? `${found.points.toLocaleString()} points, each drawn`
+      : `${found.points.toLocaleString()} points: the band holds every one of them`,
   );
-  await plotly.react(plot, traces(told, whole), layout(), {
+  await plotly.react(plot, traces(found, whole), layout(), {
     responsive: true,
     displaylogo: false,
     modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]],
   });
-  plot.dataset.points = String(told.points);
+  plot.dataset.points = String(found.points);
   listen();
 }
 
 /**
- * @param {any} told
+ * @param {any} found
  * @param {boolean} whole
  */
-function traces(told, whole) {
+function traces(found, whole) {
   const accent = token("--accent");
-  const x = told.first.map((/** @type {number} */ step, /** @type {number} */ i) => (step + told.last[i]) / 2);
+  const x = found.first.map((/** @type {number} */ step, /** @type {number} */ i) => (step + found.last[i]) / 2);
   const edge = { x, mode: "lines", line: { width: 0.6, color: accent }, hoverinfo: "skip", showlegend: false };
   const band = whole
     ? []
     : [
-        { ...edge, name: "lowest", y: told.low },
-        { ...edge, name: "highest", y: told.high, fill: "tonexty", fillcolor: `${accent}40` },
+        { ...edge, name: "lowest", y: found.low },
+        { ...edge, name: "highest", y: found.high, fill: "tonexty", fillcolor: `${accent}40` },
       ];
-  const line = { x, y: told.middle, name: chooser.value, mode: "lines", line: { width: 1.4, color: accent }, showlegend: false };
+  const line = { x, y: found.middle, name: chooser.value, mode: "lines", line: { width: 1.4, color: accent }, showlegend: false };
   const broken = {
-    x: told.broken,
-    y: told.broken.map(() => 1),
+    x: found.broken,
+    y: found.broken.map(() => 1),
     yaxis: "y2",
     name: "no finite number",
     mode: "markers",
     marker: { symbol: "line-ns-open", size: 12, color: token("--bad"), line: { width: 2 } },
-    showlegend: told.broken.length > 0,
+    showlegend: found.broken.length > 0,
   };
   return [...band, line, broken];
 }

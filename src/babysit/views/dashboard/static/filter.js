@@ -51,7 +51,7 @@ function names(board) {
 }
 
 /**
- * A word that must be somewhere in the row.
+ * Tests that a word is somewhere in the row.
  * @param {string} word
  * @returns {(row: Row) => boolean}
  */
@@ -61,7 +61,7 @@ function saying(word) {
 }
 
 /**
- * How to get what a name stands for.
+ * Returns a function that reads the value of a name from a row.
  * @param {string} name
  * @param {Board} board
  * @returns {((row: Row) => string | number | null) | null}
@@ -78,7 +78,7 @@ function valueOf(name, board) {
 }
 
 /**
- * The hyperparameter that a name means: in full, by a usual short form, or by how it begins if only one does.
+ * Finds the hyperparameter of a name: in full, by a usual short form, or by a unique beginning.
  * @param {string} name
  * @param {Board} board
  */

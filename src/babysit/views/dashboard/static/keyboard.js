@@ -1,5 +1,5 @@
 // @ts-check
-// Keys that do something, wherever the reader is not typing.
+// Keyboard shortcuts, active while the reader is not typing.
 
 /** @type {Map<string, (event: KeyboardEvent) => void>} */
 const actions = new Map();

@@ -1,5 +1,5 @@
 // @ts-check
-// Begins an experiment, and shows its page anew once it is done.
+// Starts an experiment, and reloads its page once it is done.
 
 import { pageData, toast } from "./dom.js";
 
@@ -14,7 +14,7 @@ document.getElementById("measure")?.addEventListener("click", async () => {
     body: "{}",
   });
   if (reply.ok) location.reload();
-  else toast((await reply.text()) || "the server did not take the request");
+  else toast((await reply.text()) || "the server refused the request");
 });
 
 async function look() {
@@ -23,7 +23,7 @@ async function look() {
     const { state } = await reply.json();
     if (state !== "running" && state !== "waiting") return location.reload();
   } catch {
-    // The server may be away for a moment: ask again.
+    // The server may be unreachable for a moment: try again.
   }
   setTimeout(look, 1000);
   return undefined;

@@ -1,5 +1,5 @@
 // @ts-check
-// The trials as the server last told them, and who wants to know of a change.
+// The trials as the server last sent them, and the listeners that are called after a change.
 
 /**
  * @typedef {{name: string, low: number, high: number, log: boolean, options: string[], maker: string,
@@ -10,6 +10,7 @@
  *   gap: number | null, cost: number | null, epochs: number, steps: number, findings: number, severity: string,
  *   note: string, factor: number | null, version: number, spark: string, places: (number | null)[], values: string[], shade: number,
  *   best: boolean, tied: boolean}} Row
+ * @typedef {[stage: number, number: number]} Key
  */
 
 const SHADES = 9;
@@ -18,7 +19,7 @@ const SHADES = 9;
 export const keyOf = (stage, number) => `${stage}-${number}`;
 
 export class Model {
-  /** @param {{board: Board, rows: any[][], edition: string, ties: [number, number][]}} data */
+  /** @param {{board: Board, rows: any[][], edition: string, best: Key | null, ties: Key[]}} data */
   constructor(data) {
     /** @type {Map<string, Row>} */
     this.rows = new Map();
@@ -29,12 +30,14 @@ export class Model {
     /** @type {Row | null} */
     this.best = null;
     /** @type {Set<string>} */
-    this.ties = new Set(data.ties.map((key) => keyOf(...key)));
+    this.ties = new Set();
+    this.bestKey = "";
     this.hovered = "";
     /** @type {Record<string, ((detail: any) => void)[]>} */
     this.listeners = {};
     this.board = data.board;
     this.edition = data.edition;
+    this.judged(data);
     this.take(data.rows);
   }
 
@@ -52,12 +55,11 @@ export class Model {
   }
 
   /**
-   * Takes what the server says is new. The same row may come twice.
+   * Takes the changes that the server sent. The same row may come twice.
    * @param {any} news
    */
   apply(news) {
-    const known = this.best?.key;
-    if (news.ties) this.ties = new Set(news.ties.map((/** @type {[number, number]} */ key) => keyOf(...key)));
+    const changed = this.judged(news);
     if (news.board) {
       this.board = news.board;
       this.edition = news.edition;
@@ -66,42 +68,53 @@ export class Model {
       this.tell("board");
       return;
     }
-    if (!news.rows) return;
-    const changed = this.take(news.rows);
-    // Another best one changes the shade of all; otherwise only what was told has changed.
-    this.tell("rows", known === this.best?.key ? changed : [...this.rows.values()]);
+    if (!news.rows && !changed) return;
+    const highest = this.shades[1];
+    const rows = this.take(news.rows ?? []);
+    // Another best trial, other ties or another highest score change the marks and shades of all rows.
+    this.tell("rows", changed || highest !== this.shades[1] ? [...this.rows.values()] : rows);
   }
 
   /**
-   * @param {any[][]} told
-   * @returns {Row[]}
+   * Takes the server's judgement: the best trial and those that tie with it.
+   * @param {{best: Key | null, ties: Key[]}} data
+   * @returns {boolean} whether it differs from the last one
    */
-  take(told) {
+  judged(data) {
+    const known = [this.bestKey, ...this.ties].join();
+    this.bestKey = data.best ? keyOf(...data.best) : "";
+    this.ties = new Set(data.ties.map((key) => keyOf(...key)));
+    return known !== [this.bestKey, ...this.ties].join();
+  }
+
+  /**
+   * Takes new and changed rows, and marks and shades all of them anew.
+   * @param {any[][]} cellsOfRows
+   * @returns {Row[]} the rows taken
+   */
+  take(cellsOfRows) {
     const columns = this.board.columns;
-    const changed = told.map((cells) => {
+    const changed = cellsOfRows.map((cells) => {
       const row = /** @type {any} */ (Object.fromEntries(columns.map((name, index) => [name, cells[index]])));
       row.key = keyOf(row.stage, row.number);
       row.name = this.nameOf(row.stage, row.number);
       this.rows.set(row.key, row);
       return /** @type {Row} */ (row);
     });
-    this.judge();
+    this.mark();
     return changed;
   }
 
-  /** Finds the best, and the shade of every score; as views/series.py: one hopeless trial must not paint all alike. */
-  judge() {
-    const scored = [...this.rows.values()].filter((row) => row.score !== null);
-    scored.sort((a, b) => /** @type {number} */ (b.score) - /** @type {number} */ (a.score) || a.stage - b.stage || a.number - b.number);
-    // One whose learning rate was changed by hand says nothing of the rate it was drawn with.
-    this.best = scored.find((row) => row.factor === null) ?? scored[0] ?? null;
-    const scores = scored.map((row) => /** @type {number} */ (row.score));
+  /** Marks the best trial and its ties, and finds the shade of every score as `shade_range` in views/data/series.py does. */
+  mark() {
+    this.best = this.rows.get(this.bestKey) ?? null;
+    const scores = [...this.rows.values()].flatMap((row) => (row.score === null ? [] : [row.score])).sort((a, b) => b - a);
     if (scores.length) {
       const half = (scores.length - 1) / 2;
       const middle = (scores[Math.floor(half)] + scores[Math.ceil(half)]) / 2;
       const lowest = scores[scores.length - 1];
-      const best = scores[0];
-      this.shades = [middle < best ? Math.max(lowest, best - 3 * (best - middle)) : lowest, best];
+      const highest = scores[0];
+      this.shades = [middle < highest ? Math.max(lowest, highest - 3 * (highest - middle)) : lowest, highest];
     }
     for (const row of this.rows.values()) {
       row.shade = this.shadeOf(row.score);
@@ -136,7 +149,7 @@ export class Model {
   }
 
   /**
-   * A trial as people call it; the only run of a program that is no search has no other name.
+   * The name of a trial; in a study without stages, which is not a search, it is a run.
    * @param {number} stage @param {number} number
    */
   nameOf(stage, number) {

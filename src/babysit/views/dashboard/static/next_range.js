@@ -1,5 +1,5 @@
 // @ts-check
-// The range to search next: its bounds to type in, how many trials lie in it, the command to copy.
+// The range to search next: its bounds, the number of trials in it, and the command to copy.
 
 import { copy } from "./base.js";
 import { byId, html } from "./dom.js";
@@ -14,7 +14,7 @@ import { command, rangeText, valueAt } from "./ranges.js";
  */
 
 export class NextRange {
-  /** @param {Model} model @param {() => void} clear called when the reader wants it gone */
+  /** @param {Model} model @param {() => void} clear called when the reader closes it */
   constructor(model, clear) {
     this.model = model;
     byId("range-clear").addEventListener("click", clear);
@@ -34,11 +34,11 @@ export class NextRange {
     byId("plane-hint").hidden = true;
     const ranges = ends.filter(({ knob }, index) => knob.maker && ends.findIndex((one) => one.knob === knob) === index);
     byId("bounds").replaceChildren(...ranges.map(bounds));
-    byId("range-told").textContent = this.inside(rows);
+    byId("range-count").textContent = this.inside(rows);
     this.typed();
   }
 
-  /** The command for the bounds as they now stand in their boxes. */
+  /** Shows the command for the bounds in the boxes. */
   typed() {
     const boxes = /** @type {HTMLInputElement[]} */ ([...byId("bounds").querySelectorAll("input")]);
     /** @type {Record<string, string>} */
@@ -50,16 +50,16 @@ export class NextRange {
     byId("range-command").textContent = Object.keys(ranges).length ? command(this.model.board, ranges) : "a choice has no range";
   }
 
-  /** How many trials there are, and the best of them. @param {Row[]} rows */
+  /** Describes the number of trials and their best score. @param {Row[]} rows */
   inside(rows) {
     const scores = rows.flatMap((row) => (row.score === null ? [] : [row.score]));
     const best = scores.length ? Math.max(...scores) : null;
-    const told = best === null ? "" : `, the best at ${this.model.board.accuracy ? percentText(best) : numberText(-best)}`;
-    return `${rows.length} ${rows.length === 1 ? "trial lies" : "trials lie"} in it${told}`;
+    const words = best === null ? "" : `, the best at ${this.model.board.accuracy ? percentText(best) : numberText(-best)}`;
+    return `${rows.length} ${rows.length === 1 ? "trial lies" : "trials lie"} in it${words}`;
   }
 }
 
-/** Two boxes to type the bounds of a range in. @param {Ends} ends */
+/** Makes two boxes for the bounds of a range. @param {Ends} ends */
 function bounds({ knob, low, high }) {
   const made = html("label", {}, html("span", {}, knob.name));
   for (const [end, place] of /** @type {[string, number][]} */ ([["from", low], ["to", high]])) {

@@ -1,10 +1,10 @@
 // @ts-check
-// Numbers in words, as babysit/views/words.py writes them.
+// Numbers in words, as in views/data/formatting.py.
 
 export const MISSING = "–";
 
 /**
- * A number in at most four digits, with an exponent when it is far from one.
+ * Formats a number in at most four digits, with an exponent where it is far from one.
  * @param {number | null | undefined} value
  * @param {number} [digits]
  */
@@ -17,7 +17,7 @@ export function numberText(value, digits = 4) {
 }
 
 /**
- * A number with its exponent, whatever its size.
+ * Formats a number always with its exponent.
  * @param {number} value
  * @param {number} [digits]
  */

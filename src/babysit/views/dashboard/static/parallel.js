@@ -16,7 +16,7 @@ const TOP = 30;
 const BOTTOM = 12;
 const SIDE = 44;
 const MOST = 2000;
-/** No more lines than this are drawn, the best of them: beyond it nothing can be told apart. */
+/** The most lines that are drawn, those of the best trials; more cannot be distinguished. */
 
 export class Parallel {
   /** @param {Model} model */
@@ -93,7 +93,7 @@ export class Parallel {
 /** @param {number} place */
 const y = (place) => HEIGHT - BOTTOM - place * (HEIGHT - TOP - BOTTOM);
 
-/** At most seven of some ticks. @param {[number, string][]} ticks */
+/** Selects at most seven ticks. @param {[number, string][]} ticks */
 function thinned(ticks) {
   const stride = Math.ceil(ticks.length / 7);
   return ticks.filter((_, index) => index % stride === 0);

@@ -1,5 +1,5 @@
 // @ts-check
-// Asks the server what changed, once a second while the page is looked at; the next question waits for the answer.
+// Polls the server for changes once a second while the page is visible; the next poll waits for the answer.
 
 import { byId } from "./dom.js";
 
@@ -10,9 +10,9 @@ const LONGEST = 30000;
 const clock = (moment) => moment.toLocaleTimeString([], { hour12: false });
 
 /**
- * Keeps asking.
- * @param {(cursor: number) => string} address where to ask for what is newer than a cursor
- * @param {number} cursor what the page shows already
+ * Polls without end.
+ * @param {(cursor: number) => string} address of the changes since a cursor
+ * @param {number} cursor of the state that the page shows
  * @param {(changes: any) => void} apply called with each answer; the same change may come twice
  */
 export function poll(address, cursor, apply) {
@@ -20,11 +20,11 @@ export function poll(address, cursor, apply) {
   let last = new Date();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  let asking = false;
+  let polling = false;
 
   async function ask() {
-    if (asking || document.visibilityState !== "visible") return;
-    asking = true;
+    if (polling || document.visibilityState !== "visible") return;
+    polling = true;
     try {
       const reply = await fetch(address(cursor), { headers: { accept: "application/json" } });
       if (!reply.ok) throw new Error(`status ${reply.status}`);
@@ -39,7 +39,7 @@ export function poll(address, cursor, apply) {
       show("stale", `stale since ${clock(last)}`);
       if (!(error instanceof TypeError)) console.warn("babysit: no changes read:", error);
     }
-    asking = false;
+    polling = false;
     clearTimeout(timer);
     timer = setTimeout(ask, wait);
   }
@@ -49,7 +49,7 @@ export function poll(address, cursor, apply) {
 }
 
 /**
- * What the header says of the connection. It is read out only when its kind changes, not every second.
+ * Shows the state of the connection in the header. A screen reader announces it only when its kind changes.
  * @param {"live" | "stale"} kind
  * @param {string} text
  */

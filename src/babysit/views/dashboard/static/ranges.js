@@ -1,5 +1,5 @@
 // @ts-check
-// From places on an axis back to values, and to the command that searches between them.
+// From places on an axis to values, and to the command that searches between them.
 
 import { exponentText, numberText } from "./numbers.js";
 
@@ -9,7 +9,7 @@ import { exponentText, numberText } from "./numbers.js";
  */
 
 /**
- * The value at a place of an axis, in words that the command line reads.
+ * Returns the value at a place of an axis, as the command line reads it.
  * @param {Knob} knob
  * @param {number} place 0 to 1
  */
@@ -20,7 +20,7 @@ export function valueAt(knob, place) {
 }
 
 /**
- * A range as it is written behind -s.
+ * Returns a range as it is written after -s.
  * @param {Knob} knob
  * @param {string} low
  * @param {string} high
@@ -30,7 +30,7 @@ export function rangeText(knob, low, high) {
 }
 
 /**
- * The study's command with other ranges.
+ * Returns the study's command with other ranges.
  * @param {Board} board
  * @param {Record<string, string>} ranges
  */
@@ -40,12 +40,12 @@ export function command(board, ranges) {
   return [...kept.slice(0, 3), ...settings, ...kept.slice(3)].map(quoted).join(" ");
 }
 
-/** Whether a word sets one of the names anew. @param {string[]} words @param {number} index @param {Record<string, string>} ranges */
+/** Returns true for a word that sets one of the names. @param {string[]} words @param {number} index @param {Record<string, string>} ranges */
 function isSetting(words, index, ranges) {
   return words[index - 1] === "-s" && (words[index]?.split("=")[0] ?? "") in ranges;
 }
 
-/** A word as a shell reads it. @param {string} word */
+/** Quotes a word for a shell. @param {string} word */
 export function quoted(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
 }

@@ -18,7 +18,7 @@ function address(cursor) {
 }
 
 /**
- * Puts the fragments that the server made in the place of the old ones; the rest of the page is not touched.
+ * Replaces the fragments that the server rendered anew; the rest of the page stays.
  * @param {{ parts: Record<string, string>, digests: Record<string, string>, weights: number[], state: string, live: boolean }} changes
  */
 function apply(changes) {
@@ -48,7 +48,7 @@ function showSteps(steps) {
   run.weights = steps;
   byId("weights").hidden = !steps.length;
   slider.max = String(Math.max(0, steps.length - 1));
-  // Who looks at an earlier step stays there; who looks at the newest goes along.
+  // A slider at an earlier step stays there; one at the newest step follows.
   if (newest) slider.value = slider.max;
   showWeights();
 }
@@ -68,7 +68,7 @@ function showWeights() {
     image.id = "weight-image";
     place.replaceWith(image);
   };
-  // The old picture stays until the new one is there: nothing flickers.
+  // The old picture stays until the new one is loaded, so that nothing flickers.
   if (image.complete) put();
   else image.addEventListener("load", put, { once: true });
 }

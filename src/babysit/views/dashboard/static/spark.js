@@ -1,5 +1,5 @@
 // @ts-check
-// A sparkline from its text: one letter a bucket, as babysit/views/sparks.py writes it.
+// A sparkline from its text: one letter a bucket, as views/data/sparklines.py writes it.
 
 import { svg } from "./dom.js";
 
@@ -9,9 +9,9 @@ const WIDTH = 96;
 const HEIGHT = 22;
 
 /**
- * The path of a curve and where it ends.
+ * Returns the path of a curve and its end.
  * @param {string} text
- * @param {number} share how much of the width it takes: a run that is half-way fills half
+ * @param {number} share of the width that it fills, as much as the run has done
  * @returns {[string, number, number]}
  */
 function pathOf(text, share) {
@@ -27,7 +27,7 @@ function pathOf(text, share) {
   return [d, x, y];
 }
 
-/** An empty sparkline, to be filled by `drawSpark`. */
+/** Makes an empty sparkline, to be filled by `drawSpark`. */
 export function makeSpark() {
   return svg("svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true" }, svg("path", {}), svg("path", { class: "end" }));
 }

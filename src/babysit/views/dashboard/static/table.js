@@ -65,7 +65,7 @@ export class Table {
     this.resort();
   }
 
-  /** Puts the rows in the order that was asked for, those that match the filter alone. */
+  /** Sorts the rows that match the filter in the chosen order. */
   resort() {
     this.order = this.wanted();
     this.limit = BATCH;
@@ -113,7 +113,7 @@ export class Table {
     this.body.append(made);
     const hidden = this.order.length - this.drawn.size;
     byId("more").hidden = hidden <= 0;
-    byId("more-told").textContent = `${this.drawn.size} of ${this.order.length} shown`;
+    byId("more-count").textContent = `${this.drawn.size} of ${this.order.length} shown`;
   }
 
   /** @param {Row} row */
@@ -137,7 +137,7 @@ export class Table {
   }
 
   /**
-   * Draws what changed where it stands; new rows come last.
+   * Redraws changed rows in place; new rows come last.
    * @param {Row[]} changed
    */
   patch(changed) {
@@ -156,7 +156,7 @@ export class Table {
   /** @param {string} text */
   setFilter(text) {
     this.filter = readFilter(text, this.model.board);
-    byId("filter-told").textContent = this.filter.problem;
+    byId("filter-problem").textContent = this.filter.problem;
     this.resort();
   }
 
@@ -211,8 +211,8 @@ export class Table {
       if (row) location.assign(this.model.address(row));
     });
     byId("more-rows").addEventListener("click", () => this.more());
-    // More rows before the reader comes to the end of those that are drawn; on a phone, where the page itself
-    // scrolls and something comes after the table, only when asked.
+    // Draws more rows before the reader reaches the end; on a phone, where the page itself scrolls, only on
+    // request.
     new IntersectionObserver(
       (seen) => {
         const scrolls = getComputedStyle(this.window).overflowY === "auto";
@@ -252,7 +252,7 @@ export class Table {
     this.drawn.get(key)?.classList.add("hovered");
   }
 
-  /** Brings a row into view, as when its point is looked at. @param {string} key */
+  /** Brings a row into view when the reader points at its dot. @param {string} key */
   reveal(key) {
     this.drawn.get(key)?.scrollIntoView({ block: "nearest" });
   }
@@ -279,7 +279,7 @@ function compare(left, right) {
 
 const STATES = ["running", "complete", "exploded", "pruned", "stopped", "failed", "waiting"];
 
-/** The chips above the table: how many trials are in each state; a click shows these alone. @param {Table} table */
+/** Draws the chips above the table: the number of trials in each state; a click shows only these. @param {Table} table */
 function drawChips(table) {
   const counts = new Map([["", table.model.rows.size]]);
   for (const row of table.model.rows.values()) counts.set(row.state, (counts.get(row.state) ?? 0) + 1);

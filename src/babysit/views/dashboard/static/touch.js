@@ -1,5 +1,5 @@
 // @ts-check
-// Touching trials: what to do with those that are ticked, stopping and extending the study, and the log of requests.
+// Actions on ticked trials, stopping and extending the study, and the log of requests.
 
 import { copy } from "./base.js";
 import { ask, commandItem } from "./commands.js";
@@ -12,7 +12,7 @@ import { quoted } from "./ranges.js";
  */
 
 export class Touch {
-  /** @param {Model} model @param {any} commands as the server told them first */
+  /** @param {Model} model @param {any} commands as the page was opened with */
   constructor(model, commands) {
     this.model = model;
     model.on("ticked", () => this.draw());
@@ -35,7 +35,7 @@ export class Touch {
     byId("clone-dialog").addEventListener("close", () => {
       if (/** @type {HTMLDialogElement} */ (byId("clone-dialog")).returnValue === "copy") copy(byId("clone-command").textContent ?? "");
     });
-    this.told(commands);
+    this.setCommands(commands);
     this.draw();
   }
 
@@ -90,11 +90,11 @@ export class Touch {
     const command = await ask(address, kind, argument);
     if (!command) return;
     toast(`asked: ${command.what}`);
-    this.told({ list: [command, ...this.list.filter((/** @type {any} */ one) => one.id !== command.id)], silence: this.silence });
+    this.setCommands({ list: [command, ...this.list.filter((/** @type {any} */ one) => one.id !== command.id)], silence: this.silence });
   }
 
   /** @param {any} commands */
-  told(commands) {
+  setCommands(commands) {
     this.list = commands.list;
     this.silence = commands.silence;
     byId("requests").hidden = !this.list.length;

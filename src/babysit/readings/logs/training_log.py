@@ -1,4 +1,4 @@
-"""A log as readings: what its names mean, lines that belong together joined, percentages made shares."""
+"""A training from the rows of its log: names become quantities, lines of one reading are merged."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from statistics import median
 
-from babysit.readings.logs.names import TITLES, chosen
 from babysit.readings.logs.numbers import Row
-from babysit.records import Explosion, Reading, Run, State
+from babysit.readings.logs.quantities import TITLES, chosen
+from babysit.records import EXPLOSION_LIMIT, Explosion, Reading, Run, State
 
 _VALIDATION = {"val_loss", "val_accuracy"}
 _MEASURED = {"cost", "train_accuracy", *_VALIDATION}
@@ -19,15 +19,15 @@ _FEWEST = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
-    """One training as its log tells it.
+class TrainingLog:
+    """One training as its log shows it.
 
     Attributes:
         run: its readings; their ``epoch`` counts ``unit``, and ``step`` is 0 where the log does not say.
-        unit: what a reading stands for: "epoch", "step" or "line".
-        quantities: what was recognized, in words.
-        learning_rate: the first one that the log gives; NaN for none.
-        count: how many readings the log holds, with those at which a loss was no number.
+        unit: the unit of a reading: "epoch", "step" or "line".
+        quantities: the recognized quantities, in words.
+        learning_rate: the first one in the log; NaN for none.
+        count: the number of readings in the log, including those at which a loss was NaN or infinite.
     """
 
     run: Run
@@ -37,7 +37,7 @@ class Log:
     count: int = 0
 
     def describe(self, title: str) -> str:
-        """What was recognized, in one line.
+        """Describes in one line what was recognized.
 
         Example:
             >>> log_of([{"epoch": 1, "loss": 0.9}, {"epoch": 2, "loss": 0.5}]).describe("CSV")
@@ -47,8 +47,8 @@ class Log:
         return f"read {self.count} {self.unit}{plural} of {', '.join(self.quantities)} from {title}"
 
 
-def log_of(rows: Sequence[Row]) -> Log:
-    """The training that raw rows tell of.
+def log_of(rows: Sequence[Row]) -> TrainingLog:
+    """Builds a training from raw rows.
 
     Args:
         rows: one dict a line, by the names of the log.
@@ -59,38 +59,34 @@ def log_of(rows: Sequence[Row]) -> Log:
         ('epoch', [0.41, 0.52])
     """
     means = chosen(name for row in rows for name in row)
-    named = [_named(row, means) for row in rows]
-    joined, unit = _joined(_shares([row for row in named if row.keys() & TITLES.keys()]))
+    named: list[Row] = []
+    for row in rows:
+        found = {means[name]: value for name, value in row.items() if name in means}
+        known = {
+            name: value
+            for name, value in found.items()
+            if math.isfinite(value) or name not in ("epoch", "step")
+        }
+        if known.keys() & TITLES.keys():
+            named.append(known)
+    for name in _ACCURACIES:
+        values = [row[name] for row in named if math.isfinite(row.get(name, math.nan))]
+        if values and 1 < max(values) <= 100:  # percentages
+            named = [{**row, name: row[name] / 100} if name in row else row for row in named]
+
+    joined, unit = _joined(named)
     quantities = tuple(title for name, title in TITLES.items() if any(name in row for row in joined))
     rate = next((row["learning_rate"] for row in joined if row.get("learning_rate")), math.nan)
-    return Log(_run(joined, unit), unit, quantities, rate, len(joined))
-
-
-def _named(row: Row, means: dict[str, str]) -> Row:
-    """A row by quantities; a count that is no number counts nothing."""
-    found = {means[name]: value for name, value in row.items() if name in means}
-    return {
-        name: value for name, value in found.items() if math.isfinite(value) or name not in ("epoch", "step")
-    }
-
-
-def _shares(rows: list[Row]) -> list[Row]:
-    """Accuracies that pass 1 are percentages."""
-    for name in _ACCURACIES:
-        values = [row[name] for row in rows if math.isfinite(row.get(name, math.nan))]
-        if values and 1 < max(values) <= 100:
-            rows = [{**row, name: row[name] / 100} if name in row else row for row in rows]
-    return rows
+    return TrainingLog(_run(joined, unit), unit, quantities, rate, len(joined))
 
 
 def _joined(rows: list[Row]) -> tuple[list[Row], str]:
-    """Rows as readings, and the unit that they count."""
+    """Merges rows into readings, and returns these with the unit that they count."""
     epochs = {_epoch(row) for row in rows if "epoch" in row}
     validated = [row for row in rows if row.keys() & _VALIDATION]
-    often = max(sum(name in row for row in rows) for name in _VALIDATION)
-    if len(epochs) >= _FEWEST and (
-        len(epochs) == len(rows) or (often <= len(epochs) + 1 and _coarse(epochs, validated))
-    ):
+    validations = max(sum(name in row for row in rows) for name in _VALIDATION)
+    once_per_epoch = validations <= len(epochs) + 1 and (validated or len(epochs) >= 5)
+    if len(epochs) >= _FEWEST and (len(epochs) == len(rows) or once_per_epoch):
         return _groups(rows, _epoch), "epoch"
     if len(rows) > len(validated) >= _FEWEST:
         rows = _ended_by_validation(rows)
@@ -102,12 +98,8 @@ def _joined(rows: list[Row]) -> tuple[list[Row], str]:
     return rows, unit
 
 
-def _coarse(epochs: set[float], validated: list[Row]) -> bool:
-    return bool(validated) or len(epochs) >= 5
-
-
 def _epoch(row: Row) -> float:
-    """The epoch that a row belongs to; 1.5 is in the second one."""
+    """Returns the epoch of a row; 1.5 is in the second one."""
     return float(math.ceil(row.get("epoch", 0.0) - 1e-6))
 
 
@@ -116,7 +108,7 @@ def _grows(rows: list[Row], name: str) -> bool:
 
 
 def _groups(rows: list[Row], key: Callable[[Row], float]) -> list[Row]:
-    """One row for all with one key; rows without one belong to the last, a rate alone to the next."""
+    """Merges rows of one key; a row without a key joins the last one, a learning rate alone the next one."""
     held, waiting = math.nan, list[Row]()
     keyed: list[tuple[float, Row]] = []
     for row in rows:
@@ -130,7 +122,7 @@ def _groups(rows: list[Row], key: Callable[[Row], float]) -> list[Row]:
 
 
 def _ended_by_validation(rows: list[Row]) -> list[Row]:
-    """One row a validation, with the mean cost of the rows before it."""
+    """Merges the rows up to each validation, with the mean of their costs."""
     found: list[Row] = []
     waiting: list[Row] = []
     for row in rows:
@@ -138,13 +130,13 @@ def _ended_by_validation(rows: list[Row]) -> list[Row]:
         if row.keys() & _VALIDATION:
             found.append(_one(waiting))
             waiting = []
-    # What follows the last validation is no whole reading, but a cost that broke there must not be lost.
+    # Rows after the last validation are no whole reading, but NaN or infinity there must not be lost.
     broke = any(not math.isfinite(row.get("cost", 0.0)) for row in waiting)
     return [*found, _one(waiting)] if broke else found
 
 
 def _one(rows: Iterable[Row]) -> Row:
-    """Rows that tell of one reading: the last of each value, and the mean cost."""
+    """Merges the rows of one reading: the last of each value, and the mean cost."""
     found: Row = {}
     costs: list[float] = []
     for row in rows:
@@ -160,11 +152,14 @@ def _one(rows: Iterable[Row]) -> Row:
 def _run(rows: list[Row], unit: str) -> Run:
     if not any("cost" in row for row in rows):
         rows = [{**row, "cost": row["val_loss"]} if "val_loss" in row else row for row in rows]
-    broken = _broken(rows)
+    # A row without the cost that others have is no reading.
+    costed = any("cost" in row for row in rows)
     readings = tuple(
-        _reading(row, place, unit) for place, row in enumerate(rows, 1) if not _is_broken(row, rows)
+        _reading(row, place, unit) for place, row in enumerate(rows, 1) if "cost" in row or not costed
     )
     first = next((reading.cost for reading in readings if math.isfinite(reading.cost)), math.nan)
+    breaks = [_first_not_finite(rows, "cost"), _first_not_finite(rows, "val_loss"), _first_exploded(rows)]
+    broken = min((place for place in breaks if place is not None), default=None)
     if broken is None:
         return Run(State.COMPLETE, readings, first, steps=readings[-1].step if readings else 0)
     row = rows[broken]
@@ -175,21 +170,8 @@ def _run(rows: list[Row], unit: str) -> Run:
     return Run(State.EXPLODED, readings[:broken], first, explosion)
 
 
-def _is_broken(row: Row, rows: list[Row]) -> bool:
-    """A row without the cost that others have holds nothing to compare."""
-    return any("cost" in other for other in rows) and "cost" not in row
-
-
-def _broken(rows: list[Row]) -> int | None:
-    """The first row from which a loss stays no number, or far above its start.
-
-    A single one that recovers was only skipped.
-    """
-    firsts = [_unfinished(rows, name) for name in ("cost", "val_loss")] + [_grown(rows)]
-    return min((first for first in firsts if first is not None), default=None)
-
-
-def _unfinished(rows: list[Row], name: str) -> int | None:
+def _first_not_finite(rows: list[Row], name: str) -> int | None:
+    """Finds the first row from which a loss stays NaN or infinite; a single one that recovers is skipped."""
     printed = [place for place, row in enumerate(rows) if name in row]
     if not printed or math.isfinite(rows[printed[-1]][name]):
         return None
@@ -197,12 +179,8 @@ def _unfinished(rows: list[Row], name: str) -> int | None:
     return next(place for place in printed if not finite or place > finite[-1])
 
 
-_TIMES = 3
-"""The lecture's limit: a cost of three times the first."""
-
-
-def _grown(rows: list[Row]) -> int | None:
-    """The first row from which the cost stays above the limit, where its last fifth as a whole does."""
+def _first_exploded(rows: list[Row]) -> int | None:
+    """Finds the first row from which the cost stays above the limit, if its last fifth does as a whole."""
     costs = [
         (place, row["cost"]) for place, row in enumerate(rows) if math.isfinite(row.get("cost", math.nan))
     ]
@@ -210,7 +188,7 @@ def _grown(rows: list[Row]) -> int | None:
     if len(costs) < 4:
         return None
     first, last = (median(cost for _, cost in part) for part in (costs[:share], costs[-share:]))
-    limit = _TIMES * max(first, costs[0][1])
+    limit = EXPLOSION_LIMIT * max(first, costs[0][1])
     if not (first > 0 and last > limit):
         return None
     below = [place for place, cost in costs if cost <= limit]

@@ -1,4 +1,4 @@
-"""Asking detectors: what is found, what stays open, and why; a detector that fails stops no other."""
+"""Running detectors: findings, open questions with their reasons; a detector that fails stops no other."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from babysit.diagnosis import asking
-from babysit.diagnosis.asking import Asked, ask, finding_of, look
+from babysit.diagnosis import detection
+from babysit.diagnosis.detection import DetectorResults, finding_of, run_detectors, run_each
 from babysit.diagnosis.problem import (
     Detection,
     Need,
@@ -113,18 +113,18 @@ def test_the_detections_severity_counts_then_the_detectors_then_the_problems(
         return Detection(where="values", message="there", severity=of_detection)
 
     assert seen([]).severity is severity
-    assert ask([seen], []).findings[0].severity is severity
+    assert run_detectors([seen], []).findings[0].severity is severity
 
 
 def test_every_question_is_answered_where_nothing_is_wrong():
-    asked = ask(EVERY, [1, 2, 3])
+    asked = run_detectors(EVERY, [1, 2, 3])
     assert asked.findings == ()
     assert answers(asked) == {"low": FINE, "high": FINE, "quiet": (Answer.ANSWERED, "", False)}
 
 
 def test_a_finding_has_the_numbers_of_its_detection_and_the_words_of_its_problem(monkeypatch):
-    monkeypatch.setattr(asking, "confidence_of", {below_zero.key: 0.8, above_ten.key: 0.6}.__getitem__)
-    low, high = ask(EVERY, [-5, 11], unit="step").findings
+    monkeypatch.setattr(detection, "confidence_of", {below_zero.key: 0.8, above_ten.key: 0.6}.__getitem__)
+    low, high = run_detectors(EVERY, [-5, 11], unit="step").findings
     assert low == Finding(
         "low",
         Severity.WARNING,
@@ -143,7 +143,7 @@ def test_a_finding_has_the_numbers_of_its_detection_and_the_words_of_its_problem
         "halve it",
         0.6,
     )
-    assert ask(EVERY, [-5]).findings[0].unit == "epoch"
+    assert run_detectors(EVERY, [-5]).findings[0].unit == "epoch"
 
 
 # What stays open
@@ -160,7 +160,7 @@ def test_a_finding_has_the_numbers_of_its_detection_and_the_words_of_its_problem
     ],
 )
 def test_a_detector_that_raises_is_not_answered_and_stops_no_other(error, reason):
-    asked = ask([failing(LOW, error), above_ten], [11])
+    asked = run_detectors([failing(LOW, error), above_ten], [11])
     assert answers(asked) == {
         "low": (Answer.NOT_ANSWERED, f"the question raised {reason}", True),
         "high": FINE,
@@ -171,33 +171,41 @@ def test_a_detector_that_raises_is_not_answered_and_stops_no_other(error, reason
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)], ids=repr)
 def test_an_interrupt_is_not_a_detectors_to_keep(error):
     with pytest.raises(type(error)):
-        ask([failing(LOW, error)], [])
+        run_detectors([failing(LOW, error)], [])
 
 
 def test_a_detector_that_cannot_tell_says_why():
-    asked = ask([failing(LOW, UnansweredError("only 3 steps")), above_ten], [1])
+    asked = run_detectors([failing(LOW, UnansweredError("only 3 steps")), above_ten], [1])
     assert answers(asked) == {"low": (Answer.NOT_ANSWERED, "only 3 steps", True), "high": FINE}
 
 
 def test_an_unmet_need_leaves_the_question_open_or_does_not_apply():
-    assert answers(ask([all_equal], []))["quiet"] == (Answer.NOT_ANSWERED, "nothing was measured", False)
-    assert answers(ask([all_equal], [1]))["quiet"] == (Answer.DOES_NOT_APPLY, "fewer than 3 values", False)
-    asked = ask([all_equal], [1, 1, 1])
+    assert answers(run_detectors([all_equal], []))["quiet"] == (
+        Answer.NOT_ANSWERED,
+        "nothing was measured",
+        False,
+    )
+    assert answers(run_detectors([all_equal], [1]))["quiet"] == (
+        Answer.DOES_NOT_APPLY,
+        "fewer than 3 values",
+        False,
+    )
+    asked = run_detectors([all_equal], [1, 1, 1])
     assert answers(asked)["quiet"] == (Answer.ANSWERED, "", True)  # asked and found
     assert [finding.rule for finding in asked.findings] == ["quiet"]
 
 
 def test_the_first_unmet_need_is_the_reason_and_nothing_is_looked_at():
     needs = (Need[list](bool, "empty", applies=False), Need[list](lambda given: False, "never"))
-    asked = ask([failing(LOW, AssertionError("looked"), needs=needs)], [])
+    asked = run_detectors([failing(LOW, AssertionError("looked"), needs=needs)], [])
     assert answers(asked) == {"low": (Answer.DOES_NOT_APPLY, "empty", True)}
-    asked = ask([failing(LOW, AssertionError("looked"), needs=needs)], [1])
+    asked = run_detectors([failing(LOW, AssertionError("looked"), needs=needs)], [1])
     assert answers(asked) == {"low": (Answer.NOT_ANSWERED, "never", True)}
 
 
 def test_a_need_that_raises_leaves_the_question_open_too():
     broken = Need[list](lambda given: given[0] > 0, "never said")
-    asked = ask([constant(LOW, needs=(broken,)), above_ten], [])
+    asked = run_detectors([constant(LOW, needs=(broken,)), above_ten], [])
     assert asked.findings == ()
     assert answers(asked)["low"] == (
         Answer.NOT_ANSWERED,
@@ -207,9 +215,11 @@ def test_a_need_that_raises_leaves_the_question_open_too():
 
 
 def test_a_question_matters_where_its_finding_would_be_a_warning_or_an_error():
-    assert answers(ask([failing(QUIET, ValueError())], []))["quiet"][2] is False
-    assert answers(ask([failing(HIGH, ValueError())], []))["high"][2] is True
-    assert answers(ask([failing(HIGH, ValueError(), severity=Severity.INFO)], []))["high"][2] is False
+    assert answers(run_detectors([failing(QUIET, ValueError())], []))["quiet"][2] is False
+    assert answers(run_detectors([failing(HIGH, ValueError())], []))["high"][2] is True
+    assert (
+        answers(run_detectors([failing(HIGH, ValueError(), severity=Severity.INFO)], []))["high"][2] is False
+    )
 
 
 # Several detectors of one problem
@@ -220,23 +230,23 @@ def test_one_of_two_detectors_of_a_problem_that_cannot_tell_leaves_it_open():
     open_one = failing(LOW, UnansweredError("only 3 steps"))
     apart = failing(LOW, AssertionError(), needs=(Need[list](lambda given: False, "no such layer", False),))
     for detectors in ([below_zero, open_one], [open_one, below_zero]):
-        assert answers(ask(detectors, [1])) == {"low": (Answer.NOT_ANSWERED, "only 3 steps", True)}
+        assert answers(run_detectors(detectors, [1])) == {"low": (Answer.NOT_ANSWERED, "only 3 steps", True)}
     for detectors in ([below_zero, apart], [apart, below_zero]):
-        assert answers(ask(detectors, [1])) == {"low": FINE}
+        assert answers(run_detectors(detectors, [1])) == {"low": FINE}
     for detectors in ([apart, open_one], [open_one, apart]):
-        assert answers(ask(detectors, [1])) == {"low": (Answer.NOT_ANSWERED, "only 3 steps", True)}
+        assert answers(run_detectors(detectors, [1])) == {"low": (Answer.NOT_ANSWERED, "only 3 steps", True)}
 
 
 def test_a_problem_that_one_of_two_detectors_found_is_answered():
     open_one = failing(LOW, UnansweredError("only 3 steps"))
     for detectors in ([below_zero, open_one], [open_one, below_zero]):
-        asked = ask(detectors, [-1])
+        asked = run_detectors(detectors, [-1])
         assert answers(asked) == {"low": FINE}
         assert [finding.message for finding in asked.findings] == ["too low"]
 
 
 def test_both_findings_of_two_detectors_of_a_problem_are_kept_for_the_reasoner():
-    asked = ask([below_zero, constant(LOW)], [-1])
+    asked = run_detectors([below_zero, constant(LOW)], [-1])
     assert [finding.message for finding in asked.findings] == ["too low", "as always"]
     assert asked.questions == (Question("low"),)
 
@@ -247,7 +257,7 @@ def test_a_detector_may_find_another_problem_than_the_one_that_it_asks_for():
         """Some problem."""
         return Detection(where="values", message="it is the other", problem=HIGH)
 
-    asked = ask([tells_which], [])
+    asked = run_detectors([tells_which], [])
     assert [(finding.rule, finding.severity) for finding in asked.findings] == [("high", Severity.ERROR)]
     assert asked.questions == (Question("low"), Question("high"))
 
@@ -256,34 +266,34 @@ def test_a_detector_may_find_another_problem_than_the_one_that_it_asks_for():
 
 
 def test_problems_left_out_are_not_asked():
-    asked = ask(EVERY, [-1, 11], left_out=(LOW, QUIET))
+    asked = run_detectors(EVERY, [-1, 11], left_out=(LOW, QUIET))
     assert asked.questions == (Question("high"),)
     assert [finding.rule for finding in asked.findings] == ["high"]
-    assert ask(EVERY, [-1], left_out=(LOW, HIGH, QUIET)) == Asked((), ())
-    assert ask([], [-1]) == Asked((), ())
+    assert run_detectors(EVERY, [-1], left_out=(LOW, HIGH, QUIET)) == DetectorResults((), ())
+    assert run_detectors([], [-1]) == DetectorResults((), ())
 
 
-def test_looking_yields_each_detector_with_its_answer():
-    looked = list(look([*EVERY, constant(LOW)], [-1, 3], unit="line"))
-    assert [detector.key.rpartition(".")[2] for detector, _ in looked] == [
+def test_running_each_yields_each_detector_with_its_result():
+    results = list(run_each([*EVERY, constant(LOW)], [-1, 3], unit="line"))
+    assert [detector.key.rpartition(".")[2] for detector, _ in results] == [
         "below_zero",
         "above_ten",
         "all_equal",
         "says_so",
     ]
-    assert [found.finding and found.finding.message for _, found in looked] == [
+    assert [found.finding and found.finding.message for _, found in results] == [
         "too low",
         None,
         None,
         "as always",
     ]
-    assert [found.question.answer for _, found in looked] == [
+    assert [found.question.answer for _, found in results] == [
         Answer.ANSWERED,
         Answer.ANSWERED,
         Answer.DOES_NOT_APPLY,
         Answer.ANSWERED,
     ]
-    assert looked[0][1].finding.unit == "line"
+    assert results[0][1].finding.unit == "line"
 
 
 def test_detectors_of_modules_are_collected_once_in_their_order():

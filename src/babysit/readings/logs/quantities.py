@@ -1,4 +1,4 @@
-"""What the names in a log mean: "val_acc", "Test set: Average loss", "lr-SGD" as quantities of a reading."""
+"""Names of quantities in logs: "val_acc", "Test set: Average loss", "lr-SGD" as quantities of a reading."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TITLES = {
     "val_loss": "val loss",
     "learning_rate": "learning rate",
 }
-"""The quantities that a log can give, in the words of the answer; epochs and steps count lines."""
+"""The quantities of a reading that a log can give, with their names in messages."""
 
 _SPLITS = {
     **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
@@ -45,7 +45,7 @@ _SUFFIXES = {"step", "epoch"}
 
 @lru_cache(maxsize=10_000)
 def tokens(name: str) -> tuple[str, ...]:
-    """The words of a name, in lower case.
+    """Splits a name into words in lower case.
 
     Example:
         >>> tokens("valAcc"), tokens("train_loss/epoch"), tokens("learning rate")
@@ -58,18 +58,18 @@ def tokens(name: str) -> tuple[str, ...]:
 
 
 def split_of(words: Iterable[str]) -> str:
-    """ "train" or "val", whichever is named last; empty for neither."""
+    """Returns the split that is named last, "train" or "val"; empty without one."""
     named = [_SPLITS[word] for word in words if word in _SPLITS]
     return named[-1] if named else ""
 
 
 def kinds_of(words: Iterable[str]) -> list[str]:
-    """The kinds of quantity that some words name, in their order."""
+    """Lists the kinds of quantity that some words name, in their order."""
     return [_KINDS[word] for word in words if word in _KINDS]
 
 
 def quantity(kind: str, split: str) -> str:
-    """The quantity of a reading that a kind is on a split.
+    """Returns the quantity of a reading for a kind and a split.
 
     Example:
         >>> quantity("loss", "val"), quantity("loss", ""), quantity("accuracy", "train")
@@ -83,7 +83,7 @@ def quantity(kind: str, split: str) -> str:
 
 
 def meaning(name: str) -> str:
-    """What one name of a column or key means; empty where it means nothing to a reading.
+    """Returns the quantity that a column or key names; empty for a name without a meaning.
 
     Example:
         >>> [meaning(name) for name in ("eval_loss", "train_loss_step", "global_step", "lr-SGD", "f1")]
@@ -98,7 +98,7 @@ def meaning(name: str) -> str:
 
 
 def chosen(names: Iterable[str]) -> dict[str, str]:
-    """Which name gives which quantity: of several with one meaning, the epoch's mean, then the shortest.
+    """Maps names to quantities: of several names for one, the epoch's mean, then the shortest.
 
     Example:
         >>> chosen(["epoch", "train_loss_step", "train_loss_epoch", "val_loss", "f1"])
@@ -106,12 +106,13 @@ def chosen(names: Iterable[str]) -> dict[str, str]:
     """
     meanings = {name: meaning(name) for name in dict.fromkeys(names)}
     best: dict[str, str] = {}
-    for name in sorted(meanings, key=_preference):
+
+    def preference(name: str) -> tuple[bool, bool, int]:
+        words = tokens(name)
+        steps = "step" in words and len(words) > 1
+        return ("test" in words, steps, len(words) - 2 * ("epoch" in words[1:]))
+
+    for name in sorted(meanings, key=preference):
         if meanings[name]:
             best.setdefault(meanings[name], name)
     return {name: what for name, what in meanings.items() if best.get(what) == name}
-
-
-def _preference(name: str) -> tuple[bool, bool, int]:
-    words = tokens(name)
-    return ("test" in words, "step" in words and len(words) > 1, len(words) - 2 * ("epoch" in words[1:]))

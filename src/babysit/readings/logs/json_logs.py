@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from babysit.readings.logs.names import chosen, meaning
 from babysit.readings.logs.numbers import Row, number_of
+from babysit.readings.logs.quantities import chosen, meaning
 
 LINES_EXAMPLE = '{"epoch": 1, "loss": 0.93, "val_loss": 0.88}'
 DICTS_EXAMPLE = "{'loss': 0.93, 'learning_rate': 5e-05, 'epoch': 1.0}"
@@ -16,37 +16,38 @@ STATE_EXAMPLE = '{"log_history": [{"loss": 0.93, "epoch": 1.0, "step": 500}]}'
 HISTORY_EXAMPLE = '{"loss": [0.93, 0.71], "val_loss": [0.88, 0.75]}'
 
 _DICT = re.compile(r"\{[^{}]*\}")
+_PYTHON_WORD = re.compile(r"\b(nan|inf|None|True|False)\b")
 _WORDS = {"nan": "NaN", "inf": "Infinity", "None": "null", "True": "true", "False": "false"}
 
 
 def recognizes_lines(text: str) -> float:
-    """How sure it is that lines are JSON objects with quantities in them, from 0 to 1."""
+    """Rates how certainly lines are JSON objects with quantities in them, from 0 to 1."""
     return 0.9 if _mean_something(read_lines(text)) else 0.0
 
 
 def recognizes_dicts(text: str) -> float:
-    """How sure it is that there are printed Python dicts with quantities in them, from 0 to 1."""
+    """Rates how certainly a text holds printed Python dicts with quantities in them, from 0 to 1."""
     if "{'" not in text:
         return 0.0
     found = read_dicts(text)
-    # A dict of an accuracy alone stands in a line that counts and says more.
+    # A dict with an accuracy alone is part of a line that also names the epoch.
     counted = any({"epoch", "step", "cost"} & set(chosen(row).values()) for row in found)
     return 0.85 if counted and _mean_something(found) else 0.0
 
 
 def recognizes_state(text: str) -> float:
-    """How sure it is that a text is a trainer_state.json, from 0 to 1."""
+    """Rates how certainly a text is a trainer_state.json, from 0 to 1."""
     document = _document(text)
     return 1.0 if isinstance(document, dict) and "log_history" in document else 0.0
 
 
 def recognizes_history(text: str) -> float:
-    """How sure it is that a text is a JSON document of rows, or of columns, from 0 to 1."""
+    """Rates how certainly a text is a JSON document of rows or of columns, from 0 to 1."""
     return 0.93 if _mean_something(read_history(text)) else 0.0
 
 
 def read_lines(text: str) -> list[Row]:
-    """One row an object; nested names are joined by "/".
+    """Reads one row per object; nested names are joined by "/".
 
     Example:
         >>> read_lines('{"epoch": 1, "train": {"loss": 0.5}, "note": "x"}\\nno json')
@@ -57,25 +58,26 @@ def read_lines(text: str) -> list[Row]:
 
 
 def read_dicts(text: str) -> list[Row]:
-    """The dicts that Hugging Face's Trainer prints, in whatever progress bars they stand.
+    """Reads the dicts that Hugging Face's Trainer prints, also inside progress bars.
 
     Example:
         >>> read_dicts("10%|# | {'loss': 0.5, 'grad_norm': nan, 'epoch': 1.0} 3it/s")
         [{'loss': 0.5, 'grad_norm': nan, 'epoch': 1.0}]
     """
-    documents = (_document(_as_json(found)) for found in _DICT.findall(text))
+    printed = (found.replace("'", '"') for found in _DICT.findall(text))
+    documents = (_document(_PYTHON_WORD.sub(lambda word: _WORDS[word[0]], each)) for each in printed)
     return [_row(found) for found in documents if isinstance(found, dict)]
 
 
 def read_state(text: str) -> list[Row]:
-    """The log history of a trainer_state.json."""
+    """Reads the log history of a trainer_state.json."""
     document = _document(text)
     history = document.get("log_history") if isinstance(document, dict) else None
     return [_row(entry) for entry in history or () if isinstance(entry, dict)]
 
 
 def read_history(text: str) -> list[Row]:
-    """A list of objects, or an object of lists as Keras keeps one.
+    """Reads a list of objects, or an object of lists as Keras keeps one.
 
     Example:
         >>> read_history('{"loss": [0.9, 0.5], "val_loss": [0.8, 0.6]}')
@@ -100,10 +102,6 @@ def _document(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _as_json(printed: str) -> str:
-    return re.sub(r"\b(nan|inf|None|True|False)\b", lambda found: _WORDS[found[1]], printed.replace("'", '"'))
 
 
 def _row(entry: dict[str, Any]) -> Row:

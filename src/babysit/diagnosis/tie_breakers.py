@@ -1,4 +1,4 @@
-"""The sentences that tell a cause from its runner-up, where two are close."""
+"""The tests that distinguish a cause from its runner-up, where two are close."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from babysit.diagnosis.problems.wiring import SIGN_FLIPPED, TRAINED_IN_EVAL_MODE
 from babysit.verdicts import Cause
 
 _CLOSE = 0.3
-"""Confidences nearer than this are no decision."""
+"""Difference of two confidences below which they decide nothing."""
 
-TELLS: dict[frozenset[str], str] = {
+TIE_BREAKERS: dict[frozenset[str], str] = {
     frozenset((one.name, other.name)): sentence
     for (one, other), sentence in (
         (
@@ -86,7 +86,7 @@ TELLS: dict[frozenset[str], str] = {
         ),
         (
             (OVERFITTING, LABEL_IN_INPUTS),
-            "train without the telling column: if the gap goes, it was the leak",
+            "train without the leaking column: if the gap goes, it was the leak",
         ),
         (
             (DEAD_UNITS, CONSTANT_OUTPUT),
@@ -108,32 +108,32 @@ TELLS: dict[frozenset[str], str] = {
             (SUSPICIOUSLY_GOOD, VALIDATION_IN_TRAINING),
             "validate on rows collected later than the training rows",
         ),
-        ((SUSPICIOUSLY_GOOD, LABEL_IN_INPUTS), "train without the telling column"),
+        ((SUSPICIOUSLY_GOOD, LABEL_IN_INPUTS), "train without the leaking column"),
     )
 }
 
 
-def told_apart(causes: Sequence[Cause]) -> tuple[Cause, ...]:
-    """Adds to each cause what would tell it from the next one, or from a symptom that may be the cause.
+def with_tie_breakers(causes: Sequence[Cause]) -> tuple[Cause, ...]:
+    """Adds to each cause a test that distinguishes it from the next one, or from a symptom that may be it.
 
     Args:
         causes: ranked, the most severe first.
 
     Returns:
-        The same in the same order.
+        The causes in the same order.
     """
     following = [*causes[1:], None][: len(causes)]
     return tuple(
-        replace(cause, distinguish=_between(cause, other))
+        replace(cause, distinguish=_tie_breaker(cause, other))
         for cause, other in zip(causes, following, strict=True)
     )
 
 
-def _between(cause: Cause, other: Cause | None) -> str:
+def _tie_breaker(cause: Cause, other: Cause | None) -> str:
     rivals = [*([other.finding] if other is not None else []), *cause.symptoms]
     for rival in rivals:
         close = abs(cause.confidence - rival.confidence) < _CLOSE and cause.finding.severity is rival.severity
-        sentence = TELLS.get(frozenset((cause.rule, rival.rule)), "")
+        sentence = TIE_BREAKERS.get(frozenset((cause.rule, rival.rule)), "")
         if close and sentence:
             return f"to tell it from {rival.rule}: {sentence}"
     return ""

@@ -1,0 +1,1 @@
+"""Detectors on a run's readings, one module per subject."""
