@@ -118,7 +118,7 @@ def test_a_locked_store_says_so(url: str) -> None:
     with Writer(url) as first, Writer(url, busy_seconds=0.1) as second:
         with (
             first._engine.begin(),
-            pytest.raises(StoreError, match=r"stayed locked[\s\S]*finished is kept"),
+            pytest.raises(StoreError, match=r"stayed locked[\s\S]*finished trial is kept"),
         ):
             begin(second)
         begin(second)
@@ -226,7 +226,7 @@ def test_a_full_disk_of_the_server_keeps_what_had_finished(small_disk: str) -> N
     finished: list[int] = []
     with Writer(small_disk) as writer, Reader(small_disk) as reader:
         study = begin(writer)
-        with pytest.raises(StoreError, match=r"disk of its server is full[\s\S]*finished is kept"):
+        with pytest.raises(StoreError, match=r"disk of its server is full[\s\S]*finished trial is kept"):
             write_until_full(writer, study, finished)
         assert len(finished) > 3
         states = [result.run.state for result in queries.results(reader, study)]

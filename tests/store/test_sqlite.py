@@ -116,7 +116,7 @@ def test_a_locked_store_says_so(tmp_path: Path) -> None:
     with Writer(str(path), busy_seconds=0.1) as writer:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match=r"locked[\s\S]*finished is kept"):
+        with pytest.raises(StoreError, match=r"locked[\s\S]*finished trial is kept"):
             begin(writer)
         other.execute("COMMIT")
         other.close()
@@ -168,7 +168,7 @@ def write_until_full(path: Path, finished: list[int]) -> None:
 def test_a_full_disk_keeps_what_had_finished(mount: Path) -> None:
     path = mount / "runs.db"
     finished: list[int] = []
-    with pytest.raises(StoreError, match=r"full: [\d.]+ MiB free[\s\S]*finished is kept"):
+    with pytest.raises(StoreError, match=r"full: [\d.]+ MiB free[\s\S]*finished trial is kept"):
         write_until_full(path, finished)
     assert len(finished) > 3
     with Reader(str(path)) as reader:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -147,7 +146,7 @@ def _search(job: Job, settings: SearchSettings, resume: bool, console: Console, 
         settings = replace(settings, workers=default_workers() if work > _SHORT_SEARCH else 0)
     checks = [] if resume else run_checks(prepared, console)
     if any(result.status is Status.FAIL for result in checks):
-        console.print("[yellow]a check failed: the search starts all the same; read the advice first[/yellow]")
+        console.print("[yellow]a check failed: the search starts anyway; read the advice first[/yellow]")
     with SearchProgress(console) as progress:
         hooks = _hooks(progress, console)
         searched = run_search(job, prepared, settings, resume=resume, checks=checks, hooks=hooks)
@@ -173,13 +172,12 @@ def _hooks(progress: SearchProgress, console: Console) -> Hooks:
     def resumed(study: Study, done: int) -> None:
         console.print(f"resuming study {study.id}: {done} finished trials are kept")
 
-    return Hooks(progress.update, final, resumed, _tell_interruption)
+    def interrupted() -> None:
+        # Within a signal's handler: no stream, since the interrupted code may hold its lock.
+        with contextlib.suppress(OSError):
+            os.write(2, b"\nending the running epoch; Ctrl-C again stops now\n")
 
-
-def _tell_interruption() -> None:
-    # Within a signal's handler: no stream, since the interrupted code may hold its lock.
-    with contextlib.suppress(OSError):
-        os.write(2, b"\nending the running epoch; Ctrl-C again stops now\n")
+    return Hooks(progress.update, final, resumed, interrupted)
 
 
 def _tell_outcome(job: Job, searched: Searched, console: Console) -> None:
@@ -203,13 +201,10 @@ def _tell_outcome(job: Job, searched: Searched, console: Console) -> None:
         console.print(f"• {escape(advice)}")
     _tell_final(outcome.get("final"), searched.weights, console)
     states = ", ".join(f"{count} {state}" for state, count in sorted(outcome["states"].items()))
-    console.print(f"{states}; {_speed_text(outcome)}", highlight=False)
-
-
-def _speed_text(outcome: Mapping[str, Any]) -> str:
+    speed = f"{outcome['wall_seconds']:.1f} s, {outcome['trial_steps_per_second']:,.0f} trial-steps/s"
     if not outcome["trial_steps_per_second"]:  # resumed, with nothing left to train
-        return "none was trained anew"
-    return f"{outcome['wall_seconds']:.1f} s, {outcome['trial_steps_per_second']:,.0f} trial-steps/s"
+        speed = "none was trained anew"
+    console.print(f"{states}; {speed}", highlight=False)
 
 
 def _tell_final(final: dict[str, Any] | None, weights: Path | None, console: Console) -> None:

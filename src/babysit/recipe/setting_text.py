@@ -41,7 +41,7 @@ def _value_text(name: str, value: Value) -> str:
     """Writes a value; text that would be read as a number, a truth value or a range is quoted."""
     if not isinstance(value, str) or name in (INITIALIZATION, PREPROCESSING):
         return str(value)
-    if literal(value) == value and "(" not in value:
+    if value and literal(value) == value == value.strip() and "(" not in value:
         return value
     quote = '"' if "'" in value else "'"
     return f"{quote}{value}{quote}"

@@ -181,7 +181,8 @@ class Writer:
             self._set_study(connection, study, {"state": State.RUNNING.value, "outcome": {}})
             mine = list(connection.execute(select(trials.c.id).where(trials.c.study == study)).scalars())
             left = unfinished(connection, mine) if mine else []
-            expire_open(connection, commands.c.study == study, "its process had ended")
+            gone = "the process that should have received it had ended"
+            expire_open(connection, commands.c.study == study, gone)
             note_restart(connection, left)
             start_over(connection, left, State.WAITING)
             self._drop(left)
