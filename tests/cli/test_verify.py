@@ -9,7 +9,7 @@ from babysit.session.jobs.train import _checkpoint
 from babysit.store import queries
 from babysit.store.reader import Reader
 from babysit.tuning.engines.events import EpochDone
-from babysit.tuning.engines.local import InProcess, Processes, Source
+from babysit.tuning.engines.local import InProcess, Processes
 from babysit.tuning.stages import draw_trials
 
 QUICK = ("--members", 2, "--steps", 5)
@@ -141,7 +141,7 @@ def test_a_worker_trains_in_the_precision_that_was_asked_for():
     """Worker processes load the recipe themselves: the precision has to travel with its name."""
     here = {name: open_job(Job("digits", precision=name)) for name in ("float32", "bfloat16")}
     trials = draw_trials(here["float32"].recipe.full_space(), stage=0, count=2, seed=0)
-    there = costs_of(Processes(here["bfloat16"], Source("digits", (), 0, "bfloat16"), 1), trials)
+    there = costs_of(Processes(here["bfloat16"], "digits", (), 1), trials)
     same, other = (costs_of(InProcess(here[name]), trials) for name in ("bfloat16", "float32"))
     for key in there:
         assert there[key] == pytest.approx(same[key], rel=1e-6)

@@ -71,6 +71,7 @@ def test_the_data_is_plain_and_holds_no_nan(outcome, name):
     json.dumps(outcome(name).data, allow_nan=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_tables_and_lines_can_be_printed(outcome, name):
     found = outcome(name)
@@ -138,6 +139,7 @@ def without_matplotlib(*lines):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["lab", "zigzag"], ["lab", "zigzag", "--json"]], ids=" ".join)
 def test_without_matplotlib_an_experiment_names_the_extra_to_install(words, tmp_path):
     out = tmp_path / "made"
@@ -153,6 +155,7 @@ def test_without_matplotlib_an_experiment_names_the_extra_to_install(words, tmp_
     assert not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["--help", "lab", "lab --help"])
 def test_without_matplotlib_the_command_line_works(words):
     done = without_matplotlib(
@@ -161,6 +164,7 @@ def test_without_matplotlib_the_command_line_works(words):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_without_matplotlib_the_catalogue_and_the_dashboard_work():
     done = without_matplotlib(
         "from babysit.session.lab_cache import laboratory",

@@ -57,6 +57,7 @@ def test_every_combination_trains(results):
     assert max(result.score for result in results) > 0.6  # 24 updates; chance is 0.1
 
 
+@pytest.mark.slow
 def test_a_trial_of_the_search_equals_the_same_trial_alone(results):
     prepared = prepare(RECIPE, seed=0)
     for result in results[:6]:

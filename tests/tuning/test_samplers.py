@@ -21,7 +21,8 @@ from babysit.recipe.space import (
     when,
 )
 from babysit.records import Reading, Result, Run, State
-from babysit.tuning.samplers import SAMPLERS, grid, quasi_random, sampler_of
+from babysit.tuning.samplers import grid, quasi_random, sampler_of
+from babysit.tuning.settings import SAMPLERS
 from babysit.tuning.stages import draw_trials
 
 optuna = pytest.importorskip("optuna")

@@ -8,7 +8,9 @@ import pytest
 
 from babysit.recipe.space import log_uniform
 from babysit.records import Reading, Result, Run, State
+from babysit.tuning.edges import alarms_of
 from babysit.tuning.engines.events import EpochDone, TrialDone, failed
+from babysit.tuning.ranking import ties
 from babysit.tuning.search import StagedSearch
 from babysit.tuning.settings import SearchSettings
 from babysit.tuning.stages import Budget
@@ -217,8 +219,8 @@ class EverythingFails:
 def test_a_search_in_which_nothing_completes_has_no_best_and_no_alarm():
     outcome, _, shown = run(EverythingFails())
     assert outcome.best is None
-    assert outcome.edges(1000) == []
-    assert outcome.ties(1000) == []
+    assert alarms_of(outcome.rounds, 1000, outcome.given) == []
+    assert ties(outcome.results, 1000) == []
     assert outcome.states() == {"failed": 18}
     assert outcome.boxes[1] == SPACE
     assert shown[-1].best is None
@@ -227,7 +229,9 @@ def test_a_search_in_which_nothing_completes_has_no_best_and_no_alarm():
 def test_the_alarm_speaks_of_the_box_the_best_was_drawn_from():
     box = {"learning_rate": log_uniform(1e-4, 3.01e-3), "l2": log_uniform(1e-5, 1e-1)}
     outcome, _, _ = run(budgets=[Budget("only", 60, 1)], boxes={"only": box})
-    assert ("learning_rate", "upper") in [(edge.name, edge.side) for edge in outcome.edges(1000)]
+    assert ("learning_rate", "upper") in [
+        (edge.name, edge.side) for edge in alarms_of(outcome.rounds, 1000, outcome.given)
+    ]
 
 
 def test_the_same_seed_gives_the_same_search():
@@ -248,7 +252,7 @@ def test_a_search_until_stable_follows_the_edge_to_the_optimum_and_stops():
     assert [stage.name for stage in outcome.stages][:3] == ["coarse", "coarse+1", "coarse+2"]
     assert len(outcome.stages) < 10
     assert "once more, as the best learning_rate lies at its upper edge" in outcome.stages[2].reason
-    assert not [edge for edge in outcome.edges(10_000) if not edge.silenced]
+    assert not [edge for edge in alarms_of(outcome.rounds, 10_000, outcome.given) if not edge.silenced]
 
 
 def test_a_search_until_stable_ends_after_so_many_stages():

@@ -13,7 +13,6 @@ import typer
 from typer.testing import CliRunner
 
 import babysit
-from babysit.cli import search  # noqa: F401 - registers its command
 from babysit.cli.app import app
 from babysit.cli.search_options import settings_of
 from babysit.errors import InputError
@@ -133,7 +132,8 @@ def test_the_words_of_a_setting_are_typed_back_as_the_same_setting(name):
     words = words_of({name: CHANGED[name]})
     assert words[0] == flag_of(name)
     assert words_of({name: DEFAULTS[name]}) == []
-    command = typer.main.get_group(app).commands["search"]
+    group = typer.main.get_group(app)
+    _, command, _ = group.resolve_command(typer.Context(group), ["search"])
     engine = ["--engine", "ray"] if name == "address" else []
     context = command.make_context("search", ["digits", *words, *engine])
     assert settings_of({each: context.params[each] for each in [*TYPED, "extra_stages"]}) == changed(name)
@@ -244,6 +244,7 @@ def test_settings_are_frozen():
     assert replace(settings, patience=2).changed("trials") == {"pruner": "median", "patience": 2}
 
 
+@pytest.mark.slow
 def test_the_text_50_stays_a_text(tmp_path):
     source = tmp_path / "net.py"
     source.write_text(RECIPE)

@@ -26,22 +26,24 @@ class _Commands(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        listed = {
-            each.name: TyperCommand(each.name, help=each.help, rich_help_panel=each.group)
-            for each in COMMANDS
+        self.imported = self.commands
+        self.commands = {
+            name: TyperCommand(name, help=help_line, rich_help_panel=group)
+            for name, _, group, help_line in COMMANDS
         }
-        self.commands = {**listed, **self.commands}
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Lists the names in the order of the groups."""
-        return [command.name for command in COMMANDS]
+        return list(self.commands)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Imports the module of the command that is called; importing it registers its commands."""
         for name, module, _, _ in COMMANDS:
             if name == args[0]:
                 importlib.import_module(f"babysit.cli.{module}")
-                self.commands[name] = typer.main.get_group(app).commands[name]
+                group = typer.main.get_group(app)
+                assert isinstance(group, _Commands)
+                self.commands[name] = group.imported[name]
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -109,7 +111,7 @@ def options(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Why isn't my network learning, what fixes it, and which hyperparameters should I use?"""
+    """Diagnose why a network does not learn, and search its hyperparameters."""
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

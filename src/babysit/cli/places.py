@@ -30,6 +30,6 @@ def store_url(store: str, out: Path) -> str:
 
     Example:
         >>> store_url("runs.sqlite", DEFAULT_FOLDER), store_url("", Path("out"))
-        ('runs.sqlite', 'out/babysit.sqlite')
+        ('runs.sqlite', 'sqlite:///out/babysit.sqlite')
     """
     return store or store_in(out)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sqlalchemy import Connection, bindparam, select, update
 
-from babysit.records import Details, Histogram, Reading, Result, Run, Snapshot, State
+from babysit.records import Details, Histogram, Reading, Result, Run, Snapshot, State, TrialKey
 from babysit.store.pictures import MOST_HISTOGRAMS, MOST_SNAPSHOTS, Thinned, save_pictures
 from babysit.store.points import CHUNK_POINTS, Chunk, SparkBuckets, to_chunks, to_single
 from babysit.store.rows import Values, reading_values, summary_values
@@ -181,14 +181,14 @@ def save_finished(
     connection: Connection,
     results: Mapping[int, Result],
     active: Mapping[int, ActiveRun],
-    judged: Mapping[tuple[int, int], Verdict],
+    of_keys: Mapping[TrialKey, Verdict],
 ) -> None:
-    """Writes finished runs whole: the final state, every reading, the rest of the series, the verdict."""
+    """Writes finished runs whole: final state, every reading, the rest of the series, the verdict by key."""
     forget(connection, results, (readings, findings, verdicts, fold_scores, touches))
     rows = [row for trial, result in results.items() for row in reading_values(trial, result.run.readings)]
     append(connection, readings, rows)
     keys = {trial: result.trial.key for trial, result in results.items()}
-    save_verdicts(connection, {trial: judged[key] for trial, key in keys.items() if key in judged})
+    save_verdicts(connection, {trial: of_keys[key] for trial, key in keys.items() if key in of_keys})
     fold_rows = [
         {"trial": trial, "fold": fold, "score": value}
         for trial, result in results.items()

@@ -14,12 +14,12 @@ from typing import Protocol
 
 import torch
 
-from babysit.errors import InputError, SpaceError
-from babysit.recipe.space import Choice, Fixed, Numeric, Plain, Space, closest, existing, plain
+from babysit.errors import SpaceError
+from babysit.recipe.space import Choice, Fixed, Numeric, Plain, Space, existing, plain
 from babysit.records import Result, Trial, Value
 from babysit.seeding import derive, numpy_generator
-from babysit.tuning.adaptive import ADAPTIVE, Adaptive, check_installed
-from babysit.tuning.settings import RANDOM, SAMPLERS
+from babysit.tuning.adaptive import ADAPTIVE, Adaptive
+from babysit.tuning.settings import RANDOM, check_sampler
 from babysit.tuning.stages import draw_trials
 
 ROUND = 16
@@ -113,20 +113,6 @@ def sampler_of(
     rest = count - len(first)
     points = (grid if name == "grid" else quasi_random)(space, rest, stage=stage, seed=seed)
     return Known([*first, *(Trial(stage, number, point) for number, point in enumerate(points, len(first)))])
-
-
-def check_sampler(name: str) -> None:
-    """Refuses a sampler that does not exist, or needs what is not installed.
-
-    Raises:
-        InputError: for a name that is none of ``SAMPLERS``, or without Optuna where it is needed.
-    """
-    if name not in SAMPLERS:
-        raise InputError(
-            f"there is no sampler {name!r}", fix=f"choose with --sampler; {closest(name, SAMPLERS)}"
-        )
-    if name in ADAPTIVE:
-        check_installed(name)
 
 
 def quasi_random(space: Space, count: int, *, stage: int, seed: int) -> list[Point]:

@@ -12,15 +12,14 @@ from typing import Protocol
 import numpy as np
 
 from babysit.recipe.space import Space, as_data
-from babysit.records import Edge, Reading, Result, Stage, State, Trial, TrialKey, Value
+from babysit.records import Reading, Result, Stage, State, Trial, TrialKey, Value
 from babysit.tuning import ranking
-from babysit.tuning.edges import alarms_of
 from babysit.tuning.engines.early_stop import EarlyStop
 from babysit.tuning.engines.events import EpochDone, Event, Restarted, TrialDone
 from babysit.tuning.engines.local import Engine
 from babysit.tuning.extension import Extension, no_extension
 from babysit.tuning.pruning import StagePruner
-from babysit.tuning.ranking import Round, ties, unchanged
+from babysit.tuning.ranking import Round, unchanged
 from babysit.tuning.samplers import sampler_of
 from babysit.tuning.settings import SearchSettings
 from babysit.tuning.stages import FINAL, Budget, following_box, planned
@@ -112,14 +111,6 @@ class Outcome:
     def of_stage(self, index: int) -> list[Result]:
         """Returns the results of a stage."""
         return [result for result in self.results if result.trial.stage == index]
-
-    def edges(self, examples: int) -> list[Edge]:
-        """Returns the alarms on the best trial, in the box it was drawn from; silenced ones have a reason."""
-        return alarms_of(self.rounds, examples, self.given)
-
-    def ties(self, examples: int) -> list[Result]:
-        """Returns the results within one standard error of the best."""
-        return ties(self.results, examples)
 
     def states(self) -> dict[str, int]:
         """Counts the trials that ended in each state."""

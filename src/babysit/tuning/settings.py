@@ -8,21 +8,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
 from babysit.errors import InputError
 from babysit.recipe.space import Space
+from babysit.recipe.text_format import closest
 from babysit.tuning.engines.registry import ENGINES, LOCAL, check_engine
 from babysit.tuning.pruning import NONE, PRUNERS, check_pruner, parse_seconds
 
 RANDOM = "random"
-SAMPLERS = (RANDOM, "grid", "qmc", "tpe", "gp", "cmaes")
+LEARNING = ("tpe", "gp", "cmaes")
+SAMPLERS = (RANDOM, "grid", "qmc", *LEARNING)
 """Accepted by ``--sampler``."""
 
 _BUDGET, _TRIALS, _FINAL, _WHERE = "Budget", "Trials", "Final stage", "Where it trains"
 
 _T = TypeVar("_T")
+
+
+def check_sampler(name: str) -> None:
+    """Refuses a sampler that does not exist, or needs what is not installed.
+
+    Raises:
+        InputError: for a name that is none of ``SAMPLERS``, or without Optuna where it is needed.
+    """
+    if name not in SAMPLERS:
+        raise InputError(
+            f"there is no sampler {name!r}", fix=f"choose with --sampler; {closest(name, SAMPLERS)}"
+        )
+    if name in LEARNING:
+        from babysit.tuning.adaptive import check_installed  # loads PyTorch, which the help does not need
+
+        check_installed(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,8 +180,6 @@ class SearchSettings:
     )
 
     def __post_init__(self) -> None:
-        from babysit.tuning.samplers import check_sampler  # loads PyTorch, which the help does not need
-
         for name, option in OPTIONS.items():
             value = getattr(self, name)
             if option.minimum is not None and not value >= option.minimum:
@@ -183,16 +199,10 @@ class SearchSettings:
         }
 
 
-def option_of(setting: Field[Any]) -> Option:
-    """Returns the option of a field of ``SearchSettings``."""
-    option: Option = setting.metadata["option"]
-    return option
-
-
-OPTIONS = {setting.name: option_of(setting) for setting in fields(SearchSettings)}
+OPTIONS: dict[str, Option] = {each.name: each.metadata["option"] for each in fields(SearchSettings)}
 """Name -> option of every setting, in their order."""
 
-DEFAULTS = {setting.name: setting.default for setting in fields(SearchSettings)}
+DEFAULTS: dict[str, Any] = {each.name: each.default for each in fields(SearchSettings)}
 """Name -> default of every setting."""
 
 

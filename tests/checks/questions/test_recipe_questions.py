@@ -334,6 +334,7 @@ def test_usable_learning_rates_lie_between_the_idle_and_the_exploding():
     assert [order.index(v) for v in verdicts] == sorted(order.index(v) for v in verdicts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "status"),
     [

@@ -44,6 +44,7 @@ def same_runs(ours, theirs):
         assert result.run.first_cost == pytest.approx(theirs[key].run.first_cost, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "then", "options"),
     [

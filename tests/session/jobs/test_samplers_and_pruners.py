@@ -17,8 +17,7 @@ from babysit.session.jobs.job import Job
 from babysit.session.jobs.search import Hooks, run_search
 from babysit.store import queries
 from babysit.store.reader import Reader
-from babysit.tuning.samplers import SAMPLERS
-from babysit.tuning.settings import SearchSettings
+from babysit.tuning.settings import SAMPLERS, SearchSettings
 
 SPACE = {
     "learning_rate": log_uniform(1e-4, 1.0),

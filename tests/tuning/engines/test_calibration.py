@@ -45,6 +45,7 @@ def test_another_network_or_batch_is_measured_anew(cache, other):
     assert len(list(cache.iterdir())) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"size": "x", "rates": {}, "threads_pay": 0}', "null"])
 def test_a_damaged_memory_costs_a_measurement_only(cache, text):
     prepared = prepared_of()

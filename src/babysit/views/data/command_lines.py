@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from babysit.records import Study, Value
+from babysit.records import Study
 from babysit.store.addresses import USUAL_FOLDER
 from babysit.tuning.settings import words_of
 
@@ -49,24 +49,3 @@ def searched_again(study: Study, ranges: Mapping[str, str]) -> str:
     words = study_words(study, without=list(ranges))
     new = [word for name, text in ranges.items() for word in ("-s", f"{name}={text}")]
     return shlex.join([*words[:3], *new, *words[3:]])
-
-
-def trained_alone(study: Study, hyperparameters: Mapping[str, Value], epochs: int) -> str:
-    """Returns the command that trains one choice of hyperparameters as a run.
-
-    Args:
-        study: the study in which it was tried.
-        hyperparameters: the choice.
-        epochs: their number; 0 leaves it to the recipe.
-
-    Example:
-        >>> from babysit.records import State
-        >>> study = Study(1, "digits", "digits", "search", 0, "f", {}, State.RUNNING, 0.0)
-        >>> trained_alone(study, {"learning_rate": 1e-3, "hidden": 50}, 5)
-        'babysit train digits -s learning_rate=0.001 -s hidden=50 -s epochs=5'
-    """
-    words = ["babysit", "train", study.recipe, *(["--seed", str(study.seed)] if study.seed else [])]
-    values = {**hyperparameters, **({"epochs": epochs} if epochs else {})}
-    return shlex.join(
-        [*words, *(word for name, value in values.items() for word in ("-s", f"{name}={value}"))]
-    )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from babysit.records import Explosion, Reading, Result, Run, State, TrialKey
+from babysit.records import EXPLOSION_LIMIT, Explosion, Reading, Result, Run, State, TrialKey
 from babysit.store.queries import buckets
 from babysit.views.data.axes import Axis, make_axis
 from babysit.views.data.formatting import choice_text, score_text, varied_names
@@ -26,8 +26,6 @@ CURVE_BUCKETS = 48
 RUN_BUCKETS = 200
 SPIKE = 1.5
 """A cost beyond this factor of its bucket's last cost is a spike, and is drawn in a thinned curve."""
-ABOVE_FIRST = 3.0
-"""The axis for costs ends at this factor of the usual first cost, where the explosion rule begins."""
 LOG_COSTS_FROM = 10.0
 """Costs that span more than this factor are drawn on a log axis."""
 
@@ -121,7 +119,7 @@ def spark(costs: ArrayLike, *, exploded: bool = False) -> Spark:
     finite = shrunk[np.isfinite(shrunk)]
     if not len(finite):
         return Spark((), exploded)
-    high = min(finite.max(), 3 * abs(finite[0])) if exploded else finite.max()
+    high = min(finite.max(), EXPLOSION_LIMIT * abs(finite[0])) if exploded else finite.max()
     axis = Axis(
         float(finite.min()), float(max(high, finite.min() + 1e-12 + abs(finite.min()) * 1e-6)), False, ""
     )
@@ -172,7 +170,7 @@ def loss_curves(view: StudyView) -> LossCurves | None:
     # The axis of costs ends a little above the usual first cost; runs that diverged do not count.
     first = [result.run.first_cost for result in sane or drawn if math.isfinite(result.run.first_cost)]
     middle = float(np.median(first)) if first else math.nan
-    limit = ABOVE_FIRST * abs(middle)
+    limit = EXPLOSION_LIMIT * abs(middle)
     extremes = [float(end) for key in sane_keys for end in (costs[key][1].min(), costs[key][1].max())]
     shown = [middle, *(min(value, limit) for value in extremes)] if math.isfinite(middle) else extremes
     last = max(int(steps[-1]) for steps, _ in costs.values())
@@ -235,7 +233,7 @@ def run_costs(run: Run, costs: Costs) -> RunCosts | None:
     if not len(steps):
         return None
     x = Axis(0.0, float(max(int(steps[-1]), 1)), False, "step")
-    limit = 3 * run.first_cost if run.explosion and math.isfinite(run.first_cost) else math.inf
+    limit = EXPLOSION_LIMIT * run.first_cost if run.explosion and math.isfinite(run.first_cost) else math.inf
     shown = [float(value) for value in values if math.isfinite(value) and value <= limit]
     y = cost_axis([*shown, *([run.first_cost] if math.isfinite(run.first_cost) else [])])
     exploded_at = x.place(run.explosion.step) if run.explosion else math.nan

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from babysit.records import EXPLOSION_LIMIT
 from babysit.views.data.axes import Axis, make_axis
 from babysit.views.data.buckets import bands
-from babysit.views.data.series import ABOVE_FIRST, Point, cost_axis
+from babysit.views.data.series import Point, cost_axis
 from babysit.views.svg.elements import Frame, cross, document, element, path, shortened, text, title
 
 MOST_RUNS = 8
@@ -74,7 +75,7 @@ def cost_overlay(found: Sequence[RunSeries]) -> Overlay | None:
     shown = [_finite(values) for values in (sane or [values for _, values in arrays])]
     ends = [float(end(values)) for values in shown if len(values) for end in (np.min, np.max)]
     firsts = [one.first for one in found if math.isfinite(one.first)]
-    limit = ABOVE_FIRST * max(map(abs, firsts), default=math.inf)
+    limit = EXPLOSION_LIMIT * max(map(abs, firsts), default=math.inf)
     y = cost_axis([*(min(end, limit) for end in ends), *(firsts if not sane else ())])
     curves = (
         _curve(number, one, arrays[number], (x, y), _diverged(arrays[number][1], one.first))
@@ -89,7 +90,7 @@ def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _diverged(costs: NDArray[np.float64], first: float) -> bool:
     """Tells whether the last cost is NaN, infinite, or beyond the limit of the explosion rule."""
-    limit = ABOVE_FIRST * abs(first) if math.isfinite(first) else math.inf
+    limit = EXPLOSION_LIMIT * abs(first) if math.isfinite(first) else math.inf
     return len(costs) > 0 and not (np.isfinite(costs[-1]) and costs[-1] <= limit)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from html import escape
 
-from babysit.records import Run
+from babysit.records import EXPLOSION_LIMIT, Run
 from babysit.verdicts import Finding
 from babysit.views.data import lines
 from babysit.views.data.formatting import number_text
@@ -15,7 +15,7 @@ from babysit.views.data.learning_rates import rate_changes, rate_pairs, rate_wor
 from babysit.views.data.lines import Lines, Mark, Pairs, pairs_of
 from babysit.views.data.links import LinkedCause
 from babysit.views.data.recorded_run import TrialView, in_order
-from babysit.views.data.series import ABOVE_FIRST, Scores, explosion_text, run_scores
+from babysit.views.data.series import Scores, explosion_text, run_scores
 from babysit.views.svg.captions import CAPTIONS, Figure, line_figure, scores_caption
 from babysit.views.svg.figures import scores_svg
 from babysit.views.svg.heatmap import heatmap, heatmap_svg
@@ -61,7 +61,7 @@ class RunFigures:
         """The figures over the steps that are not empty: key -> heading and data."""
         run, first = self._view.result.run, self._view.result.run.first_cost
         levels = {"first loss": first, "chance": self._view.chance_loss}
-        most = ABOVE_FIRST * abs(first) if run.explosion and math.isfinite(first) else math.inf
+        most = EXPLOSION_LIMIT * abs(first) if run.explosion and math.isfinite(first) else math.inf
         drawn = {
             "loss": ("Loss", lines.loss_lines(self.x, *self._view.costs, levels, most=most)),
             "updates": ("Update ratio", lines.ratio_lines(self.x, self._layers("update_ratio"))),

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from babysit.records import EXPLOSION_LIMIT
 from babysit.views.data.axes import Axis
-from babysit.views.data.series import ABOVE_FIRST, Point, cost_axis, path_through
+from babysit.views.data.series import Point, cost_axis, path_through
 from babysit.views.svg.elements import BAD, GRID, MUTED, Frame, cross, document, element, path, text
 
 WIDTH, HEIGHT = 190.0, 96.0
@@ -68,7 +69,7 @@ def multiples(courses: Sequence[Course]) -> Multiples:
     firsts = [course.first_cost for course in courses if math.isfinite(course.first_cost)]
     middle = float(np.median(firsts)) if firsts else math.nan
     # The axis shows up to three times the usual first cost, the limit of the explosion rule.
-    limit = ABOVE_FIRST * abs(middle) if math.isfinite(middle) else math.inf
+    limit = EXPLOSION_LIMIT * abs(middle) if math.isfinite(middle) else math.inf
     values = [course.buckets[np.isfinite(course.buckets)] for course in courses if not course.exploded]
     ends = [float(end) for found in values if len(found) for end in (found.min(), found.max())]
     y = cost_axis([*(min(end, limit) for end in ends), *([middle] if firsts else [])])

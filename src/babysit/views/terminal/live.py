@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from babysit.records import State
+from babysit.records import EXPLOSION_LIMIT, State
 from babysit.store import overview
 from babysit.store.overview import TrialLine
 from babysit.verdicts import Verdict
@@ -70,7 +70,7 @@ def _loss(view: TrialView, width: int) -> Text | None:
     if not kept.any():
         return None
     first = view.result.run.first_cost
-    most = 3 * abs(first) if view.result.run.explosion and math.isfinite(first) else math.inf
+    most = EXPLOSION_LIMIT * abs(first) if view.result.run.explosion and math.isfinite(first) else math.inf
     ends = [*found.low[kept].tolist(), *found.high[kept].tolist()]
     x = Axis(0.0, float(max(int(steps[-1]), 1)), False, "step")
     axes = (x, cost_axis([min(end, most) for end in ends]))
