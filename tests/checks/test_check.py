@@ -206,7 +206,7 @@ def test_a_healthy_report():
         ),
         (
             "redundant_bias",
-            lambda: (nn.Sequential(nn.Linear(5, 9), nn.BatchNorm1d(9), nn.Linear(9, 3)), noise()),
+            lambda: (nn.Sequential(nn.Linear(5, 9), nn.BatchNorm1d(9), nn.ReLU(), nn.Linear(9, 3)), noise()),
         ),
     ],
 )

@@ -20,6 +20,7 @@ from babysit.recipe.building import prepare
 from babysit.recipe.loading import apply_settings, load_recipe
 from babysit.records import State, Trial
 from babysit.training.trainer import Trainer
+from babysit.tuning.engines import local
 from babysit.tuning.engines.events import EpochDone, TrialDone
 from babysit.tuning.engines.grouping import grouped
 from babysit.tuning.engines.local import InProcess, Processes
@@ -244,6 +245,15 @@ def test_what_a_recipe_raises_in_a_worker_comes_back_as_it_is(written):
         list(Processes(prepared, *source, 2).train(trials_of(prepared, 4), 1))
     assert "mine.py:8" in str(caught.value)
     assert caught.value.fix
+
+
+def test_the_error_of_a_worker_that_ended_meanwhile_is_found_by_the_next_message():
+    ours, theirs = multiprocessing.Pipe()
+    ours.send("a message that is never read")
+    theirs.send(InputError("the disk is not there"))
+    theirs.close()
+    with pytest.raises(InputError, match="the disk is not there"):
+        local._send(local._Worker(multiprocessing.Process(), ours, ours), None)
 
 
 def test_whoever_stops_listening_ends_the_workers():

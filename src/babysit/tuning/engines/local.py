@@ -322,7 +322,13 @@ def _send(
     """Sends a stage's epochs and early stop, its groups, None (no more), then the reasons at each rung."""
     try:
         worker.pipe.send(message)
-    except OSError:
+    except OSError:  # it has ended; the error that ended it may still be in the pipe
+        for _ in range(2):  # the first read may fail because what was sent before was not read
+            with contextlib.suppress(EOFError, OSError):
+                while worker.pipe.poll():
+                    last = worker.pipe.recv()
+                    if isinstance(last, InputError):
+                        raise last from None
         raise _died(worker) from None
 
 
