@@ -13,11 +13,10 @@ import typer
 from rich.markup import escape
 
 from babysit.cli.app import app, console_for
-from babysit.cli.places import OutOption, StoreOption
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption
 from babysit.errors import InputError
 from babysit.session.dashboard import make_server
-from babysit.session.jobs.job import DEFAULT_FOLDER, Job
-from babysit.store.addresses import shown
+from babysit.store.addresses import shown, store_url
 
 
 @app.command(epilog="Example: babysit dashboard --store sqlite:///babysit-runs/babysit.sqlite")
@@ -41,7 +40,7 @@ def dashboard(
     """
     if where and store:
         raise InputError("two stores are named", fix="leave --store out")
-    url = Job("", store=where or store, folder=out).store_url
+    url = store_url(where or store, out)
     server = make_server(url, host, port)
     console = console_for(False)
     console.print(f"dashboard of {escape(shown(url))}", soft_wrap=True, highlight=False)

@@ -18,11 +18,12 @@ from rich.live import Live
 from rich.text import Text
 
 from babysit.cli.app import app, console_for
-from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption, store_url
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption
 from babysit.records import State
 from babysit.session.commands.liveness import is_interrupted
 from babysit.session.references import Reference, resolve
 from babysit.store import overview, queries
+from babysit.store.addresses import store_url
 from babysit.store.commands import silence
 from babysit.store.reader import Reader
 from babysit.views.data.recorded_run import load_trial_view

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from babysit.store.addresses import USUAL_FOLDER, store_in
+from babysit.store.addresses import USUAL_FOLDER
 
 DEFAULT_FOLDER = Path(USUAL_FOLDER)
 KEPT = "Where it is kept"
@@ -23,13 +23,3 @@ StoreOption = Annotated[
 OutOption = Annotated[
     Path, typer.Option(metavar="FOLDER", help="Folder of reports and weights.", rich_help_panel=KEPT)
 ]
-
-
-def store_url(store: str, out: Path) -> str:
-    """Returns the store that the options name: a database URL or path, else a SQLite file in the folder.
-
-    Example:
-        >>> store_url("runs.sqlite", DEFAULT_FOLDER), store_url("", Path("out"))
-        ('runs.sqlite', 'sqlite:///out/babysit.sqlite')
-    """
-    return store or store_in(out)

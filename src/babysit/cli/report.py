@@ -8,11 +8,11 @@ import typer
 from rich.markup import escape
 
 from babysit.cli.app import JsonOption, app, console_for, emit
-from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption, store_url
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption
 from babysit.errors import InputError
 from babysit.session.jobs.job import file_stem
 from babysit.store import queries
-from babysit.store.addresses import shown
+from babysit.store.addresses import shown, store_url
 from babysit.store.reader import Reader
 from babysit.views.data.study import load_study_view
 from babysit.views.html.report import write_report

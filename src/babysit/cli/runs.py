@@ -8,13 +8,13 @@ import typer
 from rich.markup import escape
 
 from babysit.cli.app import JsonOption, app, console_for, emit
-from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption, store_url
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption
 from babysit.errors import InputError
 from babysit.records import State, Study
 from babysit.session.commands.liveness import is_interrupted, resume_command
 from babysit.session.references import near
 from babysit.store import queries
-from babysit.store.addresses import PASSWORD_PLACE, without_password
+from babysit.store.addresses import PASSWORD_PLACE, store_url, without_password
 from babysit.store.reader import Reader
 from babysit.views.terminal.studies import INTERRUPTED, studies_table
 

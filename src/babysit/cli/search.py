@@ -30,12 +30,12 @@ from babysit.cli.options import (
     SettingOption,
     WayOption,
 )
-from babysit.cli.places import OutOption, StoreOption
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption
 from babysit.cli.search_options import settings_of, takes_settings
 from babysit.recipe.space import number
 from babysit.records import Reading, Study
 from babysit.session.dashboard import dashboard_beside
-from babysit.session.jobs.job import DEFAULT_FOLDER, Job, open_job
+from babysit.session.jobs.job import Job, open_job
 from babysit.session.jobs.search import Hooks, Searched, check_search, run_search
 from babysit.session.models.onnx import require_onnx
 from babysit.store import queries

@@ -10,12 +10,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from babysit.cli.app import JsonOption, app, console_for, emit
-from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption, store_url
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption
 from babysit.errors import InputError
 from babysit.records import Study
 from babysit.session.commands.liveness import is_interrupted
 from babysit.session.comparison import compared
 from babysit.session.references import resolve
+from babysit.store.addresses import store_url
 from babysit.store.reader import Reader
 from babysit.views.data.comparison import comparison_data
 from babysit.views.data.recorded_run import load_trial_view

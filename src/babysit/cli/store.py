@@ -8,9 +8,10 @@ import typer
 from rich.markup import escape
 
 from babysit.cli.app import JsonOption, app, console_for, emit
-from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption, store_url
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption
 from babysit.session.jobs.stale_checkpoints import KEEP_DAYS, prune_checkpoints
 from babysit.store import compacting, verifying
+from babysit.store.addresses import store_url
 from babysit.store.reader import Reader
 
 store_app = typer.Typer(help="Migrate, verify or compact a store.", no_args_is_help=True)

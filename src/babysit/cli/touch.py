@@ -8,11 +8,11 @@ import typer
 from rich.markup import escape
 
 from babysit.cli.app import JsonOption, app, console_for, emit
-from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption, store_url
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption
 from babysit.records import Command, CommandKind, CommandState, State
 from babysit.session.commands.send import factor_of, send_command, wait_for_answer
-from babysit.session.jobs.job import Job
 from babysit.session.references import resolve
+from babysit.store.addresses import store_url
 from babysit.store.commands import SILENT_SECONDS, commands_of, silence
 from babysit.store.reader import Reader
 from babysit.tuning.pruning import parse_seconds
@@ -47,7 +47,7 @@ def stop(
 
     Exit code 1 if the request was refused, expired, or not answered in time.
     """
-    _request(what, CommandKind.STOP, wait, Job("", store=store, folder=out), as_json)
+    _request(what, CommandKind.STOP, wait, store_url(store, out), as_json)
 
 
 @app.command(epilog="Example: babysit touch 3/0/12 --learning-rate x0.5")
@@ -67,8 +67,8 @@ def touch(
 
     Exit code 1 if the request was refused, expired, or not answered in time.
     """
-    job = Job("", store=store, folder=out)
-    _request(what, CommandKind.SCALE_LEARNING_RATE, wait, job, as_json, factor_of(learning_rate))
+    url = store_url(store, out)
+    _request(what, CommandKind.SCALE_LEARNING_RATE, wait, url, as_json, factor_of(learning_rate))
 
 
 @app.command(epilog="Example: babysit extend 3 --trials 60")
@@ -88,13 +88,13 @@ def extend(
 
     Exit code 1 if the request was refused, expired, or not answered in time.
     """
-    _request(what, CommandKind.EXTEND_STUDY, wait, Job("", store=store, folder=out), as_json, trials)
+    _request(what, CommandKind.EXTEND_STUDY, wait, store_url(store, out), as_json, trials)
 
 
 def _request(
-    what: str, kind: CommandKind, wait: str, job: Job, as_json: bool, argument: float = float("nan")
+    what: str, kind: CommandKind, wait: str, url: str, as_json: bool, argument: float = float("nan")
 ) -> None:
-    seconds, console, url = parse_seconds(wait), console_for(as_json), job.store_url
+    seconds, console, url = parse_seconds(wait), console_for(as_json), url
     command = send_command(url, what, kind, argument=argument)
     console.print(f"asked: {escape(request_text(command))} (request {command.id})", highlight=False)
 

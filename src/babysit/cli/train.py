@@ -25,11 +25,11 @@ from babysit.cli.options import (
     SettingOption,
     WayOption,
 )
-from babysit.cli.places import OutOption, StoreOption
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption
 from babysit.recipe.space import Choice, number, plain
 from babysit.records import Reading, State
 from babysit.session.dashboard import dashboard_beside
-from babysit.session.jobs.job import DEFAULT_FOLDER, Job, guessed, open_job
+from babysit.session.jobs.job import Job, guessed, open_job
 from babysit.session.jobs.train import Trained, train
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32

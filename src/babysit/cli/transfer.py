@@ -9,11 +9,11 @@ import typer
 from rich.markup import escape
 
 from babysit.cli.app import JsonOption, app, console_for, emit
-from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption, store_url
+from babysit.cli.places import DEFAULT_FOLDER, OutOption, StoreOption
 from babysit.session.exchange.optuna import PREFIX, export_to_optuna, import_from_optuna, split_address
 from babysit.session.exchange.trial_files import write_trials
 from babysit.session.references import resolve
-from babysit.store.addresses import shown
+from babysit.store.addresses import shown, store_url
 from babysit.store.reader import Reader
 from babysit.views.data.study import load_study_view
 

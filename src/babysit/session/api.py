@@ -15,7 +15,7 @@ from babysit.errors import InputError
 from babysit.recipe.recipe import Recipe
 from babysit.records import Value
 from babysit.session.study import Study
-from babysit.store.addresses import USUAL_FOLDER, shown, store_in
+from babysit.store.addresses import USUAL_FOLDER, shown, store_url
 
 if TYPE_CHECKING:
     from babysit.recipe.building import Prepared
@@ -220,7 +220,7 @@ def open(store: str | Path = "", study: int | str | None = None) -> Study:
     from babysit.store import queries
     from babysit.store.reader import Reader
 
-    url = str(store) or store_in(USUAL_FOLDER)
+    url = store_url(str(store))
     with Reader(url) as reader:
         found = queries.latest_study(reader) if study is None else resolve(reader, str(study)).study
     if found is None:

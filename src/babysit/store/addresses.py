@@ -29,6 +29,16 @@ def store_in(folder: str | Path) -> str:
     return f"sqlite:///{Path(folder) / 'babysit.sqlite'}"
 
 
+def store_url(store: str, folder: str | Path = USUAL_FOLDER) -> str:
+    """Returns the store that a user named: a database URL or a path, else a SQLite file in the folder.
+
+    Example:
+        >>> store_url("runs.sqlite"), store_url("", "out")
+        ('runs.sqlite', 'sqlite:///out/babysit.sqlite')
+    """
+    return store or store_in(folder)
+
+
 def shown(text: str) -> str:
     """Replaces the password of every address in a text by stars.
 

@@ -20,14 +20,12 @@ from babysit.recipe.loading import Points, Settings, apply_settings, load_recipe
 from babysit.recipe.recipe import Recipe
 from babysit.recipe.space import Fixed, as_data, middle
 from babysit.records import Value
-from babysit.store.addresses import USUAL_FOLDER, store_in
+from babysit.store.addresses import USUAL_FOLDER, store_url
 from babysit.training.devices import AUTO
 from babysit.training.precision import FLOAT32, PRECISIONS
 from babysit.tuning.settings import SearchSettings
 from babysit.tuning.stages import budgets_of
 from babysit.verdicts import CheckResult
-
-DEFAULT_FOLDER = Path(USUAL_FOLDER)
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Job:
     settings: Settings = ()
     seed: int = 0
     store: str = ""
-    folder: Path = DEFAULT_FOLDER
+    folder: Path = Path(USUAL_FOLDER)
     name: str = ""
     precision: str = FLOAT32
     device: str = "cpu"
@@ -63,7 +61,7 @@ class Job:
     @property
     def store_url(self) -> str:
         """The URL or path of the store."""
-        return self.store or store_in(self.folder)
+        return store_url(self.store, self.folder)
 
 
 def computing_words(job: Job) -> list[str]:
